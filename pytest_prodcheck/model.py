@@ -1,0 +1,189 @@
+"""What a run is made of: frozen records, to and from plain JSON.
+
+`msgspec.to_builtins` and `msgspec.convert` turn each record into plain data and back, so
+the same shapes cross xdist, stand in the journal, and are written to `verdict.json`.
+Times of day are ISO 8601 in UTC; durations are seconds unless the name says `_ms`.
+"""
+
+from typing import Literal, dataclass_transform
+
+import msgspec
+
+SCHEMA = 1
+"""Version of `verdict.json`; raised when a reader of an older one would misread it."""
+
+CATEGORIES = ("smoke", "contract", "rollback", "environment")
+SEVERITIES = ("critical", "major", "minor")
+
+Severity = Literal["critical", "major", "minor"]
+Outcome = Literal["passed", "failed", "skipped", "not_permitted", "not_run", "flaky"]
+State = Literal["running", "finished", "recovered"]
+Ruling = Literal["pass", "fail", "inconclusive"]
+Decision = Literal["promote", "hold", "rollback"]
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """A frozen value with keyword fields."""
+
+
+class Exchange(Record):
+    """One request and what came of it, already free of credentials.
+
+    `status` is None when no answer came; `error` then says why (`"connect: refused"`).
+    `kind` is the class of that failure: connect, dns, tls, timeout, transport, protocol,
+    body, redirect, withheld, or None.
+    """
+
+    method: str
+    url: str
+    status: int | None = None
+    elapsed_ms: float = 0.0
+    kind: str | None = None
+    error: str | None = None
+    request_headers: dict[str, str] = {}
+    response_headers: dict[str, str] = {}
+    body: str = ""
+    """At most 2,000 characters of the answer."""
+    size: int = 0
+    """Bytes of the decoded answer."""
+    curl: str = ""
+    traceparent: str = ""
+    retried: bool = False
+    """A pooled connection had gone stale and the GET was sent once more on a new one."""
+
+
+class Planned(Record):
+    """A check that this run set out to do."""
+
+    id: str
+    category: str | None
+    severity: Severity = "major"
+    permitted: bool = True
+    """False: the target's policy forbids it here; it counts on neither side."""
+    reason: str = ""
+    """Why it is not permitted, or why it was planned and then taken out of the run."""
+
+
+class Check(Record):
+    """A planned check with its outcome."""
+
+    id: str
+    category: str | None
+    severity: Severity
+    outcome: Outcome
+    duration_s: float = 0.0
+    message: str = ""
+    exchanges: tuple[Exchange, ...] = ()
+
+
+class Problem(Record):
+    """A fact about the run itself, not about one check, that a verdict must not ignore.
+
+    what: violation, collection, target_down (these prove a failure); interrupted, internal,
+    stopped, narrowed, required, vantage, usage (these leave something unproven); worker,
+    report, journal (these are failures once everything ran).
+    """
+
+    what: str
+    detail: str
+
+
+class TargetInfo(Record):
+    name: str
+    base_url: str
+    read_only: bool = True
+    vantage: str = "local"
+
+
+class Release(Record):
+    """What is deployed, as the target tells it."""
+
+    version: str | None = None
+    commit: str | None = None
+
+
+class Action(Record, kw_only=True):
+    """A row of the decision matrix: `when` is a glob over finding rules and check ids."""
+
+    when: str
+    severity: Severity = "major"
+    action: str
+    within: str = ""
+
+
+class Policy(Record):
+    """What the judge needs to know of the settings. `threshold` is an exact decimal."""
+
+    threshold: str = "90"
+    weights: dict[str, int] = msgspec.field(
+        default_factory=lambda: {"critical": 5, "major": 3, "minor": 1}
+    )
+    actions: tuple[Action, ...] = ()
+
+
+class Finding(Record):
+    """A named diagnosis with the evidence on both sides."""
+
+    rule: str
+    title: str
+    confidence: Literal["high", "medium", "low"]
+    evidence: tuple[str, ...] = ()
+    against: tuple[str, ...] = ()
+    next_check: str = ""
+    remedy: str = ""
+
+
+class Metrics(Record):
+    """What the exchanges add up to. Latencies in milliseconds, of answered requests."""
+
+    requests: int = 0
+    error_rate: float = 0.0
+    latency_ms: dict[str, float] = {}
+
+
+class Run(Record):
+    """All that is known about one run: the journal, folded."""
+
+    run_id: str
+    target: TargetInfo
+    policy: Policy = Policy()
+    release: Release = Release()
+    state: State = "running"
+    started: str = ""
+    finished: str = ""
+    duration_s: float = 0.0
+    command: str = ""
+    """The command line that repeats this run."""
+    shard: str | None = None
+    """`1/3`: this is the first of three parts of a run."""
+    settings: tuple[str, ...] = ()
+    """Decisive settings with their origin, as the header shows them."""
+    checks: tuple[Check, ...] = ()
+    unscored: tuple[Check, ...] = ()
+    """Tests without a category: they carry no score, but a failed one is not a pass."""
+    problems: tuple[Problem, ...] = ()
+    metrics: Metrics = Metrics()
+    service_log: str = ""
+    """Last lines of a service that the run started itself."""
+
+
+class Category(Record):
+    score: float | None
+    planned: int
+    passed: int
+
+
+class Verdict(Record):
+    """The judge's word on a run. `score` is rounded down for show, never for judging."""
+
+    verdict: Ruling
+    decision: Decision
+    score: float | None
+    threshold: float
+    reasons: tuple[str, ...]
+    exit_code: int
+    counts: dict[str, int]
+    categories: dict[str, Category]
+    findings: tuple[Finding, ...] = ()
+    actions: tuple[Action, ...] = ()
