@@ -1,0 +1,252 @@
+"""The journal: one JSON line per fact, on its way to the disk before anybody else sees it.
+
+It is the only source of truth. A live run, a run of many workers, merged shards and a
+killed run that is recovered are all the same thing: entries, folded into a Run.
+
+Entries are `{"kind": …}` with kind one of
+    begin     the head of a run: id, target, policy, settings
+    planned   the frozen set of checks
+    report    a pytest report, serialised by pytest itself, with our facts under `prodcheck`
+    problem   a fact about the run: see `model.Problem`
+    release   what is deployed
+    service   last lines of a service that the run started
+    end       the run was closed in order
+"""
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pytest_prodcheck.model import (
+    Check,
+    Exchange,
+    Metrics,
+    Planned,
+    Policy,
+    Problem,
+    Release,
+    Run,
+    State,
+    TargetInfo,
+)
+
+Entry = dict[str, Any]
+
+
+class Journal:
+    """Appends entries to a file and keeps them, so that a full disk cannot lose a verdict.
+
+    `failure` is the first error of writing, if any: the run goes on, and cannot pass.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.entries: list[Entry] = []
+        self.failure: OSError | None = None
+        self._file: int | None = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    def write(self, kind: str, **facts: Any) -> None:
+        """Add one entry. One `write(2)` a line: a kill leaves at most one torn last line."""
+        entry = {"kind": kind, **facts}
+        self.entries.append(entry)
+        if self._file is None:
+            return
+        line = memoryview(encode(entry) + b"\n")
+        try:
+            while line:
+                line = line[os.write(self._file, line) :]
+        except OSError as error:
+            self.failure = self.failure or error
+
+    def close(self) -> None:
+        """Onto the disk itself. Later entries are kept in memory only."""
+        if self._file is None:
+            return
+        try:
+            os.fsync(self._file)
+        except OSError as error:
+            self.failure = self.failure or error
+        finally:
+            os.close(self._file)
+            self._file = None
+
+
+def encode(data: Any) -> bytes:
+    """Strict JSON, also of text that is no Unicode (a lone surrogate becomes `?`)."""
+    try:
+        return msgspec.json.encode(data)
+    except UnicodeEncodeError:
+        plain = json.dumps(msgspec.to_builtins(data), ensure_ascii=False, allow_nan=False)
+        return plain.encode("utf-8", "replace")
+
+
+def read(path: Path) -> Iterator[Entry]:
+    """The entries of a journal; a torn last line, as a kill leaves it, is passed over."""
+    with path.open("rb") as lines:
+        for line in lines:
+            try:
+                yield msgspec.json.decode(line, type=dict[str, Any])
+            except msgspec.DecodeError:
+                if line.endswith(b"\n"):
+                    raise
+                return
+
+
+def fold(entries: Iterable[Entry], state: State = "finished") -> Run:
+    """All that the entries say, as one Run.
+
+    A check that reported several times (the same id twice, several vantages) has its worst
+    outcome. Raises ValueError when there is no `begin`.
+    """
+    head: Entry = {}
+    plan: dict[str, Planned] = {}
+    reports: dict[str, list[Entry]] = defaultdict(list)
+    facts: dict[str, Any] = {"release": Release(), "service_log": "", "finished": ""}
+    problems: dict[Problem, None] = {}
+    duration = 0.0
+    for entry in entries:
+        match entry["kind"]:
+            case "begin":
+                head = head or entry
+            case "planned":
+                for planned in msgspec.convert(entry["checks"], list[Planned]):
+                    plan.setdefault(planned.id, planned)
+            case "report":
+                reports[entry["data"]["nodeid"]].append(entry["data"])
+            case "problem":
+                problems[Problem(what=entry["what"], detail=entry["detail"])] = None
+            case "release":
+                facts["release"] = msgspec.convert(entry["release"], Release)
+            case "service":
+                facts["service_log"] = entry["log"]
+            case "end":
+                facts["finished"] = entry["finished"]
+                duration = entry["duration_s"]
+    if not head:
+        raise ValueError("the journal has no beginning: it is empty or not a prodcheck journal")
+    checks: list[Check] = []
+    unscored: list[Check] = []
+    for id_ in [*plan, *(id_ for id_ in reports if id_ not in plan)]:
+        planned = plan.get(id_) or _unplanned(id_, reports[id_])
+        check = _check(planned, reports.get(id_, []))
+        (unscored if check.category is None else checks).append(check)
+    return Run(
+        run_id=head["run_id"],
+        target=msgspec.convert(head["target"], TargetInfo),
+        policy=msgspec.convert(head["policy"], Policy),
+        state=state,
+        started=head["started"],
+        duration_s=duration,
+        command=head["command"],
+        settings=tuple(head["settings"]),
+        checks=tuple(checks),
+        unscored=tuple(unscored),
+        problems=tuple(problems),
+        metrics=measure(x for check in (*checks, *unscored) for x in check.exchanges),
+        **facts,
+    )
+
+
+def measure(exchanges: Iterable[Exchange]) -> Metrics:
+    """Requests, share of them that got no answer or a 5xx, and latency percentiles (ms)."""
+    sent = [exchange for exchange in exchanges if exchange.kind != "withheld"]
+    if not sent:
+        return Metrics()
+    bad = sum(exchange.status is None or exchange.status >= 500 for exchange in sent)
+    times = sorted(exchange.elapsed_ms for exchange in sent if exchange.status is not None)
+    return Metrics(
+        requests=len(sent),
+        error_rate=round(bad / len(sent), 6),
+        latency_ms={f"p{p}": _percentile(times, p) for p in (50, 95, 99)} if times else {},
+    )
+
+
+def _percentile(ascending: list[float], percent: int) -> float:
+    """Nearest rank: the smallest value that *percent* of all do not exceed."""
+    rank = -(-percent * len(ascending) // 100)
+    return round(ascending[max(rank, 1) - 1], 1)
+
+
+def _unplanned(id_: str, reports: list[Entry]) -> Planned:
+    """A report nobody planned (its worker died before it could say): taken as it tells."""
+    told: Entry = next((r["prodcheck"] for r in reports if r.get("prodcheck")), {})
+    return Planned(id=id_, category=told.get("category"), severity=told.get("severity", "major"))
+
+
+_WORST_FIRST = ("failed", "not_run", "skipped", "flaky", "passed")
+
+
+def _check(planned: Planned, reports: list[Entry]) -> Check:
+    """The outcome of a check from the reports of its phases, in order of arrival."""
+    if not planned.permitted:
+        return _as(planned, "not_permitted", planned.reason, [])
+    attempts: list[list[Entry]] = []
+    for report in reports:
+        if report["when"] == "setup" or not attempts:
+            attempts.append([])
+        attempts[-1].append(report)
+    rerun = [a for a in attempts if any(r["outcome"] == "rerun" for r in a)]
+    final = [a for a in attempts if a not in rerun]
+    if not final:
+        return _as(planned, "not_run", planned.reason or "did not run", reports)
+    outcome, message = min(
+        (_attempt(attempt) for attempt in final), key=lambda o: _WORST_FIRST.index(o[0])
+    )
+    if rerun and outcome == "passed":
+        outcome, message = "flaky", f"passed after {len(rerun)} failed attempt(s)"
+    return _as(planned, outcome, message, reports)
+
+
+def _attempt(phases: list[Entry]) -> tuple[Any, str]:
+    """Outcome and message of one try. Passed needs setup, call and teardown, all passed."""
+    for report in phases:
+        if report["outcome"] == "failed":
+            return "failed", message_of(report)
+    for report in phases:
+        told = report.get("prodcheck") or {}
+        if told.get("not_run"):
+            return "not_run", told["not_run"]
+    for report in phases:
+        if report["outcome"] != "passed" or "wasxfail" in report:
+            return "skipped", message_of(report)
+    missing = {"setup", "call", "teardown"} - {report["when"] for report in phases}
+    if missing:
+        return "not_run", f"did not finish: no {' and no '.join(sorted(missing))}"
+    return "passed", ""
+
+
+def message_of(report: Entry) -> str:
+    """One readable sentence or two of why this report is not a plain pass."""
+    told = report.get("prodcheck") or {}
+    if told.get("message"):
+        return str(told["message"])
+    if "wasxfail" in report:
+        return f"expected to fail: {report['wasxfail']}".rstrip(": ")
+    longrepr = report.get("longrepr")
+    if isinstance(longrepr, dict):
+        crash = longrepr.get("reprcrash") or {}
+        return str(crash.get("message") or "failed")
+    if isinstance(longrepr, list | tuple):
+        return str(longrepr[-1])
+    return str(longrepr or "failed")
+
+
+def _as(planned: Planned, outcome: Any, message: str, reports: list[Entry]) -> Check:
+    told = [report.get("prodcheck") or {} for report in reports]
+    return Check(
+        id=planned.id,
+        category=planned.category,
+        severity=planned.severity,
+        outcome=outcome,
+        duration_s=round(sum(report.get("duration", 0.0) for report in reports), 6),
+        message=message,
+        exchanges=tuple(
+            msgspec.convert(exchange, Exchange)
+            for facts in told
+            for exchange in facts.get("exchanges", ())
+        ),
+    )

@@ -1,0 +1,35 @@
+"""JUnit: the verdict as properties, and as a case of its own when it is not a pass."""
+
+from xml.etree import ElementTree
+
+from pytest_prodcheck.model import Run, Verdict
+
+
+def with_verdict(xml: str, run: Run, verdict: Verdict) -> str:
+    """pytest's JUnit text with the verdict in it.
+
+    A CI system that counts failed cases alone would otherwise show an inconclusive run,
+    in which nothing failed, as green.
+    """
+    root = ElementTree.fromstring(xml)  # noqa: S314 - pytest has just written it
+    suite = root if root.tag == "testsuite" else root[0]
+    properties = suite.find("properties")
+    if properties is None:
+        properties = ElementTree.Element("properties")
+        suite.insert(0, properties)
+    for name, value in (
+        ("run_id", run.run_id),
+        ("target", run.target.name),
+        ("verdict", verdict.verdict),
+        ("decision", verdict.decision),
+        ("score", "" if verdict.score is None else f"{verdict.score:g}"),
+    ):
+        ElementTree.SubElement(properties, "property", name=f"prodcheck.{name}", value=value)
+    if verdict.verdict != "pass":
+        case = ElementTree.SubElement(suite, "testcase", classname="prodcheck", name="verdict")
+        message = f"{verdict.verdict}: {verdict.decision}"
+        failure = ElementTree.SubElement(case, "failure", message=message)
+        failure.text = "\n".join(verdict.reasons)
+        for count in ("tests", "failures"):
+            suite.set(count, str(int(suite.get(count, "0")) + 1))
+    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True)

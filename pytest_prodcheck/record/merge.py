@@ -1,0 +1,116 @@
+"""Several journals made one: the shards of a run, or one run seen from several vantages."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from pytest_prodcheck.errors import UsageError
+from pytest_prodcheck.model import Problem, Run
+from pytest_prodcheck.record.journal import Entry, fold
+
+
+def merge(journals: Sequence[list[Entry]], run_id: str) -> list[Entry]:
+    """The entries of one journal that says what all of them say.
+
+    Raises UsageError when they are not about the same target under the same policy.
+    """
+    runs = [fold(entries) for entries in journals]
+    for run in runs[1:]:
+        for what in ("target", "policy"):
+            ours, theirs = _comparable(runs[0], what), _comparable(run, what)
+            if ours != theirs:
+                raise UsageError(
+                    f"run {run.run_id} has another {what} than run {runs[0].run_id} "
+                    f"({theirs}, not {ours}); only runs on one target under one policy merge"
+                )
+    several = len({run.target.vantage for run in runs}) > 1
+    entries = [_head(runs, run_id)]
+    for run, journal in zip(runs, journals, strict=True):
+        suffix = f" @{run.target.vantage}" if several else ""
+        entries += [_renamed(e, suffix) for e in journal if e["kind"] not in ("begin", "end")]
+        entries += map(_entry, unfinished(journal))
+    entries += map(_entry, [*_missing_shards(runs), *(_conflicts(runs) if several else [])])
+    ends = [entry for journal in journals for entry in journal if entry["kind"] == "end"]
+    entries.append(
+        {
+            "kind": "end",
+            "finished": max((end["finished"] for end in ends), default=""),
+            "duration_s": max((end["duration_s"] for end in ends), default=0.0),
+        }
+    )
+    return entries
+
+
+def unfinished(journal: list[Entry]) -> list[Problem]:
+    """A journal without an end is that of a run that was killed."""
+    if any(entry["kind"] == "end" for entry in journal):
+        return []
+    run_id = journal[0]["run_id"]
+    return [Problem(what="stopped", detail=f"run {run_id} was killed before its end")]
+
+
+def _comparable(run: Run, what: str) -> Any:
+    if what == "policy":
+        return run.policy
+    return run.target.name, run.target.base_url, run.target.read_only
+
+
+def _head(runs: list[Run], run_id: str) -> Entry:
+    target = runs[0].target
+    vantages = sorted({run.target.vantage for run in runs})
+    head = msgspec.structs.replace(
+        runs[0],
+        run_id=run_id,
+        target=msgspec.structs.replace(target, vantage=", ".join(vantages)),
+        started=min(run.started for run in runs),
+        checks=(),
+        unscored=(),
+        problems=(),
+        shard=None,
+    )
+    return {"kind": "begin", **msgspec.to_builtins(head)}
+
+
+def _renamed(entry: Entry, suffix: str) -> Entry:
+    if not suffix:
+        return entry
+    if entry["kind"] == "planned":
+        checks = [{**check, "id": check["id"] + suffix} for check in entry["checks"]]
+        return {**entry, "checks": checks}
+    if entry["kind"] == "report":
+        data = entry["data"]
+        return {**entry, "data": {**data, "nodeid": data["nodeid"] + suffix}}
+    return entry
+
+
+def _entry(problem: Problem) -> Entry:
+    return {"kind": "problem", **msgspec.to_builtins(problem)}
+
+
+def _missing_shards(runs: list[Run]) -> list[Problem]:
+    present = {run.shard for run in runs if run.shard}
+    whole = {shard.partition("/")[2] for shard in present}
+    return [
+        Problem(what="required", detail=f"part {part}/{number} of the run is missing")
+        for number in sorted(whole)
+        for part in range(1, int(number) + 1)
+        if f"{part}/{number}" not in present
+    ]
+
+
+def _conflicts(runs: list[Run]) -> list[Problem]:
+    """Well from here, ill from there: the target may be well, and somebody cannot see it."""
+    outcomes: dict[str, dict[str, str]] = {}
+    for run in runs:
+        for check in run.checks:
+            outcomes.setdefault(check.id, {})[run.target.vantage] = check.outcome
+    return [
+        Problem(
+            what="vantage",
+            detail=f"the vantages disagree about {id_}: "
+            + ", ".join(f"{outcome} from {vantage}" for vantage, outcome in seen.items()),
+        )
+        for id_, seen in outcomes.items()
+        if {"passed", "failed"} <= set(seen.values())
+    ]
