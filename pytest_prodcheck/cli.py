@@ -1,0 +1,170 @@
+"""The `prodcheck` command: what happens before and after a run."""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pytest_prodcheck.errors import UsageError
+from pytest_prodcheck.judge import EXIT_USAGE
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code: 0, 1, 4 or 6 as a run's."""
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except UsageError as error:
+        print(f"prodcheck: {error}", file=sys.stderr)
+        return EXIT_USAGE
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        self.print_usage(sys.stderr)
+        self.exit(EXIT_USAGE, f"{self.prog}: {message}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="prodcheck", description="Before and after a run of checks.")
+    commands = parser.add_subparsers(title="commands", required=True, parser_class=_Parser)
+
+    gate = commands.add_parser("gate", help="re-read a verdict and exit by it")
+    gate.add_argument("run", type=Path, nargs="?", default=Path("prodcheck-report/latest"))
+    gate.add_argument("--target", help="the verdict must be about this target")
+    gate.add_argument("--commit", help="the verdict must be about this commit")
+    gate.add_argument(
+        "--max-age",
+        type=_span,
+        default=timedelta(hours=1),
+        help="how old the run may be: 30s, 10m, 2h, 1d (default: 1h)",
+    )
+    gate.add_argument(
+        "--require",
+        action="append",
+        default=[],
+        metavar="CATEGORY>=N",
+        help="so many checks of a category must have passed, for instance smoke>=10",
+    )
+    gate.add_argument("--json", action="store_true", help="print one line of JSON")
+    gate.set_defaults(command=_gate)
+
+    merge = commands.add_parser("merge", help="make one run of several shards or vantages")
+    merge.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+    merge.add_argument("--output", type=Path, required=True, metavar="DIR")
+    merge.add_argument("--json", action="store_true", help="print the verdict as JSON")
+    merge.set_defaults(command=_merge)
+
+    recover = commands.add_parser("recover", help="render what a killed run had")
+    recover.add_argument("run", type=Path)
+    recover.add_argument("--json", action="store_true", help="print the verdict as JSON")
+    recover.set_defaults(command=_recover)
+
+    demo = commands.add_parser("demo", help="list the incidents of the demo")
+    demo.add_argument("--json", action="store_true", help="print them as JSON")
+    demo.set_defaults(command=_demo)
+    return parser
+
+
+def _span(text: str) -> timedelta:
+    match = re.fullmatch(r"(\d+)([smhd])", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time span; write it like 30m or 2h")
+    units = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+    return timedelta(**{units[match[2]]: int(match[1])})
+
+
+def _gate(options: argparse.Namespace) -> int:
+    from pytest_prodcheck.record.verdict import gate
+
+    code, sentence = gate(
+        options.run,
+        target=options.target,
+        commit=options.commit,
+        max_age=options.max_age,
+        require=tuple(options.require),
+    )
+    told = {"exit_code": code, "verdict": sentence.partition(":")[0], "reason": sentence}
+    _print(told if options.json else sentence)
+    return code
+
+
+def _merge(options: argparse.Namespace) -> int:
+    from pytest_prodcheck.record.folder import Folder
+    from pytest_prodcheck.record.journal import Journal
+    from pytest_prodcheck.record.merge import merge
+
+    journals = [_entries(run) for run in options.runs]
+    entries = merge(journals, options.output.name)
+    folder = Folder.at(options.output)
+    journal = Journal(folder.path / "journal.jsonl")
+    for entry in entries:
+        journal.write(**entry)
+    journal.close()
+    return _replayed(entries, folder, options, "finished")
+
+
+def _recover(options: argparse.Namespace) -> int:
+    from pytest_prodcheck.record.folder import Folder
+    from pytest_prodcheck.record.merge import unfinished
+
+    entries = _entries(options.run)
+    entries += [{"kind": "problem", **msgspec.to_builtins(p)} for p in unfinished(entries)]
+    folder = Folder(options.run.resolve())
+    return _replayed(entries, folder, options, "recovered")
+
+
+def _replayed(entries: list[Any], folder: Any, options: argparse.Namespace, state: Any) -> int:
+    from pytest_prodcheck.hooks.replay import replay
+    from pytest_prodcheck.record import terminal
+    from pytest_prodcheck.record.verdict import document
+
+    run, verdict = replay(entries, folder, state)
+    if options.json:
+        _print(document(run, verdict))
+    else:
+        for line, _ in terminal.summary(run, verdict, folder=str(folder.path), width=80):
+            print(line)
+    return verdict.exit_code
+
+
+def _entries(run: Path) -> list[dict[str, Any]]:
+    from pytest_prodcheck.record.journal import read
+
+    journal = run / "journal.jsonl"
+    try:
+        entries = list(read(journal))
+    except (OSError, msgspec.DecodeError) as error:
+        raise UsageError(
+            f"{journal} cannot be read ({error}); name the folder of a run, "
+            "for instance prodcheck-report/latest"
+        ) from error
+    if not entries or entries[0]["kind"] != "begin":
+        raise UsageError(f"{journal} has no beginning: it is empty or not a prodcheck journal")
+    return entries
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from pytest_prodcheck.demo.incidents import INCIDENTS
+
+    if options.json:
+        _print([msgspec.to_builtins(_told(incident)) for incident in INCIDENTS.values()])
+        return 0
+    for incident in INCIDENTS.values():
+        print(f"demo:{incident.name:<18} {incident.title}")
+        print(f"{'':23} {incident.document}, {incident.fact}; named by {incident.rule}")
+    return 0
+
+
+def _told(incident: Any) -> dict[str, str]:
+    return {name: getattr(incident, name) for name in ("name", "title", "document", "fact", "rule")}
+
+
+def _print(told: Any) -> None:
+    print(told if isinstance(told, str) else msgspec.json.encode(told).decode())

@@ -1,0 +1,232 @@
+"""Names for what went wrong: a table of rules, each with evidence for and against.
+
+A rule looks at a whole Run and answers with a Finding or None. It never claims one cause:
+it says what speaks for it, what against it, and which check would tell. New rules go into
+`RULES`; their names are what `[[actions]]` match.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from pytest_prodcheck.model import Exchange, Finding, Run
+
+
+def diagnose(run: Run) -> tuple[Finding, ...]:
+    """What the failures of *run* have in common; empty when nothing failed."""
+    if not any(check.outcome in ("failed", "not_run", "flaky") for check in run.checks):
+        return ()
+    return tuple(finding for rule in RULES if (finding := rule(run)))
+
+
+def unreachable(run: Run) -> Finding | None:
+    sent = [x for x in _exchanges(run) if x.kind != "withheld"]
+    silent = [x for x in sent if x.status is None]
+    if not silent or len(silent) * 2 < len(sent):
+        return None
+    kinds = Counter(x.kind or "unknown" for x in silent)
+    answered = len(sent) - len(silent)
+    return Finding(
+        rule="target.unreachable",
+        title="the target does not answer",
+        confidence="low" if answered else "high",
+        evidence=tuple(f"{n} requests ended in a {kind} failure" for kind, n in kinds.items()),
+        against=(f"{answered} requests were answered",) if answered else (),
+        next_check=f"ask {run.target.base_url} from another network: is it the target, or here?",
+        remedy="read the deploy log: did the process start, and bind the port it was given?",
+    )
+
+
+def maintenance_page(run: Run) -> Finding | None:
+    pages = [
+        x
+        for check in run.checks
+        if check.outcome == "failed"
+        for x in check.exchanges
+        if x.status == 200 and _is_html(x)
+    ]
+    common = max((x.body for x in pages), key=[x.body for x in pages].count, default="")
+    paths = {_path(x) for x in pages if x.body == common}
+    if len(paths) < 2:
+        return None
+    others = [x for x in _exchanges(run) if x.status and x.body and x.body != common]
+    return Finding(
+        rule="target.maintenance_page",
+        title="one HTML page is served for many paths, with status 200",
+        confidence="low" if others else "high",
+        evidence=(f"the same page of {len(common)} characters at {_some(paths)}",),
+        against=(f"{len(others)} failed requests had other answers",) if others else (),
+        next_check="open one of these paths in a browser: who signed the page?",
+        remedy="switch maintenance mode off, or look at what stands in front of the service",
+    )
+
+
+def root_paths(run: Run) -> Finding | None:
+    answered = [x for x in _exchanges(run) if x.status is not None]
+    lost = {_path(x) for x in answered if x.status == 404 and _depth(x) == 1}
+    nested = {_path(x) for x in answered if _depth(x) > 1 and 200 <= (x.status or 0) < 300}
+    if not lost or not nested:
+        return None
+    edge = [x for x in answered if x.status == 404 and _is_edge(x)]
+    rooted = {_path(x) for x in answered if _depth(x) == 1 and 200 <= (x.status or 0) < 300}
+    against = [f"{_some(rooted)} at the root answered"] if rooted else []
+    if edge:
+        against.append(f"{len(edge)} of the 404s look like the platform's own, not the service's")
+    return Finding(
+        rule="routing.root_paths",
+        title="paths at the root are gone while nested ones answer",
+        confidence="medium" if against or len(lost) < 2 else "high",
+        evidence=(f"404 at {_some(lost)}", f"2xx at {_some(nested)}"),
+        against=tuple(against),
+        next_check=f"ask for {_some({f'/api{path}' for path in lost})}: have the routes moved?",
+        remedy="compare the routes of this release with the last one; look at prefix and mounts",
+    )
+
+
+def edge_404(run: Run) -> Finding | None:
+    edge = [x for x in _exchanges(run) if x.status == 404 and _is_edge(x)]
+    if not edge:
+        return None
+    return Finding(
+        rule="platform.no_application",
+        title="the platform's edge answers 404 itself: no running service behind it",
+        confidence="medium",
+        evidence=(f"{len(edge)} answers like {edge[0].body[:80]!r}",),
+        next_check="ask again in a minute: a sleeping service may be waking",
+        remedy="look at the platform's deploy status: is a deployment active for this domain?",
+    )
+
+
+def database(run: Run) -> Finding | None:
+    told = {
+        f"{_path(x)} says {where} is {value!r}"
+        for x in _exchanges(run)
+        for where, value in _facts(x)
+        if _about_database(where) and str(value).lower() in _ILL
+    }
+    failing = {_path(x) for x in _exchanges(run) if x.status in (500, 503)}
+    if not told:
+        return None
+    return Finding(
+        rule="database.unreachable",
+        title="the service cannot use its database",
+        confidence="high" if failing else "medium",
+        evidence=(*sorted(told), *([f"5xx at {_some(failing)}"] if failing else [])),
+        against=() if failing else ("no request failed with a 5xx",),
+        next_check="connect to the database from inside the deployment: SELECT 1",
+        remedy="check DATABASE_URL, the database's own status, and its connection limit",
+    )
+
+
+def config_not_loaded(run: Run) -> Finding | None:
+    told = {
+        _path(x)
+        for x in _exchanges(run)
+        for where, value in _facts(x)
+        if where.endswith("config_loaded") and value is False
+    }
+    if not told:
+        return None
+    return Finding(
+        rule="config.not_loaded",
+        title="the service runs without its configuration",
+        confidence="high",
+        evidence=(f"{_some(told)} says config_loaded is false",),
+        next_check="list the variables that this deployment has, without their values",
+        remedy="compare them with the last good release; redeploy with the missing ones",
+    )
+
+
+def server_errors(run: Run) -> Finding | None:
+    broken = {_path(x) for x in _exchanges(run) if x.status is not None and x.status >= 500}
+    if not broken:
+        return None
+    well = {_path(x) for x in _exchanges(run) if x.status is not None and x.status < 400}
+    return Finding(
+        rule="server.errors",
+        title="the service answers with errors of its own",
+        confidence="high",
+        evidence=(f"5xx at {_some(broken)}",),
+        against=(f"{_some(well)} answered well",) if well else (),
+        next_check="read the service's log at the time of these requests, by their traceparent",
+        remedy="a 5xx right after a deploy is the release's: compare with the last good one",
+    )
+
+
+def slow(run: Run) -> Finding | None:
+    late = [c for c in run.checks if c.outcome == "failed" and "time: expected" in c.message]
+    if not late:
+        return None
+    answered = [x for check in late for x in check.exchanges if x.status is not None]
+    return Finding(
+        rule="latency.slow",
+        title="answers come later than they may",
+        confidence="high" if len(late) > 1 else "medium",
+        evidence=tuple(check.message.splitlines()[0] for check in late[:3]),
+        against=() if len(late) > 1 else ("only one check was late",),
+        next_check=f"run again: is it as slow after {len(answered)} warm requests?",
+        remedy="look at CPU, connection pool and slow queries since the deploy",
+    )
+
+
+RULES: tuple[Callable[[Run], Finding | None], ...] = (
+    unreachable,
+    maintenance_page,
+    edge_404,
+    root_paths,
+    database,
+    config_not_loaded,
+    server_errors,
+    slow,
+)
+
+_ILL = {"failed", "down", "error", "unhealthy", "unreachable", "disconnected", "false"}
+
+
+def _exchanges(run: Run) -> list[Exchange]:
+    return [exchange for check in run.checks for exchange in check.exchanges]
+
+
+def _path(exchange: Exchange) -> str:
+    return urlsplit(exchange.url).path or "/"
+
+
+def _depth(exchange: Exchange) -> int:
+    return len([part for part in _path(exchange).split("/") if part])
+
+
+def _is_html(exchange: Exchange) -> bool:
+    return exchange.body.lstrip()[:100].lower().startswith(("<!doctype html", "<html"))
+
+
+def _is_edge(exchange: Exchange) -> bool:
+    """Hosting platforms answer 404 with their own JSON while no service is there."""
+    return "application not found" in exchange.body.lower()
+
+
+def _about_database(where: str) -> bool:
+    return any(word in where.lower() for word in ("database", "postgres", "mysql", "db_"))
+
+
+def _facts(exchange: Exchange) -> Iterator[tuple[str, Any]]:
+    """Each scalar of a JSON answer with its dotted path."""
+    try:
+        body = json.loads(exchange.body)
+    except ValueError:
+        return
+    queue: list[tuple[str, Any]] = [("", body)]
+    while queue:
+        where, value = queue.pop()
+        if isinstance(value, dict):
+            queue += [(f"{where}.{key}".lstrip("."), inner) for key, inner in value.items()]
+        elif isinstance(value, list):
+            queue += [(f"{where}[{number}]", inner) for number, inner in enumerate(value)]
+        else:
+            yield where, value
+
+
+def _some(paths: set[str]) -> str:
+    shown = sorted(paths)
+    return ", ".join(shown[:4]) + (f" and {len(shown) - 4} more" if len(shown) > 4 else "")

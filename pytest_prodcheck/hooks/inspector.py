@@ -1,0 +1,303 @@
+"""One process' hands on the target: what is planned here, asked here, and seen here.
+
+It lives in the single process of a plain run and in each worker under xdist (the process
+that decides has one too, for its guard). What it finds travels as plain data on the reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import msgspec
+import pytest
+
+from pytest_prodcheck.config import Settings
+from pytest_prodcheck.errors import NotAsked, ProdcheckError
+from pytest_prodcheck.hooks import parameters
+from pytest_prodcheck.hooks.plan import Plan, asserts
+from pytest_prodcheck.live.guard import Guard
+from pytest_prodcheck.live.policy import Policy
+from pytest_prodcheck.model import Exchange, Planned
+from pytest_prodcheck.record.folder import Folder
+from pytest_prodcheck.record.redact import Redactor, scrub
+
+if TYPE_CHECKING:
+    from pytest_prodcheck.config import Probe, Target
+    from pytest_prodcheck.live.chain import Chain
+    from pytest_prodcheck.live.client import LiveClient
+    from pytest_prodcheck.live.limits import Measured, Tally
+    from pytest_prodcheck.live.probes import Prober, ProbeRun
+    from pytest_prodcheck.live.transport import LiveTransport
+
+
+class Seen:
+    """What one test did so far; each of its reports takes what is new."""
+
+    def __init__(self, guard: Guard) -> None:
+        self.clients: list[LiveClient] = []
+        self.probe: ProbeRun | None = None
+        self.told = 0
+        self.requests = guard.requests
+        self.violations = len(guard.violations)
+
+    def exchanges(self) -> list[Exchange]:
+        return [exchange for client in self.clients for exchange in client.exchanges]
+
+
+_SHOWN = ("longrepr", "sections", "user_properties", "wasxfail", "extras", "prodcheck")
+"""Attributes of a report whose text reaches a page, a file or a terminal."""
+
+PLANNED: pytest.StashKey[Planned] = pytest.StashKey()
+SEEN: pytest.StashKey[Seen] = pytest.StashKey()
+
+
+class Inspector:
+    """Collection, the connection, and the reports of one process."""
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        settings: Settings,
+        folder: Folder,
+        redactor: Redactor,
+        shard: str | None,
+    ) -> None:
+        self.settings = settings
+        self.target: Target = settings.target
+        self.work = folder.work
+        self.guard = Guard(_policy(settings.target), self.work / "violations.jsonl")
+        self._config = config
+        self._redactor = redactor
+        self._plan = Plan(config, settings, folder.work, shard)
+
+    # --- collection: what this run sets out to do ---
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        parameters.generate(self, metafunc)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None]:
+        self._refuse_secrets_in_ids(items)
+        self._plan.before_selection(items)
+        yield
+        self._plan.after_selection(items)
+
+    def pytest_deselected(self, items: list[pytest.Item]) -> None:
+        self._plan.deselected(items)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        for item in session.items:
+            item.stash[PLANNED] = self._plan.planned(item)
+        self._plan.freeze(session.items)
+
+    def _refuse_secrets_in_ids(self, items: list[pytest.Item]) -> None:
+        for item in items:
+            shown = self._redactor.text(item.nodeid)
+            if shown != item.nodeid:
+                raise pytest.UsageError(
+                    f"the id of {shown} holds a secret, and ids are printed everywhere; "
+                    "give its parameter another id: pytest.param(value, id='name')"
+                )
+
+    # --- the connection ---
+
+    @cached_property
+    def chain(self) -> Chain:
+        from pytest_prodcheck.live.chain import Chain
+
+        target = self.target
+        return Chain(self.work / "chain", rate=target.rate, budget=target.request_budget)
+
+    @cached_property
+    def transport(self) -> LiveTransport:
+        from pytest_prodcheck.live.client import LiveTransport
+
+        return LiveTransport(self.target, self.chain)
+
+    @cached_property
+    def probes(self) -> tuple[Probe, ...]:
+        """Declared ones; without any, those that can be derived."""
+        if self.target.probes:
+            return self.target.probes
+        probes, problem = parameters.derived(self)
+        if problem:
+            self._plan.complain(f"no probes could be derived: {problem}")
+        return probes
+
+    @cached_property
+    def prober(self) -> Prober:
+        from pytest_prodcheck.live.probes import Prober
+
+        return Prober(
+            self.target,
+            self.connect,
+            self.work,
+            clean=self._redactor.text,
+            tally=self.tally,
+        )
+
+    @cached_property
+    def tally(self) -> Tally:
+        """Every exchange of the run, of all its processes."""
+        from pytest_prodcheck.live.limits import Tally
+
+        return Tally(self.work / "tally")
+
+    def measured(self) -> list[Measured]:
+        """All exchanges so far, the probes' among them: their answers are waited for."""
+        if "prober" in self.__dict__:
+            self.prober.wait()
+        return self.tally.measured()
+
+    def connect(self) -> LiveClient:
+        from pytest_prodcheck.live.client import LiveClient
+
+        return LiveClient(self.target, self.transport, learn=self._redactor.learn)
+
+    def client(self, item: pytest.Item) -> LiveClient:
+        """A client for one test; what it exchanges goes into that test's reports."""
+        client = self.connect()
+        item.stash[SEEN].clients.append(client)
+        return client
+
+    def probe(self, item: pytest.Item, probe: Probe) -> ProbeRun:
+        from pytest_prodcheck.live.probes import ProbeRun
+
+        run = ProbeRun(probe, self.prober)
+        item.stash[SEEN].probe = run
+        return run
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
+        """All selected probes are sent as soon as tests may run, while the first one waits."""
+        probes = parameters.selected_probes(session.items)
+        if probes and not self._config.option.collectonly:
+            self.prober.start(probes)
+
+    def close(self) -> None:
+        self.guard.uninstall()
+        for name in ("prober", "transport"):
+            if name in self.__dict__:
+                getattr(self, name).close()
+
+    # --- the reports ---
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        item.stash[SEEN] = Seen(self.guard)
+        planned = item.stash[PLANNED]
+        if not planned.permitted:
+            pytest.skip(f"not permitted: {planned.reason}")
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        planned, seen = item.stash[PLANNED], item.stash[SEEN]
+        told: dict[str, Any] = {"category": planned.category, "severity": planned.severity}
+        self._rule(item, call, report, told)
+        told["exchanges"] = self._new_exchanges(seen, report)
+        report.prodcheck = told  # type: ignore[attr-defined]
+        self._clean(report)
+        return report
+
+    def _rule(
+        self,
+        item: pytest.Item,
+        call: pytest.CallInfo[None],
+        report: pytest.TestReport,
+        told: dict[str, Any],
+    ) -> None:
+        """Correct what pytest alone would call passed, and say what went wrong in a sentence."""
+        seen = item.stash[SEEN]
+        error = call.excinfo.value if call.excinfo else None
+        violations = self.guard.violations[seen.violations :]
+        seen.violations += len(violations)
+        if violations:
+            _fail(report, told, "\n".join(violations))
+        elif isinstance(error, NotAsked):
+            told["not_run"] = f"not run: {error}"
+            report.outcome = "skipped"
+            report.longrepr = (str(item.path), report.location[1] or 0, told["not_run"])
+        elif error and report.passed and not hasattr(report, "wasxfail"):
+            _fail(
+                report, told, f"failed, and was then reported as passed by another plugin: {error}"
+            )
+        elif report.when == "call" and report.passed:
+            emptiness = self._emptiness(item, seen)
+            if emptiness:
+                _fail(report, told, emptiness)
+        elif report.failed and error:
+            told["message"] = _sentence(call)
+
+    def _emptiness(self, item: pytest.Item, seen: Seen) -> str | None:
+        """Why a passed check proves nothing, if so."""
+        if item.stash[PLANNED].category not in ("smoke", "contract") or seen.probe:
+            return None
+        asked = seen.exchanges() or self.guard.requests > seen.requests
+        if not asked and not item.get_closest_marker("offline"):
+            return (
+                "this check sent no request, so it proves nothing about the target; "
+                "ask it with the `api` fixture, or mark the check `offline`"
+            )
+        if not asserts(getattr(item, "function", None)):
+            return "this check asserts nothing, so it cannot fail; assert what the answer must be"
+        return None
+
+    def _new_exchanges(self, seen: Seen, report: pytest.TestReport) -> list[dict[str, Any]]:
+        """What was exchanged since this test's last report; in brief when all went well."""
+        new = seen.exchanges()[seen.told :]
+        seen.told += len(new)
+        self.tally.add(new)
+        if seen.probe and report.when == "call" and seen.probe.done:
+            new += seen.probe.result.exchanges
+            report.duration = seen.probe.result.elapsed_s
+        if report.passed:
+            empty: dict[str, Any] = {"request_headers": {}, "response_headers": {}, "body": ""}
+            new = [msgspec.structs.replace(exchange, **empty) for exchange in new]
+        plain: list[dict[str, Any]] = msgspec.to_builtins(new)
+        return plain
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_make_collect_report(
+        self,
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        report = yield
+        if report.failed:
+            self._clean(report)
+        return report
+
+    def _clean(self, report: pytest.CollectReport | pytest.TestReport) -> None:
+        """Take secrets and control characters out of all that the report will show."""
+        hook = self._config.hook
+        data = hook.pytest_report_to_serializable(config=self._config, report=report)
+        cleaned = scrub(data, self._redactor)
+        changed = [name for name in _SHOWN if data.get(name) != cleaned.get(name)]
+        if changed:
+            clean = hook.pytest_report_from_serializable(config=self._config, data=cleaned)
+            vars(report).update({name: getattr(clean, name) for name in changed})
+
+
+def _policy(target: Target) -> Policy:
+    url = urlsplit(target.base_url)
+    port = url.port or (443 if url.scheme == "https" else 80)
+    origin = (url.scheme, url.hostname or "", port)
+    return Policy(target=target.name, read_only=target.read_only, origin=origin, hosts=target.hosts)
+
+
+def _fail(report: pytest.TestReport, told: dict[str, Any], message: str) -> None:
+    report.outcome = "failed"
+    report.longrepr = told["message"] = message
+
+
+def _sentence(call: pytest.CallInfo[None]) -> str:
+    """What an exception says, without its traceback."""
+    assert call.excinfo
+    error = call.excinfo.value
+    if isinstance(error, AssertionError | ProdcheckError) and str(error):
+        return str(error)
+    return call.excinfo.exconly()

@@ -1,0 +1,128 @@
+"""What a test can ask for and is then run once per: `probe`, and what the suites need.
+
+A parameter with nothing configured behind it plans nothing: a check that could only be
+skipped would count as not passed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import msgspec
+import pytest
+
+from pytest_prodcheck.config import Probe
+
+if TYPE_CHECKING:
+    from pytest_prodcheck.hooks.inspector import Inspector
+
+
+class Unconfigured:
+    """Stands for a parameter without a value until its item is dropped from the plan."""
+
+
+UNCONFIGURED = Unconfigured()
+
+
+def generate(inspector: Inspector, metafunc: pytest.Metafunc) -> None:
+    """Parametrise *metafunc* for each of our parameters that it asks for."""
+    for name, values in PARAMETERS.items():
+        if name in metafunc.fixturenames:
+            found = list(values(inspector)) or [pytest.param(UNCONFIGURED, id="none")]
+            metafunc.parametrize(name, found, indirect=name in INDIRECT)
+
+
+def is_configured(item: pytest.Item) -> bool:
+    """Whether there is something behind each of our parameters that *item* asks for."""
+    spec = getattr(item, "callspec", None)
+    return spec is None or UNCONFIGURED not in spec.params.values()
+
+
+def selected_probes(items: Iterable[pytest.Item]) -> Sequence[Probe]:
+    """The probes that the collected items stand for, each once."""
+    values = (getattr(item, "callspec", None) for item in items)
+    probes = (spec.params.get("probe") for spec in values if spec)
+    return list({probe.id: probe for probe in probes if isinstance(probe, Probe)}.values())
+
+
+def _probes(inspector: Inspector) -> Iterable[Any]:
+    return [
+        pytest.param(probe, id=probe.id, marks=pytest.mark.severity(probe.severity))
+        for probe in inspector.probes
+    ]
+
+
+def _health(inspector: Inspector) -> Iterable[str]:
+    return [inspector.target.health] if inspector.target.health else []
+
+
+def _certificate(inspector: Inspector) -> Iterable[str]:
+    """The host and port whose TLS certificate there is."""
+    url = urlsplit(inspector.target.base_url)
+    return [f"{url.hostname}:{url.port or 443}"] if url.scheme == "https" else []
+
+
+def _private_paths(inspector: Inspector) -> Iterable[Any]:
+    from pytest_prodcheck.live.private import private_paths
+
+    paths = private_paths(inspector.target)
+    return [pytest.param(paths, id=f"{len(paths)} paths")] if paths else []
+
+
+def _limits(inspector: Inspector) -> Iterable[Any]:
+    from pytest_prodcheck.live.limits import LimitRun, configured
+
+    return [
+        pytest.param(LimitRun(limit, inspector.measured), id=limit.name)
+        for limit in configured(inspector.target.limits)
+    ]
+
+
+WELL_KNOWN_SPEC = "/openapi.json"
+"""Where FastAPI and many others serve their document; tried when none is configured."""
+
+
+def derived(inspector: Inspector) -> tuple[tuple[Probe, ...], str]:
+    """Probes that nobody declared, and why there are not more of them ("" when all is well).
+
+    A target of which nothing is known has to answer at its own URL at least.
+    """
+    from pytest_prodcheck.live.openapi import derive, fetch_spec
+
+    configured = inspector.target.openapi
+    target = msgspec.structs.replace(inspector.target, openapi=configured or WELL_KNOWN_SPEC)
+
+    def fetch() -> dict[str, Any] | str:
+        with inspector.connect() as client:
+            return fetch_spec(client, target)
+
+    spec = once(inspector.work / "openapi.json", fetch)
+    problem = spec if isinstance(spec, str) and configured else ""
+    probes = derive({} if isinstance(spec, str) else spec, target)
+    root = Probe(method="GET", path="", id="GET /", severity="critical")
+    return probes or (root,), problem
+
+
+def once(path: Path, make: Callable[[], Any]) -> Any:
+    """Plain data that *make* returns: the first process of the run asks, the others read."""
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            path.write_bytes(msgspec.json.encode(make()))
+        return msgspec.json.decode(path.read_bytes())
+
+
+PARAMETERS: dict[str, Callable[[Inspector], Iterable[Any]]] = {
+    "probe": _probes,
+    "health": _health,
+    "certificate": _certificate,
+    "documentation": lambda inspector: inspector.target.documentation,
+    "metrics_page": lambda inspector: inspector.target.metrics,
+    "private_paths": _private_paths,
+    "limit": _limits,
+}
+INDIRECT = ("probe",)

@@ -1,0 +1,196 @@
+"""What a run sets out to do, frozen at the end of collection.
+
+A check that is taken out of the run afterwards (`-k`, `--deselect`, another plugin) stays
+planned and has then not run: leaving checks out cannot turn a release good.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import inspect
+import re
+import textwrap
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from pytest_prodcheck.config import Settings
+from pytest_prodcheck.hooks.parameters import is_configured
+from pytest_prodcheck.model import CATEGORIES, SEVERITIES, Planned, Problem, Severity
+from pytest_prodcheck.record.neutral import text as neutral
+
+
+class Plan:
+    """Decides which items count, and tells the process that decides by a file in *work*."""
+
+    def __init__(
+        self, config: pytest.Config, settings: Settings, work: Path, shard: str | None
+    ) -> None:
+        self._config = config
+        self._target = settings.target
+        self._work = work
+        self._shard = shard
+        self._deselected: dict[str, pytest.Item] = {}
+        self._ours: set[str] = set()
+        self._complaints: list[str] = []
+        self._candidates: dict[str, pytest.Item] = {}
+
+    def complain(self, detail: str) -> None:
+        """Something that should have been planned could not be: nobody may call that a pass."""
+        self._complaints.append(detail)
+
+    def planned(self, item: pytest.Item, reason: str = "") -> Planned:
+        """How *item* counts. Raises UsageError for markers that say nothing clear."""
+        read_only = self._target.read_only
+        writes = item.get_closest_marker("writes") is not None
+        if writes and read_only:
+            reason = f"it writes, and target {self._target.name} is read-only"
+        return Planned(
+            id=neutral(item.nodeid),
+            category=_category(item),
+            severity=_severity(item),
+            permitted=not (writes and read_only),
+            reason=reason,
+        )
+
+    def before_selection(self, items: list[pytest.Item]) -> None:
+        """Check markers, then take out what does not exist on this target or in this shard."""
+        items[:] = filter(is_configured, items)
+        self._check_markers(items)
+        for item in items:
+            self.planned(item)
+        here = [item for item in items if self._exists_here(item)]
+        if self._shard:
+            part, _, whole = self._shard.partition("/")
+            mine = sorted(item.nodeid for item in here)[int(part) - 1 :: int(whole)]
+            here = [item for item in here if item.nodeid in set(mine)]
+        gone = [item for item in items if item not in here]
+        if gone:
+            items[:] = here
+            self._ours = {item.nodeid for item in gone}
+            self._config.hook.pytest_deselected(items=gone)
+        # The limits judge what all the others have sent.
+        items.sort(key=lambda item: "limit" in getattr(item, "fixturenames", ()))
+        self._candidates = {item.nodeid: item for item in items}
+
+    def deselected(self, items: list[pytest.Item]) -> None:
+        self._deselected.update((item.nodeid, item) for item in items)
+
+    def after_selection(self, items: list[pytest.Item]) -> None:
+        """What vanished from the list without a word counts as deselected too."""
+        left = {item.nodeid for item in items}
+        self._deselected.update(
+            (nodeid, item) for nodeid, item in self._candidates.items() if nodeid not in left
+        )
+
+    def freeze(self, items: list[pytest.Item]) -> None:
+        """Write the plan for the process that decides; every worker writes the same."""
+        chosen = {item.nodeid for item in items}
+        taken_out = [
+            self.planned(item, "taken out of the run by another selection than -m")
+            for nodeid, item in self._deselected.items()
+            if nodeid not in chosen | self._ours and self._was_wanted(item)
+        ]
+        problems = [Problem(what="required", detail=detail) for detail in self._complaints]
+        if self._config.getoption("lf", False):
+            detail = "--lf leaves out what passed before: not all checks were collected"
+            problems.append(Problem(what="narrowed", detail=detail))
+        content = {
+            "checks": [*map(self.planned, items), *taken_out],
+            "problems": problems,
+        }
+        part = self._work / f"plan-{id(self)}.part"
+        part.write_bytes(msgspec.json.encode(content))
+        part.replace(self._work / "plan.json")
+
+    def _exists_here(self, item: pytest.Item) -> bool:
+        return all(self._target.name in mark.args for mark in item.iter_markers("targets"))
+
+    def _was_wanted(self, item: pytest.Item) -> bool:
+        """Whether `-m` alone would have kept it; an expression beyond `a or b` is trusted."""
+        category = _category(item)
+        expression = self._config.getoption("markexpr", "")
+        if category is None:
+            return False
+        if not expression:
+            return True
+        if re.search(r"\b(and|not)\b", expression):
+            return bool(self._config.getoption("keyword") or self._config.getoption("deselect"))
+        return category in _names(expression)
+
+    def _check_markers(self, items: list[pytest.Item]) -> None:
+        """A typo in a marker silently drops a check: refuse it, in code and after `-m`."""
+        known = {re.split(r"[:(]", line)[0].strip() for line in self._config.getini("markers")}
+        for name in _names(self._config.getoption("markexpr", "")):
+            if name not in known:
+                raise pytest.UsageError(_unknown(name, "in -m", known))
+        for item in items:
+            for mark in item.iter_markers():
+                if mark.name not in known:
+                    raise pytest.UsageError(_unknown(mark.name, f"on {item.nodeid}", known))
+
+
+def _unknown(name: str, where: str, known: set[str]) -> str:
+    close = get_close_matches(name, known, 1)
+    hint = f"did you mean {close[0]!r}?" if close else "register it under `markers` if it is yours"
+    return f"unknown marker {name!r} {where}; {hint}"
+
+
+def _names(expression: str) -> list[str]:
+    without_arguments = re.sub(r"\([^()]*=[^()]*\)", "", expression)
+    words = re.findall(r"[\w.:+\-/\\\[\]]+", without_arguments)
+    return [word for word in words if word not in ("and", "or", "not", "True", "False")]
+
+
+def _category(item: pytest.Item) -> str | None:
+    names = (mark.name for mark in item.iter_markers())
+    return next((name for name in names if name in CATEGORIES), None)
+
+
+def _severity(item: pytest.Item) -> Severity:
+    mark = item.get_closest_marker("severity")
+    if mark is None:
+        return "major"
+    if len(mark.args) == 1 and not mark.kwargs and mark.args[0] in SEVERITIES:
+        return cast(Severity, mark.args[0])
+    raise pytest.UsageError(
+        f"severity{mark.args!r} on {item.nodeid} is not a severity; "
+        f"use one of {', '.join(SEVERITIES)}"
+    )
+
+
+_NO_PROOF = frozenset(dir(builtins))
+
+
+def asserts(function: Any) -> bool:
+    """Whether the body of a test can fail on purpose: it asserts, raises, or calls a helper.
+
+    Only what plainly cannot (requests and built-ins, nothing else) is called empty.
+    """
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError, SyntaxError):
+        return True
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assert | ast.Raise | ast.With):
+            return True
+        if isinstance(node, ast.Call):
+            if isinstance(node.func, ast.Name) and node.func.id not in _NO_PROOF:
+                return True
+            if isinstance(node.func, ast.Attribute) and _proves(node.func):
+                return True
+    return False
+
+
+_PROVING = ("assert", "check", "expect", "raise", "verify", "validate", "fail")
+
+
+def _proves(method: ast.Attribute) -> bool:
+    on_self = isinstance(method.value, ast.Name) and method.value.id == "self"
+    return on_self or method.attr.startswith(
+        ("assert", "check", "expect", "raise", "verify", "fail")
+    )

@@ -1,0 +1,304 @@
+"""The process that decides: every result into the journal first, one verdict at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Generator
+from copy import copy
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import msgspec
+import pytest
+
+from pytest_prodcheck.config import Settings
+from pytest_prodcheck.diagnose import diagnose
+from pytest_prodcheck.hooks.reports import Reports
+from pytest_prodcheck.judge import EXIT_BY_RULING, judge
+from pytest_prodcheck.live.chain import Chain
+from pytest_prodcheck.model import Planned, Problem, Run, Verdict
+from pytest_prodcheck.record import terminal
+from pytest_prodcheck.record.folder import Folder
+from pytest_prodcheck.record.journal import Journal, fold
+from pytest_prodcheck.record.redact import Redactor, scrub
+from pytest_prodcheck.record.verdict import document, requirement, text
+
+if TYPE_CHECKING:
+    from pytest_prodcheck.live.service import Service
+
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""All of them end a run the way Ctrl-C does: teardowns run, the files are written."""
+
+
+class Recorder:
+    """Journal, judge and outputs of one run."""
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        settings: Settings,
+        folder: Folder,
+        head: Run,
+        redactor: Redactor,
+        reports: Reports,
+        service: Service | None,
+        told: dict[str, Any],
+    ) -> None:
+        self._config = config
+        self._settings = settings
+        self._folder = folder
+        self._redactor = redactor
+        self._reports = reports
+        self._service = service
+        self._told = told
+        self._began = time.monotonic()
+        self._problems: dict[Problem, None] = {}
+        self._published: Verdict | None = None
+        self._verdict: tuple[Run, Verdict] | None = None
+        self._closing = False
+        self._handlers: dict[int, Any] = {}
+        self._exit = os._exit
+        self._chain = Chain(
+            folder.work / "chain",
+            rate=settings.target.rate,
+            budget=settings.target.request_budget,
+        )
+        self.journal = Journal(folder.path / "journal.jsonl")
+        self.journal.write("begin", **msgspec.to_builtins(head))
+        self._write_verdict(fold(self.journal.entries, "running"), None)
+        self._watch_the_exits()
+
+    # --- what happens, as it happens ---
+
+    def pytest_report_header(self) -> list[str]:
+        return [f"prodcheck: {line}" for line in self._told_settings()]
+
+    def _told_settings(self) -> list[str]:
+        return list(self.journal.entries[0]["settings"])
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """xdist starts a worker: tell it which run it is part of; never a secret."""
+        node.workerinput["prodcheck"] = self._told
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self) -> None:
+        self._freeze_plan()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self) -> None:
+        self._freeze_plan()
+
+    def _freeze_plan(self) -> None:
+        """Take over what the first process that collected has planned; the rest say the same."""
+        plan = self._folder.work / "plan.json"
+        if plan.exists() and not any(e["kind"] == "planned" for e in self.journal.entries):
+            planned = msgspec.json.decode(plan.read_bytes())
+            self.journal.write("planned", checks=planned["checks"])
+            for problem in planned["problems"]:
+                self._add(Problem(**problem))
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None]:
+        """Before anybody else: what is in the journal cannot be lost or talked away."""
+        crashed = report.when not in ("setup", "call", "teardown")
+        if crashed:
+            report.when = "call"
+            report.longrepr = scrub(str(report.longrepr), self._redactor)
+        self.journal.write("report", data=self._plain(report))
+        yield
+        if crashed:
+            self._config.hook.pytest_runtest_logreport(report=teardown_of(report))
+
+    def _plain(self, report: pytest.CollectReport | pytest.TestReport) -> dict[str, Any]:
+        """What other plugins hang on a report may be anything; the journal holds plain data."""
+        data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
+        plain: dict[str, Any] = msgspec.to_builtins(data, enc_hook=repr)
+        return plain
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            what = report.nodeid or "the session"
+            self._add(Problem(what="collection", detail=f"{what} could not be collected"))
+            self.journal.write("collectreport", data=self._plain(report))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        self._add(Problem(what="internal", detail=f"internal error: {excinfo.exconly()[:500]}"))
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        told = f"{excinfo.value}".strip()
+        if isinstance(excinfo.value, pytest.exit.Exception | pytest.Session.Interrupted):
+            self._add(Problem(what="stopped", detail=f"the run was stopped: {told or 'no reason'}"))
+        else:
+            self._add(Problem(what="interrupted", detail=f"interrupted: {told or 'Ctrl-C'}"))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        if error:
+            detail = f"worker {node.gateway.id} died: {str(error).strip()[:500]}"
+            self._add(Problem(what="worker", detail=detail))
+
+    def pytest_warning_recorded(self, warning_message: Any) -> None:
+        warning_message.message = scrub(str(warning_message.message), self._redactor)
+
+    def _add(self, problem: Problem) -> None:
+        problem = msgspec.convert(scrub(msgspec.to_builtins(problem), self._redactor), type=Problem)
+        if problem not in self._problems:
+            self._problems[problem] = None
+            self.journal.write("problem", **msgspec.to_builtins(problem))
+
+    # --- the end ---
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
+        """Judge, write each output, let the others finish, and judge again if they failed."""
+        self._closing = True
+        self._freeze_plan()
+        self._publish(session)
+        try:
+            yield
+        except BaseException as error:
+            self._add(Problem(what="report", detail=f"another plugin failed at the end: {error!r}"))
+        self._publish(session)
+        session.exitstatus = self._close().exit_code
+
+    def _publish(self, session: pytest.Session) -> None:
+        """Write the report files, unless those that stand say the same already."""
+        run, verdict = self._decide()
+        if self._published != verdict:
+            self._published = verdict
+            for problem in self._reports.write(session, run, verdict):
+                self._add(problem)
+
+    def _close(self) -> Verdict:
+        """Journal and verdict onto the disk. What cannot be stored cannot be a pass."""
+        run, verdict = self._decide()
+        self.journal.write("end", finished=run.finished, duration_s=run.duration_s)
+        self.journal.close()
+        run, verdict = self._decide()
+        try:
+            self._write_verdict(run, verdict)
+        except OSError as error:
+            detail = f"verdict.json could not be written: {error.strerror}"
+            self._add(Problem(what="report", detail=detail))
+            run, verdict = self._decide()
+        self._verdict = run, verdict
+        return verdict
+
+    def _decide(self) -> tuple[Run, Verdict]:
+        self._look_around()
+        run = msgspec.structs.replace(
+            fold(self.journal.entries),
+            finished=_now(),
+            duration_s=round(time.monotonic() - self._began, 3),
+        )
+        return run, judge(run, diagnose(run))
+
+    def _look_around(self) -> None:
+        """Facts that no hook tells: what guard, breaker, service and journal have seen."""
+        for violation in _lines(self._folder.work / "violations.jsonl"):
+            where = violation["test"] or "outside any test"
+            self._add(Problem(what="violation", detail=f"{violation['detail']} ({where})"))
+        if down := self._chain.down:
+            self._add(Problem(what="target_down", detail=down))
+        if failure := self.journal.failure:
+            detail = f"the journal could not be written: {failure.strerror}"
+            self._add(Problem(what="journal", detail=detail))
+        for detail in missing(self._settings.required, self._planned()):
+            self._add(Problem(what="required", detail=detail))
+
+    def _planned(self) -> list[Planned]:
+        plans = (entry["checks"] for entry in self.journal.entries if entry["kind"] == "planned")
+        return msgspec.convert([check for plan in plans for check in plan], list[Planned])
+
+    def _write_verdict(self, run: Run, verdict: Verdict | None) -> None:
+        self._folder.write("verdict.json", text(document(run, verdict)))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self, config: pytest.Config) -> None:
+        """The last words: what to do now, under everything else that pytest prints."""
+        self._closing = True
+        if self._service:
+            self._service.stop()
+        if self._verdict is None:
+            self._add(Problem(what="internal", detail="the session ended before it began"))
+            self._close()
+        self._folder.tidy()
+        self._unwatch_the_exits()
+        run, verdict = self._verdict or self._decide()
+        writer = config.get_terminal_writer()
+        with contextlib.suppress(OSError):
+            for line, markup in terminal.summary(
+                run, verdict, folder=str(self._folder.path), width=writer.fullwidth
+            ):
+                writer.line(line, **markup)
+
+    # --- ways out that would skip the end ---
+
+    def _watch_the_exits(self) -> None:
+        """A signal ends the run in order; `os._exit(0)` in a test cannot end it with 0."""
+        main = os.getpid()
+
+        def leave(status: int) -> NoReturn:
+            if os.getpid() == main and status == 0:
+                status = EXIT_BY_RULING["inconclusive"]
+            self._exit(status)
+
+        os._exit = leave
+        if threading.current_thread() is threading.main_thread():
+            for number in ENDING_SIGNALS:
+                self._handlers[number] = signal.signal(number, self._end_by_signal)
+
+    def _unwatch_the_exits(self) -> None:
+        os._exit = self._exit
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _end_by_signal(self, number: int, _frame: object) -> None:
+        name = signal.Signals(number).name
+        if self._closing:
+            self._add(Problem(what="interrupted", detail=f"interrupted at the end: {name}"))
+            return
+        raise KeyboardInterrupt(name)
+
+
+def missing(required: tuple[str, ...], planned: list[Planned]) -> list[str]:
+    """What the manifest demands (`smoke>=10`, or a glob over ids) and the plan lacks."""
+    lacking = []
+    for wanted in required:
+        if ">=" in wanted:
+            category, number = requirement(wanted)
+            found = sum(check.category == category for check in planned)
+            if found < number:
+                lacking.append(f"required are {category}>={number}, planned were {found}")
+        elif not any(fnmatchcase(check.id, wanted) for check in planned):
+            lacking.append(f"required check {wanted} was not planned")
+    return lacking
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """JSON lines of a file that may not exist."""
+    if not path.exists():
+        return []
+    return [msgspec.json.decode(line) for line in path.read_bytes().splitlines()]
+
+
+def teardown_of(report: pytest.TestReport) -> pytest.TestReport:
+    """The end of a test whose process died: without it, reporters wait for it for ever."""
+    teardown = copy(report)
+    teardown.when = "teardown"
+    teardown.outcome = "passed"
+    teardown.longrepr = None
+    return teardown
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,159 @@
+"""Report files of a run: pytest's own reporters write them, we put the verdict on top.
+
+pytest-html and pytest's JUnit writer follow the run through the usual hooks. They write to
+a file beside the real one, each on its own: one that fails takes nobody down, and a kill
+leaves an old file or a new one, never half of one.
+"""
+
+from __future__ import annotations
+
+import inspect
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from pytest_prodcheck.model import Exchange, Problem, Run, Verdict
+from pytest_prodcheck.record import html, junit, markdown
+from pytest_prodcheck.record.folder import Folder
+
+ENVIRONMENT = ("Python", "Platform", "Packages", "Plugins")
+"""What pytest-html's environment table may show: CI variables carry credentials in URLs."""
+
+
+_REPORTERS = {"report.html": "pytest_html", "junit.xml": "_pytest.junitxml"}
+"""File -> the module whose object writes it."""
+
+
+class Reports:
+    """Writes `report.html`, `junit.xml` and `summary.md` into a run's folder."""
+
+    def __init__(self, config: pytest.Config, folder: Folder) -> None:
+        self._config = config
+        self._folder = folder
+        self._ruling: tuple[Run, Verdict] | None = None
+        self._written: dict[str, Path] = {}
+        self._reporters: dict[str, tuple[Any, str | None]] = {}
+        self._failed: dict[str, Exception] = {}
+        if hasattr(config.option, "htmlpath"):
+            self._written["report.html"] = self._aim("htmlpath", ".report.html.new")
+            config.option.self_contained_html = True
+            config.option.css = [*config.option.css, str(html.STYLE)]
+        if hasattr(config.option, "xmlpath"):
+            self._written["junit.xml"] = self._aim("xmlpath", ".junit.xml.new")
+
+    def _aim(self, option: str, name: str) -> Path:
+        """A path that the user gave stays theirs; the run's folder gets a copy."""
+        path = getattr(self._config.option, option) or str(self._folder.path / name)
+        setattr(self._config.option, option, path)
+        return self._config.invocation_params.dir / path
+
+    # --- what pytest-html asks while it writes ---
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_html_report_title(self, report: Any) -> None:
+        report.title = "prodcheck"
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_html_results_summary(self, prefix: list[str]) -> None:
+        if self._ruling:
+            prefix[:] = [html.summary(*self._ruling)]
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_html_results_table_row(self, cells: list[str]) -> None:
+        html.row(cells)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_html_results_table_html(self, report: Any, data: list[str]) -> None:
+        told = getattr(report, "prodcheck", None) or {}
+        exchanges = msgspec.convert(told.get("exchanges", ()), tuple[Exchange, ...])
+        if exchanges:
+            data.insert(0, html.evidence(exchanges))
+
+    @pytest.hookimpl(optionalhook=True, trylast=True)
+    def pytest_metadata(self, metadata: dict[str, Any]) -> None:
+        for name in set(metadata).difference(ENVIRONMENT):
+            del metadata[name]
+
+    # --- the reporters, each on its own ---
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Take the reporters over from pytest: one that raises must not stop another."""
+        manager = self._config.pluginmanager
+        for plugin in list(manager.get_plugins()):
+            for name, module in _REPORTERS.items():
+                if name in self._written and type(plugin).__module__.startswith(module):
+                    self._reporters[name] = plugin, manager.get_name(plugin)
+                    manager.unregister(plugin)
+        self._tell("pytest_sessionstart", session=session)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self._tell("pytest_collection_finish", session=session)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._tell("pytest_collectreport", report=report)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._tell("pytest_runtest_logreport", report=report)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_internalerror(self, excrepr: object) -> None:
+        self._tell("pytest_internalerror", excrepr=excrepr)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_unconfigure(self) -> None:
+        """Give them back: the plugins they belong to take leave of them now."""
+        for plugin, name in self._reporters.values():
+            self._config.pluginmanager.register(plugin, name)
+
+    def _tell(self, hook: str, **facts: Any) -> None:
+        for file in self._reporters:
+            try:
+                self._call(file, hook, **facts)
+            except Exception as error:
+                self._failed.setdefault(file, error)
+
+    def _call(self, file: str, hook: str, **facts: Any) -> None:
+        """As pytest would: with those of *facts* that the reporter's method asks for."""
+        method = getattr(self._reporters[file][0], hook, None)
+        if method:
+            asked = inspect.signature(method).parameters
+            method(**{name: fact for name, fact in facts.items() if name in asked})
+
+    # --- the end of the run ---
+
+    def write(self, session: pytest.Session, run: Run, verdict: Verdict) -> list[Problem]:
+        """Write each file on its own; what failed comes back as problems of the run."""
+        self._ruling = run, verdict
+        writers: dict[str, Callable[[Path], object]] = {
+            "summary.md": lambda part: part.write_text(markdown.summary(run, verdict), "utf-8"),
+        }
+        for file in self._reporters:
+            writers[file] = partial(self._write_by_reporter, file, session)
+        for file, writer in writers.items():
+            try:
+                self._folder.replace(file, writer)
+            except Exception as error:
+                self._failed.setdefault(file, error)
+        return [
+            Problem(what="report", detail=f"{file} is incomplete: {error!r}")
+            for file, error in self._failed.items()
+        ]
+
+    def _write_by_reporter(self, file: str, session: pytest.Session, part: Path) -> None:
+        self._call(file, "pytest_sessionfinish", session=session)
+        source = self._written[file]
+        if source.parent == self._folder.path:
+            source.replace(part)
+        else:
+            shutil.copyfile(source, part)
+        if file == "junit.xml" and self._ruling:
+            part.write_text(junit.with_verdict(part.read_text("utf-8"), *self._ruling), "utf-8")

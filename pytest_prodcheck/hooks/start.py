@@ -1,0 +1,140 @@
+"""Configuration of one process of a run: what the controller decides, the workers are told."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from pytest_prodcheck.config import Settings, choose, describe, load
+from pytest_prodcheck.errors import UsageError
+from pytest_prodcheck.hooks.inspector import Inspector
+from pytest_prodcheck.hooks.suites import SuiteNames, add_suites
+from pytest_prodcheck.model import Policy, Run, TargetInfo
+from pytest_prodcheck.record.folder import Folder, drop_latest
+from pytest_prodcheck.record.redact import Redactor, from_environment, guard_logging
+
+if TYPE_CHECKING:
+    from pytest_prodcheck.live.service import Service
+
+
+def start(config: pytest.Config, option: str | None) -> Inspector:
+    """Read the configuration, raise the guard, register the objects that make up the run.
+
+    Raises UsageError before anything is sent.
+    """
+    told: dict[str, Any] | None = getattr(config, "workerinput", {}).get("prodcheck")
+    if told:
+        return _start_worker(config, told)
+    base = config.invocation_params.dir / config.getoption("prodcheck_report")
+    try:
+        return _start_controller(config, option, base)
+    except UsageError:
+        drop_latest(base)
+        raise
+
+
+def _start_controller(config: pytest.Config, option: str | None, base: Path) -> Inspector:
+    from pytest_prodcheck.hooks.recorder import Recorder
+    from pytest_prodcheck.hooks.reports import Reports
+    from pytest_prodcheck.live.service import Service
+
+    choice = choose(option, os.environ)
+    assert choice, "start() is called with a target only"
+    root = config.invocation_params.dir
+    settings = load(
+        choice,
+        root=root,
+        environ=os.environ,
+        threshold=config.getoption("prodcheck_threshold"),
+    )
+    shard = _shard(config.getoption("prodcheck_shard"))
+    redactor = _redactor(settings)
+    folder = Folder.create(base)
+    service: Service | None = None
+    if settings.target.start:
+        cwd = settings.file.parent if settings.file else root
+        service = Service.start(settings.target, cwd=cwd, log=folder.work / "service.log")
+        settings = _at(settings, service.base_url)
+    head = Run(
+        run_id=folder.run_id,
+        target=TargetInfo(
+            name=settings.target.name,
+            base_url=settings.target.base_url,
+            read_only=settings.target.read_only,
+            vantage=config.getoption("prodcheck_vantage"),
+        ),
+        policy=Policy(
+            threshold=str(settings.threshold), weights=settings.weights, actions=settings.actions
+        ),
+        command=redactor.text(shlex.join(["pytest", *config.invocation_params.args])),
+        settings=tuple(describe(settings)),
+        shard=shard,
+    )
+    told = {
+        "choice": choice,
+        "root": str(root),
+        "threshold": config.getoption("prodcheck_threshold"),
+        "folder": str(folder.path),
+        "base_url": settings.target.base_url,
+        "shard": shard,
+    }
+    reports = Reports(config, folder)
+    recorder = Recorder(config, settings, folder, head, redactor, reports, service, told)
+    config.pluginmanager.register(recorder, "prodcheck-recorder")
+    config.pluginmanager.register(reports, "prodcheck-reports")
+    return _start_inspector(config, settings, folder, redactor, shard)
+
+
+def _start_worker(config: pytest.Config, told: dict[str, Any]) -> Inspector:
+    settings = load(
+        told["choice"],
+        root=Path(told["root"]),
+        environ=os.environ,
+        threshold=told["threshold"],
+    )
+    settings = _at(settings, told["base_url"])
+    folder = Folder(Path(told["folder"]))
+    return _start_inspector(config, settings, folder, _redactor(settings), told["shard"])
+
+
+def _start_inspector(
+    config: pytest.Config,
+    settings: Settings,
+    folder: Folder,
+    redactor: Redactor,
+    shard: str | None,
+) -> Inspector:
+    add_suites(config)
+    inspector = Inspector(config, settings, folder, redactor, shard)
+    config.pluginmanager.register(SuiteNames(), "prodcheck-suites")
+    config.pluginmanager.register(inspector, "prodcheck-inspector")
+    config.add_cleanup(guard_logging(redactor))
+    config.add_cleanup(inspector.close)
+    inspector.guard.install()
+    return inspector
+
+
+def _redactor(settings: Settings) -> Redactor:
+    secrets = [(secret.reveal(), secret.name) for secret in settings.secrets]
+    return Redactor([*secrets, *from_environment(os.environ)])
+
+
+def _at(settings: Settings, base_url: str) -> Settings:
+    """The same settings with the target where it really runs."""
+    target = msgspec.structs.replace(settings.target, base_url=base_url)
+    return msgspec.structs.replace(settings, target=target)
+
+
+def _shard(text: str | None) -> str | None:
+    """`I/N` with 1 <= I <= N, or None. Raises UsageError."""
+    if text is None:
+        return None
+    part, _, whole = text.partition("/")
+    if part.isdecimal() and whole.isdecimal() and 1 <= int(part) <= int(whole):
+        return f"{int(part)}/{int(whole)}"
+    raise UsageError(f"--prodcheck-shard {text} is not I/N with 1 <= I <= N; write it like 1/3")

@@ -1,0 +1,123 @@
+"""pytest's way in. Without `--target` it declares names and does nothing else.
+
+It reads as a story: options, configuration, fixtures. What happens then is told by the
+objects registered here: `hooks.inspector` (in each process that runs tests) and
+`hooks.recorder` (in the one that decides).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_prodcheck.config import Target
+    from pytest_prodcheck.hooks.inspector import Inspector
+    from pytest_prodcheck.live.client import LiveClient
+    from pytest_prodcheck.live.probes import ProbeRun
+
+MARKERS = (
+    "smoke: quick checks right after a deploy",
+    "contract: the API answers as its specification says",
+    "rollback: the way back works",
+    "environment: runs inside the deployed container or host",
+    "severity(level): critical, major (default) or minor",
+    "writes: sends unsafe requests; not permitted on a read-only target",
+    "targets(*names): this check exists on these targets only",
+    "offline: sends no request, on purpose; without it such a check proves nothing and fails",
+)
+
+INSPECTOR: pytest.StashKey[Inspector] = pytest.StashKey()
+
+
+# --- options ---------------------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(parser: pytest.Parser) -> Generator[None]:
+    """Declare options after every plugin and conftest: `--target` may be somebody else's."""
+    yield
+    group = parser.getgroup("prodcheck", "the verdict after a deploy")
+    name = {
+        "dest": "prodcheck_target",
+        "metavar": "NAME|URL",
+        "help": "the environment to check: a target of prodcheck.toml, a URL (read-only), "
+        "or `demo`; the same as PRODCHECK_TARGET",
+    }
+    try:
+        group.addoption("--target", "--prodcheck-target", **name)
+    except ValueError:
+        group.addoption("--prodcheck-target", **name)
+    group.addoption(
+        "--prodcheck-threshold",
+        metavar="SCORE",
+        help="the score must be greater than this; overrides `threshold` (default 90)",
+    )
+    group.addoption(
+        "--prodcheck-report",
+        metavar="DIR",
+        default="prodcheck-report",
+        help="where runs are written (default: %(default)s)",
+    )
+    group.addoption(
+        "--prodcheck-vantage",
+        metavar="NAME",
+        default="local",
+        help="where this run looks from, for instance ci or eu-west (default: %(default)s)",
+    )
+    group.addoption(
+        "--prodcheck-shard",
+        metavar="I/N",
+        help="this run is part I of N of one run; `prodcheck merge` joins them",
+    )
+
+
+# --- configuration ---------------------------------------------------------------------
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
+    option = config.getoption("prodcheck_target", None)
+    if not (option or os.environ.get("PRODCHECK_TARGET")) or config.option.help:
+        return
+
+    from pytest_prodcheck.errors import UsageError
+    from pytest_prodcheck.hooks.start import start
+
+    try:
+        config.stash[INSPECTOR] = start(config, option)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+# --- fixtures --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def target(request: pytest.FixtureRequest) -> Target:
+    """The environment under check: `target.name`, `target.base_url`, `target.read_only`."""
+    return _inspector(request).target
+
+
+@pytest.fixture
+def api(request: pytest.FixtureRequest) -> Generator[LiveClient]:
+    """A guarded `httpx.Client` on the target: `api.get("/health")`."""
+    with _inspector(request).client(request.node) as client:
+        yield client
+
+
+@pytest.fixture
+def probe(request: pytest.FixtureRequest) -> ProbeRun:
+    """One declared or derived probe; a test that asks for it runs once for each."""
+    return _inspector(request).probe(request.node, request.param)
+
+
+def _inspector(request: pytest.FixtureRequest) -> Inspector:
+    if INSPECTOR not in request.config.stash:
+        pytest.skip("needs a target: run pytest with --target=NAME")
+    return request.config.stash[INSPECTOR]
