@@ -168,3 +168,7 @@ def _told(incident: Any) -> dict[str, str]:
 
 def _print(told: Any) -> None:
     print(told if isinstance(told, str) else msgspec.json.encode(told).decode())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -224,9 +224,7 @@ class Inspector:
             report.outcome = "skipped"
             report.longrepr = (str(item.path), report.location[1] or 0, told["not_run"])
         elif error and report.passed and not hasattr(report, "wasxfail"):
-            _fail(
-                report, told, f"failed, and was then reported as passed by another plugin: {error}"
-            )
+            _fail(report, told, f"failed, but another plugin reported it as passed: {error}")
         elif report.when == "call" and report.passed:
             emptiness = self._emptiness(item, seen)
             if emptiness:

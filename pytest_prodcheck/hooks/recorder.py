@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from copy import copy
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -22,7 +22,7 @@ from pytest_prodcheck.diagnose import diagnose
 from pytest_prodcheck.hooks.reports import Reports
 from pytest_prodcheck.judge import EXIT_BY_RULING, judge
 from pytest_prodcheck.live.chain import Chain
-from pytest_prodcheck.model import Planned, Problem, Run, Verdict
+from pytest_prodcheck.model import Planned, Problem, Release, Run, Verdict
 from pytest_prodcheck.record import terminal
 from pytest_prodcheck.record.folder import Folder
 from pytest_prodcheck.record.journal import Journal, fold
@@ -49,6 +49,7 @@ class Recorder:
         reports: Reports,
         service: Service | None,
         told: dict[str, Any],
+        ask_release: Callable[[], Release] | None,
     ) -> None:
         self._config = config
         self._settings = settings
@@ -57,6 +58,7 @@ class Recorder:
         self._reports = reports
         self._service = service
         self._told = told
+        self._release = Errand(ask_release) if ask_release else None
         self._began = time.monotonic()
         self._problems: dict[Problem, None] = {}
         self._published: Verdict | None = None
@@ -75,6 +77,10 @@ class Recorder:
         self._watch_the_exits()
 
     # --- what happens, as it happens ---
+
+    def pytest_sessionstart(self) -> None:
+        if self._release and not self._config.option.collectonly:
+            self._release.start()
 
     def pytest_report_header(self) -> list[str]:
         return [f"prodcheck: {line}" for line in self._told_settings()]
@@ -134,11 +140,12 @@ class Recorder:
         self._add(Problem(what="internal", detail=f"internal error: {excinfo.exconly()[:500]}"))
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        told = f"{excinfo.value}".strip()
-        if isinstance(excinfo.value, pytest.exit.Exception | pytest.Session.Interrupted):
-            self._add(Problem(what="stopped", detail=f"the run was stopped: {told or 'no reason'}"))
+        """A person's Ctrl-C or a signal; `pytest.exit`, `-x` and the like come this way too."""
+        told = str(excinfo.value).strip()
+        if type(excinfo.value) is KeyboardInterrupt:
+            self._add(Problem(what="interrupted", detail=f"interrupted: {told or 'SIGINT'}"))
         else:
-            self._add(Problem(what="interrupted", detail=f"interrupted: {told or 'Ctrl-C'}"))
+            self._add(Problem(what="stopped", detail=f"the run was stopped: {told or 'no reason'}"))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
@@ -207,6 +214,9 @@ class Recorder:
         for violation in _lines(self._folder.work / "violations.jsonl"):
             where = violation["test"] or "outside any test"
             self._add(Problem(what="violation", detail=f"{violation['detail']} ({where})"))
+        if self._release and (release := self._release.take()):
+            told = scrub(msgspec.to_builtins(release), self._redactor)
+            self.journal.write("release", release=told)
         if down := self._chain.down:
             self._add(Problem(what="target_down", detail=down))
         if failure := self.journal.failure:
@@ -268,6 +278,25 @@ class Recorder:
             self._add(Problem(what="interrupted", detail=f"interrupted at the end: {name}"))
             return
         raise KeyboardInterrupt(name)
+
+
+class Errand(threading.Thread):
+    """One question to the target, asked while the tests run; its answer is taken once."""
+
+    def __init__(self, ask: Callable[[], Release]) -> None:
+        super().__init__(name="prodcheck release", daemon=True)
+        self._ask = ask
+        self._answer: Release | None = None
+
+    def run(self) -> None:
+        self._answer = self._ask()
+
+    def take(self) -> Release | None:
+        """The answer when it is there; the request has a deadline of its own."""
+        if self.ident:
+            self.join()
+        answer, self._answer = self._answer, None
+        return answer
 
 
 def missing(required: tuple[str, ...], planned: list[Planned]) -> list[str]:

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from pytest_prodcheck.diagnose import diagnose
+from pytest_prodcheck.errors import ProdcheckError
 from pytest_prodcheck.hooks.recorder import teardown_of
 from pytest_prodcheck.hooks.reports import Reports
 from pytest_prodcheck.judge import judge
@@ -25,14 +26,17 @@ from pytest_prodcheck.record.verdict import document, text
 def replay(entries: list[Entry], folder: Folder, state: State) -> tuple[Run, Verdict]:
     """Write every output of *entries* into *folder* again. The journal is the caller's."""
     player = _Player(entries, folder, state)
-    options = ["-q", "--no-header", "--no-summary", "-c", os.devnull, "--rootdir", str(folder.path)]
-    plugins = [argument for name in _SILENT for argument in ("-p", f"no:{name}")]
-    pytest.main([*options, *plugins], plugins=[player])
+    options = ["-c", os.devnull, "--rootdir", str(folder.path)]
+    options += [argument for name in _NOT_NEEDED for argument in ("-p", f"no:{name}")]
+    os.environ.pop("PYTEST_ADDOPTS", None)
+    code = pytest.main(options, plugins=[player])
+    if not player.done:
+        raise ProdcheckError(f"pytest could not replay the journal: it ended with {code!r}")
     folder.tidy()
     return player.run, player.verdict
 
 
-_SILENT = ("cacheprovider", "terminal", "randomly", "schemathesis", "hypothesispytest")
+_NOT_NEEDED = ("cacheprovider", "terminal", "prodcheck", "schemathesis", "hypothesispytest")
 
 
 class _Player:
@@ -41,6 +45,7 @@ class _Player:
     def __init__(self, entries: list[Entry], folder: Folder, state: State) -> None:
         self._entries = entries
         self._folder = folder
+        self.done = False
         self.run = fold(entries, state)
         self.verdict = judge(self.run, diagnose(self.run))
 
@@ -78,3 +83,4 @@ class _Player:
             self.run = msgspec.structs.replace(self.run, problems=self.run.problems + problems)
             self.verdict = judge(self.run, diagnose(self.run))
         self._folder.write("verdict.json", text(document(self.run, self.verdict)))
+        self.done = True

@@ -63,16 +63,9 @@ class Reports:
         if self._ruling:
             prefix[:] = [html.summary(*self._ruling)]
 
-    @pytest.hookimpl(optionalhook=True)
+    @pytest.hookimpl(optionalhook=True, tryfirst=True)
     def pytest_html_results_table_row(self, cells: list[str]) -> None:
         html.row(cells)
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_html_results_table_html(self, report: Any, data: list[str]) -> None:
-        told = getattr(report, "prodcheck", None) or {}
-        exchanges = msgspec.convert(told.get("exchanges", ()), tuple[Exchange, ...])
-        if exchanges:
-            data.insert(0, html.evidence(exchanges))
 
     @pytest.hookimpl(optionalhook=True, trylast=True)
     def pytest_metadata(self, metadata: dict[str, Any]) -> None:
@@ -102,6 +95,10 @@ class Reports:
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        told = getattr(report, "prodcheck", None) or {}
+        exchanges = msgspec.convert(told.get("exchanges", ()), tuple[Exchange, ...])
+        given = getattr(report, "extras", [])
+        report.extras = html.extras(given, exchanges, report.nodeid)  # type: ignore[attr-defined]
         self._tell("pytest_runtest_logreport", report=report)
 
     @pytest.hookimpl(tryfirst=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from pytest_prodcheck.config import Settings, choose, describe, load
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.hooks.inspector import Inspector
 from pytest_prodcheck.hooks.suites import SuiteNames, add_suites
-from pytest_prodcheck.model import Policy, Run, TargetInfo
+from pytest_prodcheck.model import Policy, Release, Run, TargetInfo
 from pytest_prodcheck.record.folder import Folder, drop_latest
 from pytest_prodcheck.record.redact import Redactor, from_environment, guard_logging
 
@@ -83,11 +84,28 @@ def _start_controller(config: pytest.Config, option: str | None, base: Path) -> 
         "base_url": settings.target.base_url,
         "shard": shard,
     }
+    inspector = _start_inspector(config, settings, folder, redactor, shard)
     reports = Reports(config, folder)
-    recorder = Recorder(config, settings, folder, head, redactor, reports, service, told)
+    recorder = Recorder(
+        config, settings, folder, head, redactor, reports, service, told, _ask_release(inspector)
+    )
     config.pluginmanager.register(recorder, "prodcheck-recorder")
     config.pluginmanager.register(reports, "prodcheck-reports")
-    return _start_inspector(config, settings, folder, redactor, shard)
+    return inspector
+
+
+def _ask_release(inspector: Inspector) -> Callable[[], Release] | None:
+    source = inspector.target.release
+    if source is None:
+        return None
+
+    def ask() -> Release:
+        from pytest_prodcheck.live.release import read
+
+        with inspector.connect() as client:
+            return read(client, source)
+
+    return ask
 
 
 def _start_worker(config: pytest.Config, told: dict[str, Any]) -> Inspector:

@@ -69,7 +69,7 @@ class Folder:
 
         self.replace(name, fill)
 
-    def replace(self, name: str, fill: Callable[[Path], None]) -> None:
+    def replace(self, name: str, fill: Callable[[Path], object]) -> None:
         """Let *fill* write a file beside *name*, then put it in its place at one stroke."""
         part = self.path / f".{name}.part"
         try:

@@ -1,0 +1,106 @@
+"""What judges a run: threshold, weights, decision matrix, and what must have been planned."""
+
+import re
+from decimal import Decimal
+from typing import Any
+
+from msgspec import UNSET
+
+from pytest_prodcheck.config.file import ConfigFile
+from pytest_prodcheck.config.misfit import did_you_mean
+from pytest_prodcheck.config.reader import written_or
+from pytest_prodcheck.config.tables import ActionTable
+from pytest_prodcheck.errors import UsageError
+from pytest_prodcheck.model import CATEGORIES, Action, Policy
+
+_PLAIN_DECIMAL = re.compile(r"(0|[1-9][0-9]*)(\.[0-9]+)?")
+_LEAST = re.compile(r"([a-z]+)\s*>=\s*([1-9][0-9]*)")
+
+
+def judging(
+    file: ConfigFile | None, threshold: str | None
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Fields of Settings that judge, where they are told, and the origin of each.
+
+    `threshold` is the command line's, and wins. Raises UsageError.
+    """
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    if file:
+        written = file.contents
+        if written.threshold is not UNSET:
+            values["threshold"] = _threshold_written(file)
+        if written.weights is not UNSET:
+            values["weights"] = {**Policy().weights, **written.weights}
+        if written.required is not UNSET:
+            values["required"] = _required(file, written.required)
+        if written.actions is not UNSET:
+            values["actions"] = tuple(_action(row) for row in written.actions)
+        origins = dict.fromkeys(values, file.label)
+    if threshold is not None:
+        values["threshold"] = _threshold_option(threshold)
+        origins["threshold"] = "command line"
+    return values, origins
+
+
+def _action(row: ActionTable) -> Action:
+    return Action(
+        when=row.when,
+        action=row.action,
+        severity=written_or(row.severity, "major"),
+        within=written_or(row.within, ""),
+    )
+
+
+def _threshold_option(text: str) -> Decimal:
+    """--prodcheck-threshold comes as text; only plain notation says the same to everybody."""
+    if not _PLAIN_DECIMAL.fullmatch(text):
+        raise UsageError(
+            f'--prodcheck-threshold: "{text}" is not a plain number; write it like 85 or 92.5'
+        )
+    if trouble := _out_of_range(Decimal(text)):
+        raise UsageError(f"--prodcheck-threshold: {trouble}")
+    return Decimal(text)
+
+
+def _threshold_written(file: ConfigFile) -> Decimal:
+    written = file.contents.threshold
+    if isinstance(written, bool) or not isinstance(written, int | Decimal):
+        raise file.error(
+            ("threshold",), "is not a number; write it without quotes, like 85 or 92.5"
+        )
+    if trouble := _out_of_range(Decimal(written)):
+        raise file.error(("threshold",), trouble)
+    return Decimal(written)
+
+
+def _out_of_range(threshold: Decimal) -> str | None:
+    if threshold.is_finite() and 1 <= threshold <= 100:
+        return None
+    if threshold.is_finite() and 0 < threshold < 1:
+        percent = (threshold * 100).normalize()
+        return f"{threshold} looks like a share; scores go to 100, so write {percent:f}"
+    return f"{threshold} is not a score to exceed; allowed are numbers from 1 to 100"
+
+
+def _required(file: ConfigFile, entries: list[str]) -> tuple[str, ...]:
+    """`smoke>=10` in one spelling, globs as they are."""
+    manifest = []
+    for index, entry in enumerate(entries):
+        if not re.match(r"\s*\w*\s*[<>=]", entry):
+            manifest.append(entry)
+            continue
+        least = _LEAST.fullmatch(entry.strip())
+        if not least:
+            raise file.error(
+                ("required", index),
+                "is neither a count nor a glob; write it like smoke>=10 or test_health*",
+            )
+        if least[1] not in CATEGORIES:
+            raise file.error(
+                ("required", index),
+                f'"{least[1]}" is not a category.{did_you_mean(least[1], list(CATEGORIES))} '
+                f"Categories: {', '.join(CATEGORIES)}",
+            )
+        manifest.append(f"{least[1]}>={least[2]}")
+    return tuple(manifest)

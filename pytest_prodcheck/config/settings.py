@@ -1,0 +1,189 @@
+"""Settings of a run, resolved: what every other module reads, and how the header shows them."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pytest_prodcheck.model import Action, Record, Severity
+
+
+class Secret:
+    """A value that never prints. `name` says where it came from (`${PROD_TOKEN}`)."""
+
+    __slots__ = ("_value", "name")
+
+    def __init__(self, value: str, name: str = "***") -> None:
+        self._value = value
+        self.name = name
+
+    def reveal(self) -> str:
+        """The value itself: for the wire and the redactor, nowhere else."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return f"Secret({self.name})"
+
+    __str__ = __repr__
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a Secret is not serialised; resolve it again from the configuration")
+
+
+class Probe(Record):
+    """One declared request and what its answer must be."""
+
+    method: str
+    path: str
+    id: str
+    """`GET /health`, or the probe's `name`; unique in a target."""
+    status: tuple[int, ...] = ()
+    """Empty: any 2xx."""
+    json: Any = msgspec.UNSET
+    """UNSET: not asked; None: the answer must be `null`."""
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
+    contains: str | None = None
+    matches: str | None = None
+    """A regular expression, searched for in the body."""
+    within: float | None = None
+    """Seconds."""
+    severity: Severity = "major"
+    tags: tuple[str, ...] = ()
+    send: dict[str, str | Secret] = msgspec.field(default_factory=dict)
+    samples: int = 1
+
+
+class Limits(Record):
+    """Response-time and error limits over the whole run."""
+
+    p95: float | None = None
+    """Seconds."""
+    error_rate: float | None = None
+    """Share of requests, 0 to 1."""
+
+
+class ReleaseSource(Record):
+    """Where the target tells what is deployed; JSONPath-like `$.a.b`, or a header."""
+
+    path: str
+    version: str | None = None
+    commit: str | None = None
+    header: str | None = None
+
+
+class Flags(Record):
+    """Where the target tells its feature flags, and which combinations are operating modes."""
+
+    source: str
+    """A path of the target, or `environment`: then the places below are variables' names."""
+    mode: str | None = None
+    """Place of the mode's own name, if it is told."""
+    values: dict[str, str] = msgspec.field(default_factory=dict)
+    """Flag -> JSONPath into the answer, or the variable's name."""
+    modes: dict[str, dict[str, bool]] = msgspec.field(default_factory=dict)
+    """Mode -> the values that mean it; no two modes can hold at once."""
+
+
+class Contract(Record):
+    """How far the contract suite goes."""
+
+    max_examples: int = 20
+    """Per operation and phase."""
+    time_per_operation: float = 30.0
+    """Seconds."""
+    exclude: tuple[str, ...] = ()
+    """`METHOD /path` globs, tags and operation ids."""
+    parameters: dict[str, tuple[Any, ...]] = msgspec.field(default_factory=dict)
+    """Parameter -> real values for it."""
+
+
+class Target(Record):
+    """A resolved target: what the chosen name or URL means, with every ${VAR} filled in."""
+
+    name: str
+    base_url: str
+    read_only: bool = True
+    openapi: str | None = None
+    """A path on the target (`/openapi.json`), a URL, or a file (`file:///...`)."""
+    headers: dict[str, str | Secret] = msgspec.field(default_factory=dict)
+    health: str | None = None
+    rate: float | None = None
+    """Requests per second, all workers together; None: bounded by concurrency alone."""
+    request_budget: int = 5000
+    timeout: float = 10.0
+    """Seconds for a whole request."""
+    concurrency: int = 16
+    max_body: int = 8 * 1024 * 1024
+    """Bytes of an answer after decoding."""
+    database: Secret | None = None
+    drills: bool = False
+    start: str | None = None
+    start_timeout: float = 60.0
+    hosts: tuple[str, ...] = ()
+    """Other `host` or `host:port` that tests may reach; the host of an `openapi` URL is one."""
+    proxy: str | Secret | None = None
+    ca_bundle: str | None = None
+    documentation: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    private: tuple[str, ...] = ()
+    """Paths that must not be public."""
+    limits: Limits = Limits()
+    release: ReleaseSource | None = None
+    probes: tuple[Probe, ...] = ()
+
+
+class Settings(Record):
+    """All that a run needs to know before it starts."""
+
+    target: Target
+    threshold: Decimal = Decimal(90)
+    weights: dict[str, int] = msgspec.field(
+        default_factory=lambda: {"critical": 5, "major": 3, "minor": 1}
+    )
+    actions: tuple[Action, ...] = ()
+    required: tuple[str, ...] = ()
+    """Manifest: `smoke>=10`, or globs over check ids that must be planned."""
+    flags: Flags | None = None
+    contract: Contract = Contract()
+    origins: dict[str, str] = msgspec.field(default_factory=dict)
+    """Setting -> where its value came from (`default`, `prodcheck.toml`, `command line`)."""
+    file: Path | None = None
+    """The project's own file, if one was read; None for the built-in demo."""
+    secrets: tuple[Secret, ...] = ()
+    """Every secret that was resolved, for the redactor."""
+
+
+def describe(settings: Settings) -> list[str]:
+    """One line for each decisive setting with its origin, for the header of a run."""
+    target = settings.target
+    origin = settings.origins
+
+    def line(setting: str, text: str) -> str:
+        return f"{text} ({origin.get(setting, 'default')})"
+
+    where = "" if target.name == target.base_url else f"  {target.base_url}"
+    rate = "unlimited" if target.rate is None else f"{target.rate:g}/s"
+    lines = [
+        line("target", f"target {target.name}{where}"),
+        line("read_only", "read-only" if target.read_only else "writes allowed"),
+        line("threshold", f"threshold {settings.threshold}"),
+        line("rate", f"rate {rate}"),
+        line("request_budget", f"budget {target.request_budget}"),
+        line("timeout", f"timeout {target.timeout:g} s"),
+        line("concurrency", f"concurrency {target.concurrency}"),
+    ]
+    # What widens a run's reach is shown whenever it is there; no value that may be secret is.
+    if target.drills:
+        lines.append(line("drills", "drills allowed"))
+    if target.hosts:
+        lines.append(line("hosts", f"other hosts {', '.join(target.hosts)}"))
+    if target.proxy is not None:
+        lines.append(line("proxy", "through a proxy"))
+    if target.database is not None:
+        lines.append(line("database", "database"))
+    if settings.required:
+        lines.append(line("required", f"required {', '.join(settings.required)}"))
+    if target.probes:
+        lines.append(line("probes", f"probes {len(target.probes)}"))
+    return lines

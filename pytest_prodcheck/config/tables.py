@@ -1,0 +1,303 @@
+"""The tables of `prodcheck.toml` as they are written, and the JSON Schema made of them.
+
+Nothing is resolved here: no variable is read, no target chosen. What a key means is told once,
+in its description; its default stands in settings.py.
+"""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from pytest_prodcheck.config.settings import Contract, Probe, Settings, Target
+from pytest_prodcheck.model import Record, Severity
+
+Text = Annotated[str, Meta(min_length=1)]
+Texts = list[Text]
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Headers = dict[Text, str]
+Rate = Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?/(s|min)$")]
+Samples = Annotated[int, Meta(ge=1, le=10_000)]
+AtOnce = Annotated[int, Meta(ge=1, le=1000)]
+Count = Annotated[int, Meta(ge=1)]
+Bytes = Annotated[int, Meta(ge=1024)]
+Share = Annotated[float, Meta(ge=0, lt=1)]
+
+
+class Table(Record, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
+    """A table of the file. A key that is not written is UNSET: TOML has no null."""
+
+
+class ProbeTable(Table):
+    """One request, and what its answer must be. Exactly one of get, head and options."""
+
+    get: Annotated[
+        Text | UnsetType, Meta(description="Path below base_url.", examples=["/health"])
+    ] = UNSET
+    head: Annotated[Text | UnsetType, Meta(description="Path below base_url.")] = UNSET
+    options: Annotated[Text | UnsetType, Meta(description="Path below base_url.")] = UNSET
+    name: Annotated[
+        Text | UnsetType, Meta(description="Id of the probe, instead of `GET /path`.")
+    ] = UNSET
+    status: Annotated[
+        int | Annotated[list[int], Meta(min_length=1)] | UnsetType,
+        Meta(
+            description="Status, or several of which one must come. Default: any 2xx.",
+            examples=[200, [200, 204]],
+        ),
+    ] = UNSET
+    json: Annotated[
+        Any, Meta(description="JSON value of the answer; tables and arrays match as subsets.")
+    ] = UNSET
+    headers: Annotated[Headers | UnsetType, Meta(description="Headers of the answer.")] = UNSET
+    contains: Annotated[Text | UnsetType, Meta(description="Text in the body of the answer.")] = (
+        UNSET
+    )
+    matches: Annotated[
+        Text | UnsetType, Meta(description="Regular expression, searched for in the body.")
+    ] = UNSET
+    within: Annotated[
+        Seconds | UnsetType, Meta(description="Seconds the answer may take.", examples=[0.5])
+    ] = UNSET
+    severity: Annotated[Severity | UnsetType, Meta(description="Weight of the check.")] = UNSET
+    tags: Annotated[Texts | UnsetType, Meta(description="Words to select the probe by.")] = UNSET
+    send: Annotated[Headers | UnsetType, Meta(description="Request headers; ${VAR} is secret.")] = (
+        UNSET
+    )
+    samples: Annotated[Samples | UnsetType, Meta(description="How often to send the request.")] = (
+        UNSET
+    )
+
+
+class LimitsTable(Table):
+    """Limits over all requests of the run."""
+
+    p95: Annotated[
+        Seconds | UnsetType, Meta(description="Seconds within which 95 % must answer.")
+    ] = UNSET
+    error_rate: Annotated[
+        Share | UnsetType,
+        Meta(description="Share of requests that may fail.", examples=[0.001]),
+    ] = UNSET
+
+
+class ReleaseTable(Table):
+    """What is deployed, as the target tells it."""
+
+    from_: Annotated[Text, Meta(description="Path of the answer.", examples=["/health"])]
+    version: Annotated[Text | UnsetType, Meta(description="JSONPath.", examples=["$.version"])] = (
+        UNSET
+    )
+    commit: Annotated[Text | UnsetType, Meta(description="JSONPath.", examples=["$.commit"])] = (
+        UNSET
+    )
+    header: Annotated[
+        Text | UnsetType, Meta(description="Header with the version, instead of one in the body.")
+    ] = UNSET
+
+
+class TargetTable(Table):
+    """An environment that can be chosen with --target.
+
+    `extends` gives every key that is not written here, except read_only = false and
+    drills = true, which are always written; probes are added. An empty text switches off what
+    would be inherited.
+    """
+
+    extends: Annotated[
+        Text | UnsetType, Meta(description="Name of the target that this one builds on.")
+    ] = UNSET
+    base_url: Annotated[
+        Text | UnsetType,
+        Meta(
+            description="Address; {port} is filled in for a target with `start`.",
+            examples=["https://api.example.com"],
+        ),
+    ] = UNSET
+    read_only: Annotated[
+        bool | UnsetType, Meta(description="false allows requests that change something.")
+    ] = UNSET
+    openapi: Annotated[
+        str | UnsetType,
+        Meta(description="Path on the target, URL or file of the OpenAPI document."),
+    ] = UNSET
+    headers: Annotated[
+        Headers | UnsetType,
+        Meta(
+            description="Sent with each request to the target; ${VAR} is secret.",
+            examples=[{"Authorization": "Bearer ${PROD_TOKEN}"}],
+        ),
+    ] = UNSET
+    health: Annotated[
+        str | UnsetType, Meta(description="Path that tells the service's health.")
+    ] = UNSET
+    rate: Annotated[
+        Rate | UnsetType,
+        Meta(
+            description="Requests per second or minute, all workers together.",
+            examples=["20/s", "600/min"],
+        ),
+    ] = UNSET
+    request_budget: Annotated[
+        Count | UnsetType, Meta(description="Requests a run may send, all workers together.")
+    ] = UNSET
+    timeout: Annotated[Seconds | UnsetType, Meta(description="Seconds for a whole request.")] = (
+        UNSET
+    )
+    concurrency: Annotated[
+        AtOnce | UnsetType, Meta(description="Probe requests at the same time.")
+    ] = UNSET
+    max_body: Annotated[
+        Bytes | UnsetType, Meta(description="Bytes of an answer, after decoding.")
+    ] = UNSET
+    database: Annotated[
+        str | UnsetType,
+        Meta(
+            description="SQLAlchemy URL of a read-only connection; secret.",
+            examples=["${PROD_DATABASE_URL}"],
+        ),
+    ] = UNSET
+    drills: Annotated[bool | UnsetType, Meta(description="true allows rollback drills here.")] = (
+        UNSET
+    )
+    start: Annotated[
+        str | UnsetType,
+        Meta(
+            description="Command that starts the service for the run, without a shell.",
+            examples=["uvicorn app.main:app --port {port}"],
+        ),
+    ] = UNSET
+    start_timeout: Annotated[
+        Seconds | UnsetType, Meta(description="Seconds until a started service must answer.")
+    ] = UNSET
+    hosts: Annotated[
+        Texts | UnsetType, Meta(description="Other host or host:port that tests may reach.")
+    ] = UNSET
+    proxy: Annotated[
+        str | UnsetType, Meta(description="URL of a proxy; those of the environment are not used.")
+    ] = UNSET
+    ca_bundle: Annotated[
+        str | UnsetType, Meta(description="File with the certificates to trust.")
+    ] = UNSET
+    documentation: Annotated[
+        Texts | UnsetType, Meta(description="Paths of documentation pages that must answer.")
+    ] = UNSET
+    metrics: Annotated[
+        Texts | UnsetType, Meta(description="Paths of metrics endpoints that must answer.")
+    ] = UNSET
+    private: Annotated[Texts | UnsetType, Meta(description="Paths that must not be public.")] = (
+        UNSET
+    )
+    limits: LimitsTable | UnsetType = UNSET
+    release: ReleaseTable | UnsetType = UNSET
+    probes: Annotated[
+        list[ProbeTable] | UnsetType,
+        Meta(description="Probes of this target, added to those of every target."),
+    ] = UNSET
+
+
+class ActionTable(Table):
+    """A row of the decision matrix: what to do when something was found."""
+
+    when: Annotated[
+        Text, Meta(description="A finding's rule or a check's id (glob).", examples=["database.*"])
+    ]
+    action: Annotated[Text, Meta(description="What to do, for a human to read.")]
+    severity: Annotated[
+        Severity | UnsetType, Meta(description="critical decides for rollback.")
+    ] = UNSET
+    within: Annotated[str | UnsetType, Meta(description="How soon.", examples=["5 min"])] = UNSET
+
+
+class FlagsTable(Table):
+    """Feature flags and operating modes, for the rollback suite."""
+
+    from_: Annotated[Text, Meta(description='Path of the answer, or "environment".')]
+    values: Annotated[
+        dict[Text, Text], Meta(description="Flag -> JSONPath of its value, or the variable's name.")
+    ]
+    mode: Annotated[Text | UnsetType, Meta(description="Where the mode's name is, if told.")] = (
+        UNSET
+    )
+    modes: Annotated[
+        dict[Text, dict[str, bool]] | UnsetType,
+        Meta(description="Mode -> the flags that mean it; anything else is invalid."),
+    ] = UNSET
+
+
+class ContractTable(Table):
+    """How far the contract suite goes."""
+
+    max_examples: Annotated[
+        Count | UnsetType, Meta(description="Examples per operation and phase.")
+    ] = UNSET
+    time_per_operation: Annotated[Seconds | UnsetType, Meta(description="Seconds.")] = UNSET
+    exclude: Annotated[
+        Texts | UnsetType,
+        Meta(
+            description="`METHOD /path` globs, tags, operation ids.",
+            examples=[["DELETE /admin/**"]],
+        ),
+    ] = UNSET
+    parameters: Annotated[
+        dict[Text, Annotated[list[Any], Meta(min_length=1)]] | UnsetType,
+        Meta(
+            description="Real values for parameters nobody can guess.",
+            examples=[{"sku": ["SKU-1001"]}],
+        ),
+    ] = UNSET
+
+
+class Contents(Table):
+    """Settings of prodcheck."""
+
+    threshold: Annotated[
+        Any,  # its own reader keeps the decimal exact and knows the usual slips
+        Meta(
+            description="The score must be greater than this.",
+            extra_json_schema={"type": "number", "minimum": 1, "maximum": 100},
+        ),
+    ] = UNSET
+    weights: Annotated[
+        dict[Severity, Count] | UnsetType,
+        Meta(description="Weight of a check by its severity."),
+    ] = UNSET
+    required: Annotated[
+        Texts | UnsetType,
+        Meta(
+            description="What must be planned: `smoke>=10`, or globs over check ids.",
+            examples=[["smoke>=10"]],
+        ),
+    ] = UNSET
+    targets: Annotated[dict[str, TargetTable] | UnsetType, Meta(description="Environments.")] = (
+        UNSET
+    )
+    probes: Annotated[list[ProbeTable] | UnsetType, Meta(description="Probes of every target.")] = (
+        UNSET
+    )
+    actions: Annotated[list[ActionTable] | UnsetType, Meta(description="The decision matrix.")] = (
+        UNSET
+    )
+    flags: FlagsTable | UnsetType = UNSET
+    contract: ContractTable | UnsetType = UNSET
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of `prodcheck.toml`, for editors; defaults are those of Settings."""
+    schema = msgspec.json.schema(Contents)
+    records: dict[str, type[Record]] = {
+        "Contents": Settings,
+        "TargetTable": Target,
+        "ProbeTable": Probe,
+        "ContractTable": Contract,
+    }
+    for table, record in records.items():
+        properties = schema["$defs"][table]["properties"]
+        for field in msgspec.structs.fields(record):
+            default = float(field.default) if field.name == "threshold" else field.default
+            if field.name in properties and isinstance(default, bool | int | float | str):
+                properties[field.name]["default"] = default
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "prodcheck.toml",
+    } | schema

@@ -1,0 +1,117 @@
+"""`${VAR}` filled in for the chosen target, and every secret remembered for the redactor."""
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator, Mapping
+from urllib.parse import unquote
+
+from pytest_prodcheck.config.file import ConfigFile, spell
+from pytest_prodcheck.config.misfit import Keys
+from pytest_prodcheck.config.settings import Secret
+from pytest_prodcheck.errors import UsageError
+
+LEAST = 8
+"""Characters of a secret: hiding a shorter one would also hide innocent words of the report."""
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_CREDENTIAL_NAME = re.compile(
+    r"(^|[-_])(auth|authorization|cookie|credentials?|jwt|otp|passw(or)?d|secret|session|sid"
+    r"|signature|token|((access|api|functions|private|subscription)[-_]?key))($|[-_])",
+    re.IGNORECASE,
+)
+_SCHEME = re.compile(r"(Basic|Bearer|Token|ApiKey|JWT|Digest|Negotiate)\s+(\S+)", re.IGNORECASE)
+_USERINFO = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]*?:([^/?#]+)@", re.IGNORECASE)
+_PASSWORD = re.compile(r"[?&]password=([^&#]+)", re.IGNORECASE)
+
+
+class Variables:
+    """The environment, as one configuration file refers to it.
+
+    Only variables that are asked for are read, and no message shows a value.
+    """
+
+    def __init__(self, file: ConfigFile, environ: Mapping[str, str]) -> None:
+        self._file = file
+        self._environ = environ
+        self._secrets: dict[str, Secret] = {}
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """Every secret so far, each value once."""
+        return tuple(self._secrets.values())
+
+    def text(self, template: str, keys: Keys) -> str:
+        """The template with its variables filled in. Raises UsageError naming variable and key."""
+        if "${" in _VARIABLE.sub("", template):
+            raise self._file.error(
+                keys, "has ${ without a variable's name and }; write it like ${PROD_TOKEN}"
+            )
+        return _VARIABLE.sub(lambda match: self._value(match[1], keys), template)
+
+    def secret(self, template: str, keys: Keys) -> Secret:
+        """The filled-in template as a Secret; it and the secrets inside it are remembered."""
+        value = self.text(template, keys)
+        names = _VARIABLE.findall(template)
+        label = " ".join(f"${{{name}}}" for name in names) or spell(keys)
+        for name in names:
+            self._remember(self._environ[name], f"${{{name}}}", keys)
+        for part in _secrets_inside(value):
+            self._remember(part, f"password in {label}", keys)
+        self._remember(value, label, keys)
+        return Secret(value, label)
+
+    def header(self, name: str, template: str, keys: Keys) -> str | Secret:
+        """The value of a header to send: secret when it has a variable or a telling name."""
+        if not (_VARIABLE.search(template) or _CREDENTIAL_NAME.search(name)):
+            return self.text(template, keys)
+        secret = self.secret(template, keys)
+        if name.lower() == "cookie":
+            for pair in secret.reveal().split(";"):
+                crumb = pair.partition("=")[2].strip()
+                if len(crumb) >= LEAST:  # a shorter one is a preference rather than a session
+                    self._secrets.setdefault(crumb, Secret(crumb, secret.name))
+        return secret
+
+    def _value(self, name: str, keys: Keys) -> str:
+        value = self._environ.get(name)
+        if value is not None and value.strip():
+            return value
+        state = "is not set" if value is None else "is only white space" if value else "is empty"
+        raise self._file.error(
+            keys, f"${{{name}}} {state}; export {name} before the run, or choose another target"
+        )
+
+    def _remember(self, value: str, name: str, keys: Keys) -> None:
+        if value != value.strip():
+            raise self._trouble(keys, name, "begins or ends with white space; take it away")
+        if len(value) < LEAST:
+            raise self._trouble(
+                keys,
+                name,
+                f"is a secret of fewer than {LEAST} characters, which cannot be kept out of a "
+                f"report without tearing it; use a longer one, or write the value into the file "
+                f"if it is no secret",
+            )
+        self._secrets.setdefault(value, Secret(value, name))
+
+    def _trouble(self, keys: Keys, name: str, facts: str) -> UsageError:
+        # A literal is named by its key, which stands in front already.
+        return self._file.error(keys, facts if name == spell(keys) else f"{name} {facts}")
+
+
+def _secrets_inside(value: str) -> Iterator[str]:
+    """Parts of a secret that servers and libraries show on their own."""
+    if scheme := _SCHEME.fullmatch(value):
+        yield scheme[2]
+        if scheme[1].lower() == "basic" and (password := _basic_password(scheme[2])):
+            yield password
+    for found in (*_USERINFO.finditer(value), *_PASSWORD.finditer(value)):
+        yield from dict.fromkeys((found[1], unquote(found[1])))
+
+
+def _basic_password(text: str) -> str:
+    try:
+        return base64.b64decode(text, validate=True).decode().partition(":")[2]
+    except (binascii.Error, UnicodeDecodeError):
+        return ""

@@ -1,0 +1,61 @@
+"""`python -m pytest_prodcheck.demo --port N [--incident NAME]`: the demo's service, on loopback."""
+
+import argparse
+import contextlib
+import gc
+import importlib.util
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from pytest_prodcheck.demo.deployment import from_environment
+from pytest_prodcheck.demo.incidents import INCIDENTS
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Serve until SIGINT or SIGTERM; what it stored is removed then."""
+    parser = argparse.ArgumentParser(prog="python -m pytest_prodcheck.demo")
+    parser.add_argument("--port", type=int, required=True, help="on 127.0.0.1")
+    parser.add_argument("--incident", choices=sorted(INCIDENTS), metavar="NAME")
+    options = parser.parse_args(arguments)
+    if not all(map(importlib.util.find_spec, ("fastapi", "uvicorn", "sqlalchemy"))):
+        sys.exit("The demo is a FastAPI service: pip install 'pytest-prodcheck[demo]'")
+    # A signal unwinds the stack instead of ending the process, so the directory is removed.
+    # uvicorn has handlers of its own while it serves, and raises the signal again afterwards.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(0))
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        tempfile.TemporaryDirectory(prefix="prodcheck-demo-") as directory,
+    ):
+        serve(options.port, options.incident, Path(directory))
+
+
+def serve(port: int, incident: str | None, directory: Path) -> None:
+    """Serve on 127.0.0.1, storing below `directory`."""
+    gc.disable()  # while importing: a tenth of the start-up is collecting what is all needed
+    import uvicorn
+
+    from pytest_prodcheck.demo.app import create_app
+
+    gc.enable()
+    app = create_app(directory, from_environment(), INCIDENTS[incident] if incident else None)
+    print(f"demo: http://127.0.0.1:{port} ({incident or 'healthy'})", flush=True)
+    try:
+        uvicorn.run(
+            app,
+            host="127.0.0.1",
+            port=port,
+            access_log=False,
+            log_level="warning",
+            ws="none",
+            lifespan="off",
+            timeout_graceful_shutdown=1,
+        )
+    finally:
+        app.state.storage.database.close()
+
+
+if __name__ == "__main__":
+    main()

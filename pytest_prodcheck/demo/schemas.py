@@ -1,0 +1,182 @@
+"""What the demo's API takes and gives."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+NAME = r"^[a-z][a-z0-9-]{0,39}$"
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+# JSON has one kind of number: 5.0 is an integer there, though Python tells them apart.
+Level = Annotated[int, Field(ge=1, le=10), BeforeValidator(_whole)]
+Rating = Annotated[int, Field(ge=1, le=5), BeforeValidator(_whole)]
+Name = Annotated[str, Field(pattern=NAME, examples=["ada"])]
+Mode = Literal["DATABASE_ONLY", "DUAL_WRITE", "FILE_ONLY", "INVALID"]
+
+
+class Body(BaseModel):
+    """A request's body: taken as it is declared, or refused."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class Detail(BaseModel):
+    """What is wrong."""
+
+    detail: str
+
+
+class Invalid(BaseModel):
+    """One way in which a request does not fit the description."""
+
+    loc: list[str | int]
+    msg: str
+    type: str
+
+
+class InvalidRequest(BaseModel):
+    """What is wrong with a request."""
+
+    detail: list[Invalid]
+
+
+class Index(BaseModel):
+    service: str
+    version: str
+    documentation: str
+
+
+class Health(BaseModel):
+    status: Literal["healthy", "degraded"]
+    config_loaded: bool
+    environment: str
+    version: str
+    commit: str
+    mode: Mode
+    database_writes: bool
+    file_fallback: bool
+    database_connection: Literal["healthy", "failed", "unknown", "skipped"]
+    database_error: str | None
+    dependencies: dict[str, Literal["healthy", "failed", "skipped"]]
+
+
+class Info(BaseModel):
+    service: str
+    version: str
+    commit: str
+    environment: str
+    python: str
+    started_at: str
+    mode: Mode
+    database_writes: bool
+    file_fallback: bool
+
+
+class Latency(BaseModel):
+    """Milliseconds."""
+
+    p50: float
+    p95: float
+
+
+class MetricsSummary(BaseModel):
+    uptime_s: float
+    requests: int
+    errors: int
+    error_rate: float
+    latency_ms: Latency
+
+
+class NewEntry(Body):
+    author: Name
+    text: str = Field(min_length=1, max_length=2000, examples=["Slept well, walked to work."])
+    mood_level: Level = 5
+    energy_level: Level = 5
+    stress_level: Level = 5
+
+
+class Entry(BaseModel):
+    id: int
+    author: str
+    text: str
+    mood_level: int
+    energy_level: int
+    stress_level: int
+    created_at: str
+    updated_at: str
+
+
+class Entries(BaseModel):
+    total: int
+    items: list[Entry]
+
+
+class Reflection(Body):
+    text: str = Field(min_length=1, max_length=2000, examples=["Two deadlines moved at once."])
+    mood_level: Level = 5
+
+
+class Insight(BaseModel):
+    insight: str
+    action: str
+    question: str
+
+
+class NewFeedback(Body):
+    rating: Rating
+    comment: str = Field(default="", max_length=500)
+
+
+class Feedback(BaseModel):
+    id: int
+    rating: int
+    comment: str
+    created_at: str
+
+
+class FeedbackSummary(BaseModel):
+    count: int
+    average_rating: float | None
+
+
+class NewPreferences(Body):
+    theme: Literal["light", "dark", "system"] = "system"
+    language: Literal["en", "de", "fr"] = "en"
+    reminders: bool = True
+
+
+class Preferences(BaseModel):
+    user: str
+    theme: str
+    language: str
+    reminders: bool
+
+
+class Analytics(BaseModel):
+    entries: int
+    authors: int
+    average_mood: float | None
+    average_stress: float | None
+    feedback: int
+    average_rating: float | None
+
+
+class Author(BaseModel):
+    author: str
+    entries: int
+    last_entry_at: str
+
+
+class NewFlags(Body):
+    database_writes: bool
+    file_fallback: bool
+
+
+class FlagsInUse(BaseModel):
+    database_writes: bool
+    file_fallback: bool
+    mode: Mode

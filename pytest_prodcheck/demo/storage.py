@@ -1,0 +1,247 @@
+"""Where the demo keeps things: a database and files, in the order its operating mode says."""
+
+import itertools
+import json
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+
+from pytest_prodcheck.demo.deployment import Flags
+
+Row = dict[str, Any]
+
+metadata = sa.MetaData()
+
+entries = sa.Table(
+    "journal_entries",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("author", sa.String(40), nullable=False, index=True),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("mood_level", sa.Integer, nullable=False),
+    sa.Column("energy_level", sa.Integer, nullable=False),
+    sa.Column("stress_level", sa.Integer, nullable=False),
+    sa.Column("created_at", sa.String(32), nullable=False),
+    sa.Column("updated_at", sa.String(32), nullable=False),
+)
+feedback = sa.Table(
+    "feedback",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("rating", sa.Integer, nullable=False),
+    sa.Column("comment", sa.Text, nullable=False),
+    sa.Column("created_at", sa.String(32), nullable=False),
+)
+preferences = sa.Table(
+    "preferences",
+    metadata,
+    sa.Column("id", sa.String(40), primary_key=True),
+    sa.Column("theme", sa.String(10), nullable=False),
+    sa.Column("language", sa.String(10), nullable=False),
+    sa.Column("reminders", sa.Boolean, nullable=False),
+)
+
+
+class Unavailable(Exception):
+    """Nothing can be read or stored now; the message says why."""
+
+
+class Store(Protocol):
+    """Rows of a table by their `id`; `where` holds columns and the value each must have."""
+
+    def read(self, table: sa.Table, where: Row, limit: int | None, offset: int) -> list[Row]: ...
+    def count(self, table: sa.Table, where: Row) -> int: ...
+    def get(self, table: sa.Table, key: int | str) -> Row | None: ...
+    def put(self, table: sa.Table, *rows: Row) -> None: ...
+    def remove(self, table: sa.Table, key: int | str) -> bool: ...
+
+
+class Database:
+    """The SQL store."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = sa.create_engine(url, connect_args={"timeout": 5})
+        # Nothing outlives the process, so nothing needs to wait for the disk.
+        sa.event.listen(self._engine, "connect", _do_not_wait_for_the_disk)
+
+    def create(self) -> None:
+        """Make the tables."""
+        with self._connection() as connection:
+            metadata.create_all(connection)
+
+    def check(self) -> None:
+        """Raise Unavailable unless a query is answered."""
+        with self._connection() as connection:
+            connection.execute(sa.text("SELECT 1"))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._engine.dispose()
+
+    def read(self, table: sa.Table, where: Row, limit: int | None, offset: int) -> list[Row]:
+        wanted = sa.select(table).filter_by(**where).order_by(table.c.id)
+        with self._connection() as connection:
+            found = connection.execute(wanted.limit(limit).offset(offset))
+            return [dict(row) for row in found.mappings()]
+
+    def count(self, table: sa.Table, where: Row) -> int:
+        counted = sa.select(sa.func.count()).select_from(table).filter_by(**where)
+        with self._connection() as connection:
+            return connection.execute(counted).scalar_one()
+
+    def get(self, table: sa.Table, key: int | str) -> Row | None:
+        with self._connection() as connection:
+            found = connection.execute(sa.select(table).where(table.c.id == key))
+            row = found.mappings().first()
+            return dict(row) if row else None
+
+    def put(self, table: sa.Table, *rows: Row) -> None:
+        with self._connection() as connection:
+            connection.execute(sa.insert(table).prefix_with("OR REPLACE"), rows)
+
+    def remove(self, table: sa.Table, key: int | str) -> bool:
+        with self._connection() as connection:
+            return connection.execute(sa.delete(table).where(table.c.id == key)).rowcount > 0
+
+    @contextmanager
+    def _connection(self) -> Iterator[sa.Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except sa.exc.DBAPIError as error:
+            raise Unavailable(str(error.orig)) from error
+
+
+def _do_not_wait_for_the_disk(connection: Any, _record: object) -> None:
+    connection.execute("PRAGMA journal_mode=MEMORY")
+    connection.execute("PRAGMA synchronous=OFF")
+
+
+class Files:
+    """The fallback: one directory per table with one JSON file per row."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        for table in metadata.sorted_tables:
+            (directory / table.name).mkdir(exist_ok=True)
+
+    def read(self, table: sa.Table, where: Row, limit: int | None, offset: int) -> list[Row]:
+        rows = sorted(self._matching(table, where), key=lambda row: row["id"])
+        return rows[offset:][:limit]
+
+    def count(self, table: sa.Table, where: Row) -> int:
+        return len(self._matching(table, where))
+
+    def get(self, table: sa.Table, key: int | str) -> Row | None:
+        try:
+            row: Row = json.loads(self._file(table, key).read_bytes())
+        except FileNotFoundError:
+            return None
+        return row
+
+    def put(self, table: sa.Table, *rows: Row) -> None:
+        for row in rows:
+            # Another thread may be reading: it sees the old row or the new one, never a half.
+            unfinished = self._directory / uuid.uuid4().hex
+            unfinished.write_text(json.dumps(row))
+            unfinished.replace(self._file(table, row["id"]))
+
+    def remove(self, table: sa.Table, key: int | str) -> bool:
+        try:
+            self._file(table, key).unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _matching(self, table: sa.Table, where: Row) -> list[Row]:
+        keys = [file.stem for file in (self._directory / table.name).glob("*.json")]
+        rows = [row for key in keys if (row := self.get(table, key))]
+        return [row for row in rows if where.items() <= row.items()]
+
+    def _file(self, table: sa.Table, key: int | str) -> Path:
+        return self._directory / table.name / f"{key}.json"
+
+
+class Storage:
+    """The stores in use. As long as the database is one of them, its failure is a failure.
+
+    That is what makes `ENABLE_DATABASE_WRITES=false` the remedy when it is down: the files
+    alone are then read and written.
+    """
+
+    def __init__(self, directory: Path, database_url: str, flags: Flags) -> None:
+        self.flags = flags
+        self.database = Database(database_url)
+        self.files = Files(directory)
+        self._ids = itertools.count(1)
+        self._changing = threading.RLock()
+
+    def new_id(self) -> int:
+        """Unused in every store, whatever modes the service has been in."""
+        return next(self._ids)
+
+    def read(
+        self, table: sa.Table, where: Row | None = None, limit: int | None = None, offset: int = 0
+    ) -> list[Row]:
+        """Rows in the order of their ids."""
+        return self._stores()[0].read(table, where or {}, limit, offset)
+
+    def count(self, table: sa.Table, where: Row | None = None) -> int:
+        """How many there are."""
+        return self._stores()[0].count(table, where or {})
+
+    def get(self, table: sa.Table, key: int | str) -> Row | None:
+        """The row, or None."""
+        return self._stores()[0].get(table, key)
+
+    def put(self, table: sa.Table, *rows: Row) -> None:
+        """Add rows, or replace those with the same id."""
+        with self._changing:
+            for store in self._stores():
+                store.put(table, *rows)
+
+    def remove(self, table: sa.Table, key: int | str) -> bool:
+        """True when there was such a row."""
+        with self._changing:
+            removed = [store.remove(table, key) for store in self._stores()]
+            return any(removed)
+
+    def switch(self, flags: Flags) -> None:
+        """Change the operating mode; a store that comes into use is brought up to date first.
+
+        What only an unreachable database has cannot be had: leaving it then loses it from view.
+        """
+        with self._changing:
+            before = self._in_use(self.flags)
+            for store in self._in_use(flags):
+                if store not in before:
+                    for table in metadata.sorted_tables if before else ():
+                        with suppress(Unavailable):
+                            self._copy(table, before[0], store)
+            self.flags = flags
+
+    def _copy(self, table: sa.Table, source: Store, to: Store) -> None:
+        rows = source.read(table, {}, None, 0)
+        for stale in to.read(table, {}, None, 0):
+            to.remove(table, stale["id"])
+        if rows:
+            to.put(table, *rows)
+
+    def _stores(self) -> list[Store]:
+        stores = self._in_use(self.flags)
+        if not stores:
+            raise Unavailable("database writes and file fallback are both off")
+        return stores
+
+    def _in_use(self, flags: Flags) -> list[Store]:
+        stores: list[Store] = []
+        if flags.database_writes:
+            stores.append(self.database)
+        if flags.file_fallback:
+            stores.append(self.files)
+        return stores

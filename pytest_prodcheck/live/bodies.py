@@ -1,0 +1,150 @@
+"""What an answer's body holds: strict JSON, and compressed bytes of a bounded size. Pure."""
+
+import json
+import math
+import re
+import zlib
+from typing import Any, NoReturn
+
+MAX_DEPTH = 200
+"""Nested arrays and objects of a JSON body; far above any API, far below Python's recursion."""
+
+EXCERPT = 16 * 1024
+"""Bytes from the start of a decoded body that are kept for the record."""
+
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
+_BRACKET = re.compile(rb"[\[{\]}]")
+_STEP = 64 * 1024
+
+
+class BadJson(ValueError):
+    """The body is not JSON that every reader understands alike; the text says why."""
+
+
+class BadBody(ValueError):
+    """The body is not what its Content-Encoding says; the text says why."""
+
+
+class BodyOverflow(Exception):
+    """The decoded body passes the cap."""
+
+
+def strict_json(content: bytes) -> Any:
+    """The value of a JSON body, by RFC 8259 without its indulgences.
+
+    Raises BadJson for NaN and Infinity, duplicate keys, invalid UTF-8, numbers outside a
+    double, nesting deeper than MAX_DEPTH, and everything that is no JSON at all.
+    """
+    if not content.strip():
+        raise BadJson("the body is empty")
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise BadJson(f"byte {error.start} is not valid UTF-8") from None
+    _refuse_deep_nesting(content)
+    try:
+        return json.loads(
+            text,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            object_pairs_hook=_without_duplicates,
+        )
+    except json.JSONDecodeError as error:
+        begins = json.dumps(text.lstrip()[:40])
+        raise BadJson(
+            f"{error.msg} at line {error.lineno}, column {error.colno}; the body begins {begins}"
+        ) from None
+    except BadJson:
+        raise
+    except ValueError:
+        # Python converts no integer of more than 4,300 digits.
+        raise BadJson("it has an integer of thousands of digits") from None
+
+
+def _refuse_deep_nesting(content: bytes) -> None:
+    if content.count(b"[") + content.count(b"{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for bracket in _BRACKET.finditer(_STRING.sub(b"", content)):
+        depth += 1 if bracket[0] in b"[{" else -1
+        if depth > MAX_DEPTH:
+            raise BadJson(f"it is nested deeper than {MAX_DEPTH} levels")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise BadJson(f"{name} is not a JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise BadJson(f"the number {text[:40]} is too large for a double")
+    return number
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise BadJson(f"the key {json.dumps(name[:80])} stands twice in one object")
+            seen.add(name)
+    return table
+
+
+class Inflation:
+    """Decompresses a body piece by piece to see its size: never more than a step in memory.
+
+    `encoding` is gzip or deflate (zlib, or bare deflate as some servers send it), `cap` the
+    decoded size in bytes that may not be passed.
+    """
+
+    def __init__(self, encoding: str, cap: int) -> None:
+        self._encoding = encoding
+        self._cap = cap
+        self._engine = None if encoding == "deflate" else zlib.decompressobj(16 + zlib.MAX_WBITS)
+        self._waiting = b""
+        self.size = 0
+        self.start = b""
+        """The first EXCERPT bytes, decoded."""
+
+    def feed(self, data: bytes) -> None:
+        """Take in the next bytes; raises BadBody or BodyOverflow."""
+        if self._engine is None:
+            data = self._waiting + data
+            if len(data) < 2:
+                self._waiting = data
+                return
+            self._engine = zlib.decompressobj(_deflate_window(data))
+        if self._engine.eof and data:
+            raise self._trailing()
+        step = b""
+        while data or len(step) == _STEP:
+            try:
+                step = self._engine.decompress(data, _STEP)
+            except zlib.error:
+                raise BadBody(f"it is not valid {self._encoding} data") from None
+            self.size += len(step)
+            if len(self.start) < EXCERPT:
+                self.start += step[: EXCERPT - len(self.start)]
+            if self.size > self._cap:
+                raise BodyOverflow
+            if self._engine.unused_data:
+                raise self._trailing()
+            data = self._engine.unconsumed_tail
+
+    def finish(self) -> None:
+        """The body has ended; raises BadBody if its compressed data has not."""
+        if self._engine is None or not self._engine.eof:
+            raise BadBody(f"its {self._encoding} data ends early")
+
+    def _trailing(self) -> BadBody:
+        # httpx would drop what follows without a word.
+        return BadBody(f"bytes follow the end of its {self._encoding} data")
+
+
+def _deflate_window(data: bytes) -> int:
+    """RFC 1950, 2.2: how a zlib header is told; without one it is bare deflate."""
+    is_zlib = data[0] & 0x0F == 8 and (data[0] << 8 | data[1]) % 31 == 0
+    return zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS

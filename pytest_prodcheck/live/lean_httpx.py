@@ -1,0 +1,19 @@
+"""httpx without its command line.
+
+`import httpx` imports `httpx._main`, and with it click and rich if they are installed: 60 ms
+that no run needs. httpx itself copes with that module being absent, so here it is absent for
+as long as the import takes.
+"""
+
+import sys
+
+if "httpx" in sys.modules:
+    import httpx
+else:
+    sys.modules["httpx._main"] = None  # type: ignore[assignment]
+    try:
+        import httpx
+    finally:
+        del sys.modules["httpx._main"]
+
+__all__ = ["httpx"]

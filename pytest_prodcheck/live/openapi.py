@@ -1,0 +1,339 @@
+"""The target's OpenAPI document (2.0 and 3.x): fetched with one GET, and the probes it implies."""
+
+import re
+from codecs import BOM_UTF8
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import unquote, urljoin, urlsplit
+
+from pytest_prodcheck.config import Probe, Target
+from pytest_prodcheck.errors import ProdcheckError
+from pytest_prodcheck.live.bodies import strict_json
+from pytest_prodcheck.live.failures import kind_of
+from pytest_prodcheck.live.lean_httpx import httpx
+
+YAML_LIMIT = 2 * 1024 * 1024
+"""Bytes of YAML that are read: its parser takes seconds for each megabyte."""
+
+DEEPEST = 200
+"""Levels of YAML: its C parser does not survive many thousands."""
+
+EFFECTS = frozenset(
+    ("logout", "log-out", "log_out", "signout", "sign-out", "unsubscribe", "delete", "shutdown")
+)
+"""Last words of paths whose GET does something although it should not: never derived."""
+
+
+class Asking(Protocol):
+    def get(self, url: str, /) -> httpx.Response: ...
+
+
+# --- the document
+
+
+def fetch_spec(client: Asking, target: Target) -> dict[str, Any] | str:
+    """The document that `target.openapi` names, or a sentence that says why there is none.
+
+    `/path` is on the target, `https://…` a URL, anything else a file. Sends at most one GET.
+    """
+    named = target.openapi
+    if not named:
+        return "the target has no `openapi`; set it to a path on the target, a URL or a file"
+    if not named.startswith(("/", "http://", "https://")):
+        return _spec_from_file(named)
+    try:
+        response = client.get(named)
+    except (httpx.HTTPError, httpx.InvalidURL) as failure:
+        return f"the OpenAPI document {named} could not be read: {kind_of(failure)}: {failure}"
+    except ProdcheckError as refusal:
+        return f"the OpenAPI document {named} was not asked for: {refusal}"
+    if response.status_code != 200:
+        return (
+            f"the OpenAPI document {named} answers {response.status_code}; "
+            "set `openapi` of the target to where it is, or leave it out"
+        )
+    return _spec_from_bytes(response.content, named)
+
+
+def _spec_from_file(named: str) -> dict[str, Any] | str:
+    path = Path(unquote(urlsplit(named).path) if named.startswith("file:") else named)
+    try:
+        return _spec_from_bytes(path.read_bytes(), named)
+    except OSError as problem:
+        reason = problem.strerror or type(problem).__name__
+        return (
+            f"the OpenAPI document {named} is read as a file: {reason}; "
+            "a path on the target begins with a slash"
+        )
+
+
+def _spec_from_bytes(content: bytes, named: str) -> dict[str, Any] | str:
+    content = content.removeprefix(BOM_UTF8)
+    start = content.lstrip()[:100].lower()
+    if not start:
+        return f"the OpenAPI document {named} is empty"
+    if start.startswith(b"<"):
+        return (
+            f"the OpenAPI document {named} is a page of HTML or XML, not JSON; "
+            "set `openapi` to the document itself, often /openapi.json"
+        )
+    if start.startswith((b"{", b"[")):
+        try:
+            spec = strict_json(content)
+        except ValueError as problem:
+            return f"the OpenAPI document {named} is not valid JSON: {problem}"
+    else:
+        spec = _yaml(content)
+        if isinstance(spec, str):
+            return f"the OpenAPI document {named} {spec}"
+    if not isinstance(spec, dict) or not ("openapi" in spec or "swagger" in spec):
+        return (
+            f"{named} is not an OpenAPI document: it says neither `openapi` nor `swagger`; "
+            "set `openapi` to the document itself"
+        )
+    if not any(True for _ in _operations(spec)):
+        return f"the OpenAPI document {named} has no operations: its `paths` are empty"
+    return spec
+
+
+def _yaml(content: bytes) -> Any:
+    """The YAML document, or the rest of a sentence that says why it is not read.
+
+    Aliases are refused, because nine lines of them can mean a billion values.
+    """
+    try:
+        import yaml  # type: ignore[import-untyped]
+    except ImportError:
+        return "is not JSON, and PyYAML is not installed; serve it as JSON, or install PyYAML"
+    if len(content) > YAML_LIMIT:
+        return f"is {len(content) / 2**20:.1f} MB of YAML, of which at most 2 are read; use JSON"
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    depth = 0
+    try:
+        for event in yaml.parse(content, Loader=loader):
+            if isinstance(event, yaml.AliasEvent):
+                return "uses YAML aliases, which are not read; use `$ref`, or serve it as JSON"
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST:
+                return f"is nested more than {DEEPEST} deep"
+        return yaml.load(content, Loader=loader)  # noqa: S506 (it is a safe loader)
+    except (yaml.YAMLError, ValueError) as problem:
+        return f"is neither JSON nor YAML: {type(problem).__name__}"
+
+
+# --- the probes
+
+
+def derive(spec: Mapping[str, Any], target: Target) -> tuple[Probe, ...]:
+    """The probes of a target that declares none: its health, and every GET without parameters.
+
+    `spec` may be empty. Left out is what cannot succeed as it stands or should not be sent:
+    operations on another host, that need credentials while the target has no headers, that
+    stream for ever, or that do something (`/logout`, `x-mutating`).
+    """
+    health = target.health
+    probes = {}
+    if health:
+        probe = Probe(method="GET", path=health, id=f"GET {health}", severity="critical")
+        probes[probe.id] = probe
+    for path, item, operation in _operations(spec, only="get"):
+        base = _base(spec, item, operation, target)
+        if base is None or not _sendable(spec, path, item, operation, target):
+            continue
+        where = _join(base, path, target)
+        probe = Probe(
+            method="GET", path=where, id=f"GET {where}", headers=_promised(spec, operation)
+        )
+        if health and where == health:
+            probe = Probe(
+                method="GET", path=where, id=probe.id, headers=probe.headers, severity="critical"
+            )
+        probes[probe.id] = probe
+    return tuple(probes.values())
+
+
+METHODS = frozenset(("get", "put", "post", "delete", "options", "head", "patch", "trace"))
+
+
+def _operations(
+    spec: Mapping[str, Any], only: str | None = None
+) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
+    """Path, path item and operation of each well-formed operation."""
+    for path, item in _table(spec.get("paths")).items():
+        item = _resolved(spec, item)
+        for method, operation in item.items():
+            if method in METHODS and only in (None, method) and isinstance(operation, Mapping):
+                yield str(path), item, operation
+
+
+def _sendable(
+    spec: Mapping[str, Any],
+    path: str,
+    item: Mapping[str, Any],
+    operation: Mapping[str, Any],
+    target: Target,
+) -> bool:
+    if "{" in path or not path.startswith("/") or path.startswith("//"):
+        return False
+    parameters = {}
+    for one in [*_list(item.get("parameters")), *_list(operation.get("parameters"))]:
+        parameter = _resolved(spec, one)
+        if not parameter:
+            # Defined where we do not look: it may well be required.
+            return False
+        # An operation's own definition replaces that of its path.
+        parameters[parameter.get("in"), parameter.get("name")] = parameter
+    if any(one.get("required") is True or one.get("in") == "path" for one in parameters.values()):
+        return False
+    if _resolved(spec, operation.get("requestBody")).get("required") is True:
+        return False
+    last = path.rstrip("/").rpartition("/")[2].lower()
+    if (
+        last in EFFECTS
+        or operation.get("x-mutating")
+        or "x-mutating" in _list(operation.get("tags"))
+    ):
+        return False
+    if _media_types(spec, operation) == {"text/event-stream"}:
+        return False
+    security = _list(operation.get("security", spec.get("security")))
+    # An empty alternative means that the operation also answers without credentials.
+    return bool(target.headers) or not security or {} in security
+
+
+def _promised(spec: Mapping[str, Any], operation: Mapping[str, Any]) -> dict[str, str]:
+    """The content-type that a good answer must have, where the document is definite about it.
+
+    Definite: one JSON type with a schema that says something. Frameworks write the bare
+    `application/json: {}` for whatever a handler may return.
+    """
+    types = _media_types(spec, operation, with_schema=True)
+    json_types = {kind for kind in types if kind == "application/json" or kind.endswith("+json")}
+    if len(types) == 1 and json_types and _media_types(spec, operation) == types:
+        return {"content-type": json_types.pop()}
+    return {}
+
+
+def _media_types(
+    spec: Mapping[str, Any], operation: Mapping[str, Any], *, with_schema: bool = False
+) -> set[str]:
+    """Documented types of 2xx answers; only those with a schema that says something, if asked."""
+    found = set()
+    for status, response in _table(operation.get("responses")).items():
+        if not str(status).startswith("2"):
+            continue
+        response = _resolved(spec, response)
+        if "swagger" in spec:
+            if response.get("schema") or not with_schema:
+                found.update(_list(operation.get("produces", spec.get("produces"))))
+        else:
+            for kind, media in _table(response.get("content")).items():
+                if _table(media).get("schema") or not with_schema:
+                    found.add(kind)
+    return {str(kind).partition(";")[0].strip().lower() for kind in found}
+
+
+def _base(
+    spec: Mapping[str, Any],
+    item: Mapping[str, Any],
+    operation: Mapping[str, Any],
+    target: Target,
+) -> str | None:
+    """URL under which the paths are on this target; None if the operation is on another host."""
+    own = urlsplit(target.base_url)
+    home = target.base_url.rstrip("/")
+    if "swagger" in spec:
+        path = spec.get("basePath")
+        stated = isinstance(path, str) and path.strip("/")
+        return f"{own.scheme}://{own.netloc}/{stated}" if stated else home
+    document = _document_url(target)
+    for level in (operation, item, spec):
+        servers = [_server(server) for server in _list(level.get("servers"))]
+        if not servers:
+            continue
+        for server in servers:
+            there = _url(document, server)
+            if there and _origin(there) == _origin(target.base_url):
+                # A bare `/` is what a document without servers means as well.
+                return home if urlsplit(there).path in ("", "/") else there
+        # The document of production, read from staging, means staging. But an operation that
+        # names a host of its own lives there.
+        return home if level is spec else None
+    return home
+
+
+def _document_url(target: Target) -> str:
+    """Where the document is, for what is relative to it; the base URL if that is elsewhere."""
+    named = target.openapi or ""
+    home = target.base_url.rstrip("/")
+    if named.startswith("/"):
+        return home + named
+    if named.startswith(("http://", "https://")) and _origin(named) == _origin(home):
+        return named
+    return f"{home}/"
+
+
+def _url(base: str, reference: str) -> str | None:
+    """The reference as a whole URL; None when it is none."""
+    try:
+        url = urljoin(base, reference)
+        _origin(url)
+    except ValueError:
+        return None
+    return url
+
+
+def _server(server: Any) -> str:
+    """URL of a server entry, its variables at their defaults."""
+    table = _table(server)
+    variables = _table(table.get("variables"))
+
+    def default(match: re.Match[str]) -> str:
+        return str(_table(variables.get(match[1])).get("default", ""))
+
+    return re.sub(r"\{([^{}]*)\}", default, str(table.get("url", "/")))
+
+
+def _join(base: str, path: str, target: Target) -> str:
+    """`path` under `base`, as a path relative to the target's base URL where it is under that."""
+    url = urlsplit(base)
+    whole = url.path.rstrip("/") + path
+    home = urlsplit(target.base_url).path.rstrip("/")
+    if whole.startswith(f"{home}/"):
+        return whole[len(home) :]
+    # Outside the base path only the whole URL says it: httpx joins every path to the base.
+    origin = urlsplit(target.base_url)
+    return f"{origin.scheme}://{origin.netloc}{whole}"
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    """Scheme, host and port. Raises ValueError for what is no URL."""
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme, parts.hostname, port
+
+
+def _resolved(spec: Mapping[str, Any], value: Any) -> Mapping[str, Any]:
+    """The table that `value` is or refers to inside the document; empty when there is none."""
+    for _ in range(20):
+        table = _table(value)
+        pointer = table.get("$ref")
+        if not isinstance(pointer, str):
+            return table
+        if not pointer.startswith("#/"):
+            # References to files and other hosts are never followed.
+            return {}
+        value = spec
+        for part in pointer[2:].split("/"):
+            value = _table(value).get(unquote(part).replace("~1", "/").replace("~0", "~"))
+    return {}
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,55 @@
+"""Which command lines start a program that is made to send requests."""
+
+import re
+from collections.abc import Sequence
+
+# One word a line would take fifty.
+# fmt: off
+_NETWORK_TOOLS = frozenset({
+    "ab", "aria2c", "bombardier", "curl", "curlie", "ftp", "grpcurl", "hey", "http",
+    "https", "httpie", "hurl", "k6", "nc", "ncat", "netcat", "newman", "oha", "siege",
+    "socat", "telnet", "vegeta", "websocat", "wget", "wget2", "wrk", "xh", "xhs",
+})
+_RUNNERS = frozenset({
+    "busybox", "command", "env", "exec", "nice", "nohup", "stdbuf", "sudo", "time",
+    "timeout", "xargs",
+})
+# fmt: on
+_SHELLS = frozenset({"ash", "bash", "dash", "ksh", "sh", "zsh"})
+_COMMANDS = re.compile(r"&&|\|\||[;&|\n(){}`]|\$\(")
+
+
+def network_program(argv: Sequence[str]) -> str | None:
+    """The known network tool that a command line starts, through a shell or runner too.
+
+    It goes by the name of the executable: a copy under another name, or an interpreter with a
+    script, is not recognised.
+    """
+    name = argv[0].rpartition("/")[2] if argv else ""
+    rest = argv[1:]
+    if name in _NETWORK_TOOLS:
+        return name
+    if name in _SHELLS and any(word.startswith("-") for word in rest):
+        return _in_script(next((word for word in rest if not word.startswith("-")), ""))
+    if name in _RUNNERS:
+        before = ""
+        for i, word in enumerate(rest):
+            if word.rpartition("/")[2] in _NETWORK_TOOLS | _SHELLS | _RUNNERS:
+                return network_program(rest[i:])
+            # What stands before a runner's program: options, their values, VAR=value, times.
+            if not (word.startswith("-") or before.startswith("-") or re.match(r"\w+=|\d", word)):
+                return None
+            before = word
+    return None
+
+
+def _in_script(script: str) -> str | None:
+    """The known network tool that a shell command line starts, in any of its commands."""
+    for command in _COMMANDS.split(script):
+        words = [word.strip("\"'\\") for word in command.split()]
+        while words and (re.match(r"\w+=", words[0]) or words[0] in ("!", "then", "do", "else")):
+            words.pop(0)
+        found = network_program(words)
+        if found is not None:
+            return found
+    return None

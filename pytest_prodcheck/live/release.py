@@ -1,0 +1,53 @@
+"""What is deployed, as the target itself tells it."""
+
+import re
+from typing import Any, Protocol
+
+from pytest_prodcheck.config import ReleaseSource
+from pytest_prodcheck.errors import ProdcheckError
+from pytest_prodcheck.live.bodies import strict_json
+from pytest_prodcheck.live.lean_httpx import httpx
+from pytest_prodcheck.model import Release
+
+LONGEST = 200
+"""Characters of a version or commit that are kept: a page is no version."""
+
+
+class Asking(Protocol):
+    def get(self, url: str, /) -> httpx.Response: ...
+
+
+def read(client: Asking, source: ReleaseSource) -> Release:
+    """Version and commit with one GET; what cannot be read is None, never an error."""
+    try:
+        answer = client.get(source.path)
+    except (httpx.HTTPError, ProdcheckError):
+        return Release()
+    if source.header:
+        return Release(version=_text(answer.headers.get(source.header)))
+    try:
+        body = strict_json(answer.content)
+    except ValueError:
+        return Release()
+    return Release(
+        version=_text(at(body, source.version)),
+        commit=_text(at(body, source.commit)),
+    )
+
+
+def at(body: Any, path: str | None) -> Any:
+    """The value at a plain JSONPath (`$.build.commit`, `$.items[0].id`), or None."""
+    if path is None:
+        return None
+    for name, index in re.findall(r"\.([\w-]+)|\[(\d+)\]", path):
+        try:
+            body = body[name] if name else body[int(index)]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return body
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    return str(value)[:LONGEST] or None

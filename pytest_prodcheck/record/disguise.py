@@ -1,0 +1,395 @@
+"""The shapes a secret takes on its way into a text, and a text with those shapes undone.
+
+Two halves meet in the redactor. `forms` writes a secret in the encodings that cannot be undone
+letter by letter (base64, hex, reversed). `Reading` undoes the others in the text itself: letter
+case, white space and line wraps, terminal colours, and percent, JSON, Python and HTML escapes,
+also on top of each other. Both sides pass through the same reading, so they agree.
+"""
+
+import base64
+import html
+import json
+import re
+from collections.abc import Iterator
+from urllib.parse import quote, urlsplit
+
+MAX_LAYERS = 3
+"""Escapes on top of each other that are undone: JSON in a Python repr in HTML is three."""
+
+LONG = 8192
+"""Characters from which a secret (a kubeconfig, a keystore) is only looked for as it stands and
+in base64: each form costs about 200 bytes of memory per character."""
+
+# What may stand inside a secret without being part of it. The line prefixes are those of
+# pytest's tracebacks and diffs, and of boxes drawn around a text.
+_NOISE = re.compile(
+    r"""
+      \x1b\[[0-?]*[ -/]*[@-~]                           # colours and cursor movements
+    | \x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)           # OSC and its kin, to their end
+    | \x1b[ -/]*[0-~]                                   # any other escape sequence
+    | \n(?:\x1b\[[\d;]*m)*(?:E[ \t]+(?:\x1b\[[\d;]*m)*(?:[-+?][ \t]+)?|[|>][ \t]+)
+    | [\s\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f]
+    | [\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0│┃║]
+    """,
+    re.VERBOSE,
+)
+# The same without terminal sequences: the target of a terminal hyperlink is text, too.
+_BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
+
+# Works on a folded text, so `\U0001f600` and `\u0001f600` look alike; the planes in use win.
+_ESCAPE = re.compile(
+    r"""
+      (?:\\x1b|\\u001b|\\033|\\e|\#x1b|\^\[)\[[0-9;]*m  # a colour that was escaped itself
+    | %[0-9a-f]{2}
+    | \\u000[123][0-9a-f]{4} | \\u[0-9a-f]{4} | \\x[0-9a-f]{2} | \\[0-7]{3}
+    | \\[abefnrtv"'/\\`$]
+    | &(?:\#[0-9]{1,7}|\#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,31});
+    | '"'"' | '\\''                                     # a quote inside a shell's quotes
+    """,
+    re.VERBOSE,
+)
+
+
+_SIGNS = ("%", "\\", "&", "#x1b[", "^[[", "'\"'\"'")
+"""What a text with an escape has in it; looking for these is quicker than the pattern."""
+
+
+class _Meanings(dict[str, str]):
+    """Escape -> the folded text it stands for, empty where that is noise."""
+
+    def __missing__(self, escape: str) -> str:
+        self[escape] = meaning = fold(_NOISE.sub("", _unescape(escape)))
+        return meaning
+
+
+def _unescape(escape: str) -> str:
+    if escape[0] == "&":
+        return html.unescape(escape)
+    if escape[0] == "'":
+        return "'"
+    if escape.endswith("m"):
+        return ""
+    if escape[0] == "%":
+        return chr(int(escape[1:], 16))
+    if escape[1] in "ux":
+        return chr(int(escape[2:], 16))
+    if len(escape) == 4:
+        return chr(int(escape[1:], 8))
+    return "" if escape[1] in "abefnrtv" else escape[1]
+
+
+_MEANINGS = _Meanings()
+
+
+def fold(text: str) -> str:
+    """`text` without letter case, of the same length (which `str.casefold` does not keep)."""
+    folded = text.lower()
+    if len(folded) != len(text):
+        folded = "".join(low if len(low := char.lower()) == 1 else char for char in text)
+    # A final sigma depends on its neighbours; fragments have others.
+    return folded if folded.isascii() else folded.replace("\u03c2", "\u03c3")
+
+
+class Reading:
+    """One way to read a text, and the way back from a place in it to the place in the text."""
+
+    __slots__ = ("_edits", "text")
+
+    def __init__(self, text: str, edits: tuple[tuple[re.Pattern[str] | None, str], ...]) -> None:
+        self.text = text
+        self._edits = edits
+        """Pattern and the text it was applied to, first to last; None stands for `_ESCAPE`."""
+
+    def origin(self, spans: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
+        """`spans` (start, end, mask) of this reading as spans of the text that was read."""
+        for pattern, before in reversed(self._edits):
+            starts, ends = _places(pattern, before)
+            spans = [(starts[start], ends[end - 1], mask) for start, end, mask in spans]
+        return spans
+
+
+def _places(pattern: re.Pattern[str] | None, before: str) -> tuple[list[int], list[int]]:
+    """For each character after an edit, where in `before` it starts and ends."""
+    starts: list[int] = []
+    ends: list[int] = []
+    at = 0
+    for match in (pattern or _ESCAPE).finditer(before):
+        start, end = match.span()
+        starts.extend(range(at, start))
+        ends.extend(range(at + 1, start + 1))
+        if pattern is None:
+            meaning = _MEANINGS[match[0]]
+            starts.extend([start] * len(meaning))
+            ends.extend([end] * len(meaning))
+        at = end
+    starts.extend(range(at, len(before)))
+    ends.extend(range(at + 1, len(before) + 1))
+    return starts, ends
+
+
+def readings(text: str) -> Iterator[Reading]:
+    """Each way to read `text`: noise removed, then one layer of escapes after the other."""
+    yield from _layers(text, _NOISE)
+    if "\x1b" in text:
+        yield from _layers(text, _BLANKS)
+
+
+def _layers(text: str, noise: re.Pattern[str]) -> Iterator[Reading]:
+    edits: tuple[tuple[re.Pattern[str] | None, str], ...] = ((noise, text),)
+    read = _without(noise, text)
+    yield Reading(read, edits)
+    for _ in range(MAX_LAYERS):
+        if not any(sign in read for sign in _SIGNS):
+            return
+        before, read = read, _ESCAPE.sub(_meaning, read)
+        if read == before:
+            return
+        edits = (*edits, (None, before))
+        yield Reading(read, edits)
+
+
+def _meaning(match: re.Match[str]) -> str:
+    return _MEANINGS[match[0]]
+
+
+def _without(noise: re.Pattern[str], text: str) -> str:
+    # str.split is ten times as fast as the pattern, and does the same for most texts.
+    packed = "".join(text.split())
+    if (
+        packed.isascii()
+        and packed.isprintable()
+        and not ("\nE" in text or "\n|" in text or "\n>" in text)
+    ):
+        return packed.lower()
+    return fold(noise.sub("", text))
+
+
+def forms(secret: str) -> set[str]:
+    """The secret as it stands, and in each encoding that a reading does not undo."""
+    # Bytes that somebody took for Latin-1 (as HTTP headers are), and a JSON surrogate pair.
+    plain = {
+        secret,
+        secret.upper(),
+        secret.lower(),
+        secret.replace(" ", "+"),
+        _bytes(secret).decode("latin-1"),
+        "".join(_utf16(secret)),
+    }
+    if len(secret) > LONG:
+        return plain | set(_base64(_bytes(secret)))
+    found = plain | {secret[::-1]}
+    written = {
+        secret,
+        quote(secret, safe="", errors="replace"),
+        json.dumps(secret)[1:-1],
+        html.escape(secret),
+    }
+    for raw in {_bytes(each) for each in written} | _latin1(secret):
+        found.add(raw.hex())
+        found.update(_base64(raw))
+    return found
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _latin1(text: str) -> set[bytes]:
+    try:
+        return {text.encode("latin-1")}
+    except UnicodeEncodeError:
+        return set()
+
+
+def _utf16(text: str) -> Iterator[str]:
+    raw = text.encode("utf-16-be", "surrogatepass")
+    return (chr(raw[at] << 8 | raw[at + 1]) for at in range(0, len(raw), 2))
+
+
+def _base64(raw: bytes) -> Iterator[str]:
+    """The characters that `raw` alone decides, at each of its three places in a triple."""
+    for before in range(3):
+        encoded = base64.b64encode(bytes(before) + raw).decode()
+        first = (before * 8 + 5) // 6
+        end = (before + len(raw)) * 8 // 6
+        yield encoded[first:end]
+        yield encoded[first:end].translate(_URL_SAFE)
+
+
+_URL_SAFE = str.maketrans("+/", "-_")
+
+
+# --- which part of a value is the secret ----------------------------------------------------
+
+_CREDENTIAL = re.compile(
+    r"""
+      token|secret|passw|passphrase|credential|cookie|api_?key|access_?key|private_?key|webhook
+    | (?:^|[^a-z])(?:pwd|pass|pw|key|dsn|auth|authorization|session|sig|signature|jwt|bearer
+      |pat|otp)(?:[^a-z]|$)
+    | pgpass|sshpass|dbpass|dbpwd
+    """,
+    re.VERBOSE,
+)
+_PAIR = re.compile(r"""([A-Za-z_][\w .-]*?)\s*=\s*("[^"]*"|'[^']*'|[^;\s]*)(?:[;\s]+|$)""")
+# Keys of libpq, ODBC and ADO connection strings and attributes of cookies.
+_ORDINARY_KEYS = re.compile(
+    "host|hostaddr|port|dbname|db|database|user|username|uid|userid|user id|server|data source"
+    "|driver|initial catalog|sslmode|encrypt|trustservercertificate"
+    "|application_name|path|domain|expires|max-age|samesite|endpoint|accountname|defaultendpointsprotocol|endpointsuffix",
+    re.IGNORECASE,
+)
+_SCHEME = re.compile(r"(?:bearer|token|basic|apikey|api-key)\s+(\S{8,})", re.IGNORECASE)
+_WORDS = re.compile(r"[a-z]+(?:[-_. ][a-z]+)*|[A-Z]+(?:[-_. ][A-Z]+)*|[A-Z][a-z]+")
+
+
+def is_credential_name(name: str) -> bool:
+    """True for the name of a variable, header, field or parameter that holds a credential."""
+    return _CREDENTIAL.search(name.lower()) is not None
+
+
+def is_plain_words(value: str) -> bool:
+    """True for `production`, `eu-west`, `auth.example.com`: a setting rather than a secret."""
+    return _WORDS.fullmatch(value) is not None
+
+
+def secret_parts(value: str) -> tuple[list[str], list[str]]:
+    """The parts of `value` that are secret by themselves, and those that are so only in whole.
+
+    Of a URL these are the password, credentials in the query, and, failing both, long path
+    segments (webhooks); its scheme, host and database name occur in any report. Of a connection
+    string or a JSON document they are the values with a credential's name. All of any other value
+    is secret.
+    """
+    value = value.strip()
+    if "://" in value:
+        found = _parts_of_url(value)
+    elif value.startswith("{"):
+        found = _parts_of_json(value)
+    elif scheme := _SCHEME.fullmatch(value):
+        found = [scheme[1]], []
+        if value[:5].lower() == "basic":
+            found[0].extend(_basic_password(scheme[1]))
+    else:
+        found = _parts_of_pairs(value)
+    return found if found[0] or found[1] else ([value], [])
+
+
+def _parts_of_url(value: str) -> tuple[list[str], list[str]]:
+    try:
+        url = urlsplit(value)
+    except ValueError:
+        return [], []
+    if not url.netloc and not url.query:
+        return [], [value]
+    alone: list[str] = []
+    whole: list[str] = []
+    userinfo = url.netloc.rpartition("@")[0]
+    user, _, password = userinfo.partition(":")
+    if len(password) < 8 or not _opaque_places(fold(password)):
+        if password:  # `postgres:postgres@` is a login, `postgres` a word of any report
+            logins = (userinfo, f"{userinfo}@", url.netloc)
+            whole += [next((login for login in logins if len(login) >= 8), value)]
+    else:
+        alone.append(password)
+    if len(user) >= 16 or (len(user) >= 8 and userinfo == user):
+        alone.append(user)  # `https://<token>@host`, `https://<token>:x-oauth-basic@host`
+    for pair in url.query.split("&"):
+        key, _, text = pair.partition("=")
+        if (
+            len(text) >= 8
+            and not is_plain_words(text)
+            and (is_credential_name(key) or len(text) >= 16)
+        ):
+            alone.append(text)
+    if not alone and not whole:
+        rest = [*url.path.split("/"), url.fragment]
+        alone += [each for each in rest if len(each) >= 16 and not is_plain_words(each)]
+    return (alone, whole) if alone or whole else ([], [value])
+
+
+def _parts_of_json(value: str) -> tuple[list[str], list[str]]:
+    try:
+        document = json.loads(value)
+    except (ValueError, RecursionError):
+        return [], []
+    fields = document.items() if isinstance(document, dict) else ()
+    return [
+        text
+        for key, text in fields
+        if isinstance(text, str)
+        and len(text) >= 8
+        and is_credential_name(key)
+        and "://" not in text
+        and not is_plain_words(text)
+    ], []
+
+
+def _parts_of_pairs(value: str) -> tuple[list[str], list[str]]:
+    pairs = _PAIR.findall(value)
+    if not pairs or _PAIR.sub("", value).strip():
+        return [], []
+    alone: list[str] = []
+    for key, text in pairs:
+        if is_credential_name(key):
+            alone.append(text.strip("\"'"))
+        elif not _ORDINARY_KEYS.fullmatch(key):
+            return [], []
+    if all(len(text) >= 8 for text in alone):
+        return alone, []
+    return [text for text in alone if len(text) >= 8], [value]
+
+
+def _basic_password(encoded: str) -> list[str]:
+    try:
+        login = base64.b64decode(encoded, validate=True).decode()
+    except ValueError:
+        return []
+    password = login.partition(":")[2]
+    return [password] if len(password) >= 8 else []
+
+
+# Words that names of secrets, hosts and settings are made of. A fragment of a secret that is
+# little more than such a word tells nothing, and masking it would shred a report.
+_ORDINARY = re.compile(
+    r"""
+      production|development|staging|localhost|postgresql|postgres|mysql|sqlite|redis|mongodb
+    | database|password|username|authorization|bearer|application|service|account|example
+    | internal|session|default|private|public|certificate|secret|access|github|gitlab|amazonaws
+    | prodcheck|client|server|begin|security|internet|changeme|openssh|encrypted
+    | (?<![a-z])(?:prod|live|test|demo|api|key|user|admin|token|end|rsa|https?|com|org|net|dev
+      |www|app|sk|pk|db)(?![a-z])
+    | (.)\1{3,}
+    | [-_./:@=+ ]
+    """,
+    re.VERBOSE,
+)
+
+
+def _opaque_places(read: str) -> list[int]:
+    """The places of a folded text that are not part of an ordinary word."""
+    ordinary: set[int] = set()
+    for match in _ORDINARY.finditer(read):
+        ordinary.update(range(*match.span()))
+    return [at for at in range(len(read)) if at not in ordinary]
+
+
+def telling(read: str, size: int, least: int) -> list[int] | None:
+    """Where the windows of `size` characters start that give a part of the secret away.
+
+    Such a window has `least` characters, or all that there are, outside of ordinary words.
+    None: the text is made of ordinary words only.
+    """
+    opaque = _opaque_places(read)
+    if not opaque:
+        return None
+    if len(opaque) == len(read):
+        return list(range(len(read) - size + 1))
+    least = min(least, len(opaque))
+    marks = bytearray(len(read))
+    for at in opaque:
+        marks[at] = 1
+    return [
+        start
+        for start in range(len(read) - size + 1)
+        if marks.count(1, start, start + size) >= least
+    ]

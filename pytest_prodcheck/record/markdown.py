@@ -1,0 +1,108 @@
+"""`summary.md`: the verdict for a step summary, a chat message or an issue."""
+
+import re
+from collections.abc import Iterable
+
+from pytest_prodcheck.model import Check, Run, Verdict
+from pytest_prodcheck.record import neutral, wording
+
+_MARKS = {"promote": "✅", "hold": "⚠️", "rollback": "⛔"}
+_MOST_FAILED = 10
+_MOST_OTHERS = 5
+
+_PROSE = re.compile(r"(?:[A-Za-z0-9 ,;()%>='/-]|:(?=[ \d])|\.(?=\d))*\.?")
+"""Words without anything that GitHub, GitLab or a chat would act on: no @, no #, no link."""
+
+
+def summary(run: Run, verdict: Verdict) -> str:
+    """The verdict as Markdown, first line the decision.
+
+    Whatever came from the target, a test id or the configuration stands in a code span, so
+    that it mentions nobody, closes no issue, loads no image and opens no tag.
+    """
+    parts = [_first_line(run, verdict)]
+    if verdict.verdict != "pass" and (reasons := wording.reasons(run, verdict)):
+        parts.append(_bullets("Why", map(_prose, reasons)))
+    if verdict.actions:
+        parts.append(_actions(run, verdict))
+    if failures := wording.failed(run):
+        parts.append(_bullets("Failed", map(_failure, failures), _MOST_FAILED))
+    if checks := wording.unanswered(run):
+        parts.append(_bullets("Gave no answer", map(_missing, checks)))
+    if verdict.findings:
+        parts.append(_findings(verdict))
+    if len(verdict.categories) > 1:
+        parts.append(_categories(verdict))
+    if run.command:
+        parts.append(f"Run it again: {_code(run.command, 1000)}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _first_line(run: Run, verdict: Verdict) -> str:
+    sentence = _prose(wording.facts(run, verdict))
+    told = wording.release(run)
+    place = f" on {_code(run.target.name)}" + (f" ({_prose(told)})" if told else "")
+    mark = _MARKS[verdict.decision]
+    decision = wording.DECISIONS[verdict.decision]
+    return f"{mark} **{decision}** {verdict.verdict}: {sentence}{place}"
+
+
+def _bullets(title: str, items: Iterable[str], most: int = _MOST_OTHERS) -> str:
+    texts = list(items)
+    shown = [f"- {text}" for text in texts[:most]]
+    if len(texts) > most:
+        shown.append(f"- … and {len(texts) - most} more")
+    return "\n".join([f"**{title}**", "", *shown])
+
+
+def _actions(run: Run, verdict: Verdict) -> str:
+    def told(action: str, within: str, when: str) -> str:
+        due = wording.deadline(within, run.finished)
+        return " ".join(filter(None, [_code(action), _prose(due), f"because of {_code(when)}"]))
+
+    rows = [told(action.action, action.within, action.when) for action in verdict.actions]
+    return _bullets("Do now", rows)
+
+
+def _failure(check: Check) -> str:
+    kind: str = check.severity if check.category else "without a category"
+    kind += ", flaky" if check.outcome == "flaky" else ""
+    text = f"{kind}: {_code(check.id)}"
+    gist = wording.gist(check.message)
+    return f"{text}: {_code(gist)}" if gist else text
+
+
+def _missing(check: Check) -> str:
+    text = f"{wording.OUTCOMES[check.outcome]}: {_code(check.id)}"
+    gist = wording.gist(check.message)
+    return f"{text}: {_code(gist)}" if gist else text
+
+
+def _findings(verdict: Verdict) -> str:
+    def told(title: str, confidence: str, next_check: str) -> str:
+        text = f"{_prose(title)} ({confidence} confidence)"
+        return f"{text}; next: {_prose(next_check)}" if next_check else text
+
+    rows = [told(f.title, f.confidence, f.next_check) for f in verdict.findings]
+    return _bullets("Likely", rows)
+
+
+def _categories(verdict: Verdict) -> str:
+    rows = [
+        f"| {_prose(name)} | {'' if found.score is None else wording.number(found.score)} "
+        f"| {found.passed} of {found.planned} |"
+        for name, found in verdict.categories.items()
+    ]
+    return "\n".join(["| category | score | passed |", "| --- | ---: | ---: |", *rows])
+
+
+def _prose(text: str) -> str:
+    """*text* as it is when it holds nothing but words; else as code."""
+    said = wording.line(text)
+    harmless = _PROSE.fullmatch(said) and "GH-" not in said and "www" not in said
+    return said if harmless else _code(said)
+
+
+def _code(text: str, limit: int = 300) -> str:
+    """*text* as one line of code, which nothing in it can leave."""
+    return neutral.code(wording.line(text, limit) or " ")

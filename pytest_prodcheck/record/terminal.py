@@ -1,0 +1,105 @@
+"""The last lines in the terminal: what the on-call developer reads."""
+
+import textwrap
+
+from pytest_prodcheck.model import Run, Verdict
+from pytest_prodcheck.record import neutral, wording
+
+MOST_LINES = 20
+
+Line = tuple[str, dict[str, bool]]
+"""A line and its markup, as `TerminalWriter.line(text, **markup)` takes them."""
+
+_COLOURS = {"promote": "green", "hold": "yellow", "rollback": "red"}
+_LABEL = 11  # "not run" and "critical" fit, with air
+
+
+def summary(run: Run, verdict: Verdict, *, folder: str, width: int) -> list[Line]:
+    """The verdict in at most 20 lines, first line the decision.
+
+    *folder* is where the report is; *width* is the terminal's, in columns. Lines are cut to
+    it, but for the command and the path, which somebody will copy. No line holds a control
+    character, or anything that a CI runner would take for a command.
+    """
+    width = max(width, 60)
+    markup = {"bold": True, _COLOURS[verdict.decision]: True}
+    head: list[Line] = [(text, markup) for text in _headline(run, verdict, width)]
+    tail = [*_unanswered(run), *_why(run, verdict), *_likely(verdict), *_actions(run, verdict)]
+    end: list[Line] = []
+    if run.command:
+        end.append(_row("again", wording.line(run.command, 2000), bold=True))
+    end.append(_row("report", wording.line(f"{folder.rstrip('/')}/report.html", 4096), bold=True))
+
+    room = MOST_LINES - len(head) - len(tail) - len(end)
+    body = [*_failed(run, min(room, 9)), *tail]
+    lines = [*head, *((wording.clip(text, width), style) for text, style in body), *end]
+    return [(neutral.text(text), style) for text, style in lines]
+
+
+def _headline(run: Run, verdict: Verdict, width: int) -> list[str]:
+    text = wording.headline(run, verdict)
+    decision, _, sentence = text.partition("  ")
+    indent = " " * (len(decision) + 2)
+    wrapped = textwrap.wrap(
+        sentence,
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        max_lines=4,
+        placeholder=" …",
+    )
+    return [f"{decision}  {wrapped[0].strip()}", *wrapped[1:]]
+
+
+def _failed(run: Run, room: int) -> list[Line]:
+    failures = wording.failed(run)
+    shown = failures if len(failures) <= room else failures[: room - 1]
+    lines = []
+    for check in shown:
+        label = check.severity if check.category else "unscored"
+        note = "flaky: " if check.outcome == "flaky" else ""
+        message = wording.gist(check.message)
+        text = f"{wording.name(check.id)}: {note}{message}" if message else wording.name(check.id)
+        lines.append(_row(label, text, red=check.severity == "critical"))
+    if len(failures) > len(shown):
+        lines.append(_row("", f"… and {len(failures) - len(shown)} more"))
+    return lines
+
+
+def _unanswered(run: Run) -> list[Line]:
+    lines = []
+    for outcome, label in (("not_run", "not run"), ("skipped", "skipped")):
+        checks = [check for check in wording.unanswered(run) if check.outcome == outcome]
+        if checks:
+            first = checks[0]
+            reason = f" ({gist})" if (gist := wording.gist(first.message)) else ""
+            others = f" and {len(checks) - 1} more" if len(checks) > 1 else ""
+            lines.append(_row(label, f"{wording.name(first.id)}{reason}{others}"))
+    return lines
+
+
+def _why(run: Run, verdict: Verdict) -> list[Line]:
+    """Reasons that the headline does not give already."""
+    if verdict.verdict == "pass":
+        return []
+    return [_row("why", reason) for reason in wording.reasons(run, verdict)[:3]]
+
+
+def _likely(verdict: Verdict) -> list[Line]:
+    return [
+        _row("likely", f"{wording.line(finding.title)} ({finding.confidence} confidence)")
+        for finding in verdict.findings[:2]
+    ]
+
+
+def _actions(run: Run, verdict: Verdict) -> list[Line]:
+    lines = []
+    for action in verdict.actions[:3]:
+        due = wording.deadline(action.within, run.finished)
+        text = " ".join(filter(None, [wording.line(action.action), due]))
+        lines.append(_row("do now", text, bold=True))
+    return lines
+
+
+def _row(label: str, text: str, **markup: bool) -> Line:
+    return f"  {label:<{_LABEL}}{text}", {name: on for name, on in markup.items() if on}
