@@ -1,0 +1,35 @@
+"""A LiveClient for one test, with everything it stands on, closed afterwards."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pytest_prodcheck.config import Target
+from pytest_prodcheck.live.chain import Chain
+from pytest_prodcheck.live.client import LiveClient, LiveTransport, Permit
+
+
+@contextmanager
+def connected(
+    url: str,
+    *,
+    chain: Chain | None = None,
+    learn: Callable[[str], None] | None = None,
+    redact: Callable[[str], str] | None = None,
+    permit: Permit | None = None,
+    **settings: Any,
+) -> Iterator[LiveClient]:
+    """A client on `url`; `settings` are those of the Target (a short timeout, unless told)."""
+    target = Target(name="t", base_url=url, **{"timeout": 5.0, **settings})
+    with tempfile.TemporaryDirectory() as folder:
+        own = chain or Chain(Path(folder, "chain"), rate=None, budget=100_000)
+        transport = LiveTransport(target, own, permit=permit)
+        try:
+            with LiveClient(target, transport, learn=learn, redact=redact) as client:
+                yield client
+        finally:
+            transport.close()
+            if chain is None:
+                own.close()

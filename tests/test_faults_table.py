@@ -1,0 +1,176 @@
+"""docs/faults.md says which tests cover which fault, and is made from the tests themselves.
+
+A test names its rows of tests/faults.txt with `@pytest.mark.fault(16, 17)`.
+Write the page anew: `python tests/test_faults_table.py`.
+"""
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+TESTS = Path(__file__).parent
+PAGE = TESTS.parent / "docs" / "faults.md"
+
+HELD = {
+    *range(1, 9),
+    *range(12, 25),
+    *range(26, 31),
+    *range(42, 51),
+    *range(52, 57),
+    *range(59, 63),
+    64,
+    *range(66, 75),
+    76,
+    *range(78, 82),
+    *range(85, 87),
+    *range(89, 97),
+    *range(98, 104),
+    105,
+    *range(107, 110),
+    112,
+}
+"""Rows that the present release answers for; the others come with later ones."""
+
+
+class Fault(NamedTuple):
+    section: str
+    fault: str
+    required: str
+
+
+def catalogue(text: str) -> dict[int, Fault]:
+    """Row number -> fault, from the text of tests/faults.txt."""
+    faults: dict[int, Fault] = {}
+    section = ""
+    for line in text.splitlines():
+        if heading := re.fullmatch(r"\[(.+)\]", line):
+            section = heading[1]
+        elif row := re.fullmatch(r"(\d+) (.+) => (.+)", line):
+            assert int(row[1]) not in faults, f"row {row[1]} stands twice"
+            faults[int(row[1])] = Fault(section, row[2], row[3])
+    return faults
+
+
+def marked(source: str) -> dict[int, set[str]]:
+    """Row -> names of the tests in `source` that are marked with it; "" is the whole file."""
+    rows: dict[int, set[str]] = defaultdict(set)
+    for name, call in _marks(ast.parse(source), ""):
+        for number in map(ast.literal_eval, call.args):
+            rows[number].add(name)
+    return rows
+
+
+def _marks(node: ast.AST, name: str) -> Iterator[tuple[str, ast.Call]]:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        name = f"{name}::{node.name}"
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.fault":
+        yield name, node
+    for child in ast.iter_child_nodes(node):
+        yield from _marks(child, name)
+
+
+def covered() -> dict[int, list[str]]:
+    """Row -> the tests that cover it, `test_judge.py::test_boundary`, in order."""
+    rows: dict[int, list[str]] = defaultdict(list)
+    for path in sorted(TESTS.glob("test_*.py")):
+        for number, names in marked(path.read_text(encoding="utf-8")).items():
+            rows[number] += sorted(path.name + name for name in names)
+    return rows
+
+
+def page(faults: dict[int, Fault], tests: dict[int, list[str]]) -> str:
+    """The table as Markdown."""
+    lines = [
+        "# Faults, and the tests that cover them",
+        "",
+        "Made by `python tests/test_faults_table.py` from `tests/faults.txt` and the tests' "
+        "`@pytest.mark.fault(row)`.",
+        "Rows without a test are not answered for yet.",
+    ]
+    section = ""
+    for number, fault in sorted(faults.items()):
+        if fault.section != section:
+            section = fault.section
+            lines += ["", f"## {section}", "", "| row | fault | required | tests |"]
+            lines += ["| --- | --- | --- | --- |"]
+        names = "<br>".join(f"`{name}`" for name in tests.get(number, []))
+        lines.append(f"| {number} | {_cell(fault.fault)} | {_cell(fault.required)} | {names} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    """Plain words in a table, whatever markup the fault is about."""
+    return re.sub(r"([\\`*_\[\]|#~!@])", r"\\\1", escape(text, quote=False))
+
+
+def current_page() -> str:
+    faults = catalogue((TESTS / "faults.txt").read_text(encoding="utf-8"))
+    return page(faults, covered())
+
+
+def test_marks_are_found_wherever_pytest_takes_them():
+    source = """
+import pytest
+pytestmark = pytest.mark.fault(1)
+@pytest.mark.fault(2, 3)
+def test_plain(): ...
+@pytest.mark.fault(4)
+class TestMany:
+    @pytest.mark.parametrize("case", [pytest.param(0, marks=pytest.mark.fault(5))])
+    async def test_one(self, case): ...
+@pytest.mark.smoke(6)
+def test_other(): ...
+"""
+    assert marked(source) == {
+        1: {""},
+        2: {"::test_plain"},
+        3: {"::test_plain"},
+        4: {"::TestMany"},
+        5: {"::TestMany::test_one"},
+    }
+
+
+def test_a_page_has_a_row_for_each_fault_and_no_live_markup():
+    faults = catalogue("[Injection]\n97 ![](x) | <b> => shown as `code`\n98 cells => prefixed\n")
+    assert page(faults, {98: ["test_a.py::test_b", "test_c.py"]}).splitlines()[4:] == [
+        "",
+        "## Injection",
+        "",
+        "| row | fault | required | tests |",
+        "| --- | --- | --- | --- |",
+        r"| 97 | \!\[\](x) \| &lt;b&gt; | shown as \`code\` |  |",
+        "| 98 | cells | prefixed | `test_a.py::test_b`<br>`test_c.py` |",
+    ]
+
+
+def test_every_row_that_this_release_answers_for_is_covered():
+    faults = catalogue((TESTS / "faults.txt").read_text(encoding="utf-8"))
+    missing = [f"{row} {faults[row].fault}" for row in sorted(HELD - covered().keys())]
+    assert missing == []
+
+
+def test_marks_name_rows_that_exist():
+    faults = catalogue((TESTS / "faults.txt").read_text(encoding="utf-8"))
+    assert len(faults) == 126
+    assert covered().keys() - faults.keys() == set()
+
+
+def test_the_page_is_current():
+    if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != current_page():
+        pytest.fail(
+            "docs/faults.md does not show what the tests cover; write it anew:\n"
+            "    python tests/test_faults_table.py",
+            pytrace=False,
+        )
+
+
+if __name__ == "__main__":
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(current_page(), encoding="utf-8")
+    print(f"{PAGE}: {len(HELD & covered().keys())} of {len(HELD)} rows covered")

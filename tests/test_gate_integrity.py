@@ -1,0 +1,390 @@
+"""No route makes a run say pass by accident: every way that lets the stock stack exit 0."""
+
+import html
+import re
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from tests import project as projects
+from tests.faulty import FaultyServer
+from tests.project import Outcome, Project
+
+WELL = """
+    import os, signal, sys, time
+    import pytest
+
+    pytestmark = pytest.mark.smoke
+
+    @pytest.mark.parametrize("number", range(4))
+    def test_ok(api, number):
+        assert api.get("/ok").status_code == 200
+"""
+
+
+@pytest.fixture
+def project(tmp_path):
+    with FaultyServer() as server:
+        yield projects.make(tmp_path, server)
+
+
+def both(*values):
+    """Each case in one process and on two xdist workers."""
+    return [(*value, workers) for value in values for workers in ((), ("-n2",))]
+
+
+def assert_not_a_pass(outcome: Outcome, ruling: str, *facts: str) -> None:
+    """Exit, verdict, page, JUnit and terminal all say that this is no pass, and why."""
+    verdict = outcome.verdict
+    assert outcome.exit != 0
+    assert verdict["verdict"] == ruling, verdict["reasons"]
+    assert verdict["decision"] != "promote"
+    told = " ".join(verdict["reasons"]) + str([c["message"] for c in verdict["checks"]])
+    page = html.unescape(re.sub(r"<[^>]+>|\s+", " ", outcome.page))
+    for fact in facts:
+        assert fact in told
+        assert fact.split("\n")[0] in page
+    assert ruling in page.lower()
+    failures = ElementTree.fromstring(outcome.junit).iter("failure")
+    assert any(ruling in failure.get("message", "") for failure in failures)
+    assert ruling in outcome.output
+    assert "PROMOTE" not in outcome.output
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)])
+def test_a_healthy_run_passes(project, workers):
+    project.write("test_a.py", WELL)
+    outcome = project.run("test_a.py", *workers)
+    assert outcome.ruling == ("pass", 0), outcome.output
+    assert outcome.verdict["decision"] == "promote"
+    assert outcome.verdict["counts"]["passed"] == 4
+    assert outcome.verdict["metrics"]["requests"] == 4
+    assert "PROMOTE" in outcome.output
+
+
+ROUTES = [
+    # row, code, options, verdict, exit, fact
+    (42, "def test_s(api):\n    pytest.skip('no config')", (), "fail", 1, "no config"),
+    (43, "@pytest.mark.xfail\ndef test_s(api):\n    assert 0", (), "fail", 1, "expected to fail"),
+    (43, "@pytest.mark.xfail(strict=False)\ndef test_s(api):\n    assert api.get('/ok')", (),
+     "fail", 1, "expected to fail"),
+    (44, "", ("-k", "nothing_is_called_so"), "inconclusive", 6, "taken out of the run"),
+    (44, "", ("-m", "rollback"), "inconclusive", 6, "nothing was planned that counts"),
+    (44, "", ("--collect-only",), "inconclusive", 6, "4 of 4 planned checks did not run"),
+    (44, "", ("--setup-only",), "inconclusive", 6, "4 of 4 planned checks did not run"),
+    (44, "", ("--setup-plan",), "inconclusive", 6, "4 of 4 planned checks did not run"),
+    (45, "", ("-k", "0 or 1"), "inconclusive", 6, "2 of 4 planned checks did not run"),
+    (45, "", ("--deselect", "test_a.py::test_ok[1]"), "inconclusive", 6, "1 of 4 planned"),
+    (46, "raise RuntimeError('boom')", (), "fail", 1, "could not be collected"),
+    (53, "def test_s(api):\n    assert 0, 'first'\ntest_s.__test__ = True", ("--maxfail=1",),
+     "inconclusive", 6, "did not run"),
+    (54, "def test_s(api):\n    pytest.exit('enough', returncode=0)", (), "inconclusive", None,
+     "did not run"),
+    (54, "def test_s(api):\n    sys.exit(0)", (), "fail", 1, "SystemExit: 0"),
+    (60, "def test_s(api):\n    assert 0, 'worse'\n\ndef pytest_generate_tests(metafunc): pass",
+     (), "fail", 1, "worse"),
+    (62, "def test_s():\n    assert True", (), "fail", 1, "this check sent no request"),
+    (62, "def test_s(api):\n    api.get('/ok')", (), "fail", 1, "this check asserts nothing"),
+]  # fmt: skip
+
+
+@pytest.mark.fault(42, 43, 44, 45, 46, 53, 54, 60, 62)
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["n0", "n2"])
+@pytest.mark.parametrize(
+    ("row", "code", "options", "ruling", "exit_code", "fact"),
+    ROUTES,
+    ids=[f"row{route[0]}-{number}" for number, route in enumerate(ROUTES)],
+)
+def test_a_route_to_a_pass_by_accident_is_closed(
+    project, row, code, options, ruling, exit_code, fact, workers
+):
+    well = "\n".join(line[4:] for line in WELL.splitlines())
+    bad, good = (well.partition("@pytest.mark.parametrize")[0] + code, well)
+    first = (
+        (bad + "\n" + good[len(well.partition("@pytest.mark.parametrize")[0]) :]) if code else good
+    )
+    project.write("test_a.py", first)
+    outcome = project.run("test_a.py", *options, *workers)
+    assert_not_a_pass(outcome, ruling, fact)
+    assert outcome.exit == exit_code or exit_code is None
+
+
+@pytest.mark.fault(46)
+def test_a_collection_error_fails_whatever_the_ratio(project):
+    project.write("test_a.py", WELL.replace("range(4)", "range(100)"))
+    project.write("test_b.py", "import nothing_of_that_name")
+    outcome = project.run("test_a.py", "test_b.py", "--continue-on-collection-errors")
+    assert_not_a_pass(outcome, "fail", "test_b.py could not be collected")
+    assert outcome.verdict["score"] == 100.0
+
+
+CRASH = """
+    def test_crash(api):
+        assert api.get("/ok").status_code == 200
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.fault(47)
+def test_a_worker_killed_in_a_test_failed_that_test_everywhere(project):
+    project.write("test_a.py", WELL + CRASH)
+    outcome = project.run("test_a.py", "-n2")
+    assert_not_a_pass(outcome, "fail", "worker 'gw")
+    assert outcome.check("test_crash")["outcome"] == "failed"
+    assert "test_crash" in outcome.page.partition("data-jsonblob")[2]
+    names = [case.get("name") for case in ElementTree.fromstring(outcome.junit).iter("testcase")]
+    assert "test_crash" in names
+
+
+@pytest.mark.fault(48)
+def test_what_a_lost_worker_left_undone_is_named(project):
+    slow = WELL.replace("assert api", "time.sleep(0.3); assert api").replace("(4)", "(12)")
+    project.write("test_a.py", slow + CRASH.replace("test_crash", "test_a_crash"))
+    outcome = project.run("test_a.py", "-n1", "--max-worker-restart=0", "-p", "no:randomly")
+    undone = [c for c in outcome.verdict["checks"] if c["outcome"] == "not_run"]
+    assert outcome.check("test_a_crash")["outcome"] == "failed"
+    assert len(outcome.verdict["checks"]) == 13
+    if undone:
+        assert_not_a_pass(outcome, "inconclusive", f"{len(undone)} of 13 planned checks did not")
+    else:
+        assert_not_a_pass(outcome, "fail", "died")
+
+
+@pytest.mark.fault(49)
+def test_a_worker_that_dies_at_its_end_is_a_failure_and_loses_nothing(project):
+    project.write("test_a.py", WELL)
+    project.write(
+        "conftest.py",
+        """
+        import os
+
+        def pytest_sessionfinish(session):
+            if hasattr(session.config, "workerinput"):
+                os._exit(0)
+        """,
+    )
+    outcome = project.run("test_a.py", "-n2", "--max-worker-restart=0")
+    assert outcome.exit != 0
+    assert outcome.verdict["verdict"] != "pass"
+    assert set(outcome.outcomes().values()) == {"passed"}
+
+
+@pytest.mark.fault(50)
+def test_a_conftest_that_fails_in_workers_only_is_not_a_pass(project):
+    project.write("test_a.py", WELL)
+    project.write(
+        "conftest.py",
+        """
+        def pytest_configure(config):
+            if hasattr(config, "workerinput"):
+                raise RuntimeError("only here")
+        """,
+    )
+    outcome = project.run("test_a.py", "-n2")
+    assert outcome.exit in (1, 3, 6)
+    assert outcome.verdict["verdict"] != "pass"
+
+
+@pytest.mark.fault(52)
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["n0", "n2"])
+@pytest.mark.parametrize("hook", ["pytest_runtest_logreport(report)", "pytest_sessionstart()"])
+def test_an_internal_error_is_three_and_keeps_what_was_reported(project, hook, workers):
+    project.write("test_a.py", WELL)
+    where = "report.when == 'teardown'" if "report" in hook else "True"
+    project.write(
+        "conftest.py",
+        f"""
+        import os
+
+        def {hook}:
+            if 'PYTEST_XDIST_WORKER' not in os.environ and {where}:
+                raise RuntimeError("boom")
+        """,
+    )
+    outcome = project.run("test_a.py", *workers)
+    assert outcome.exit == 3
+    assert outcome.verdict["verdict"] == "inconclusive"
+    assert outcome.verdict["state"] == "finished"
+    if "report" in hook:
+        assert_not_a_pass(outcome, "inconclusive", "internal error: RuntimeError: boom")
+        assert "passed" in outcome.outcomes().values() or workers
+
+
+@pytest.mark.fault(54)
+def test_leaving_by_os_exit_is_not_zero_and_leaves_no_pass(project):
+    project.write("test_a.py", WELL + "\n    def test_z(api):\n        os._exit(0)\n")
+    outcome = project.run("test_a.py")
+    assert outcome.exit == 6
+    assert outcome.verdict["state"] == "running"
+    assert outcome.verdict["verdict"] == "inconclusive"
+    recovered = prodcheck(project, "recover", "prodcheck-report/latest")
+    assert recovered.returncode == 6
+    assert_not_a_pass(
+        Outcome(6, recovered.stdout, outcome.folder), "inconclusive", "was killed before its end"
+    )
+    assert outcome.verdict["state"] == "recovered"
+    assert outcome.verdict["counts"]["passed"] == 4
+
+
+FORK = """
+    def test_fork(api):
+        assert api.get("/ok").status_code == 200
+        pid = os.fork()
+        if not pid:
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+"""
+
+
+@pytest.mark.fault(54)
+def test_a_child_of_a_test_may_leave_by_os_exit(project):
+    project.write("test_a.py", WELL + FORK)
+    assert project.run("test_a.py").ruling == ("pass", 0)
+
+
+def prodcheck(project: Project, *args: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "pytest_prodcheck.cli", *args],
+        cwd=project.path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+SLOW = """
+    import time
+    import pytest
+
+    @pytest.fixture(autouse=True)
+    def witness(request):
+        yield
+        with open("teardowns", "a") as file:
+            file.write(request.node.name + "\\n")
+
+    @pytest.mark.smoke
+    @pytest.mark.parametrize("number", range(20))
+    def test_slow(api, number):
+        assert api.get("/ok").status_code == 200
+        time.sleep(0.15)
+"""
+
+
+@pytest.mark.fault(55)
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["n0", "n2"])
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"])
+def test_a_signal_ends_the_run_in_order(project, number, workers):
+    project.write("test_a.py", SLOW)
+    process = project.start("--target=prod", "test_a.py", *workers)
+    wait_for(lambda: len(project.server.paths()) > 2)
+    process.send_signal(getattr(signal, number))
+    outcome = project.outcome(process)
+    assert outcome.exit == 2, outcome.output
+    assert_not_a_pass(outcome, "inconclusive", f"interrupted: {number}")
+    assert outcome.verdict["state"] == "finished"
+    assert "passed" in outcome.outcomes().values()
+    if not workers:
+        started = {path for path in project.server.paths() if path == "/ok"}
+        assert started
+        assert (project.path / "teardowns").read_text().splitlines()
+
+
+@pytest.mark.fault(55)
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["n0", "n2"])
+@pytest.mark.parametrize("delay", [0.0, 0.05, 0.3])
+def test_a_killed_run_leaves_a_journal_and_no_pass(project, workers, delay):
+    project.write("test_a.py", SLOW)
+    process = project.start("--target=prod", "test_a.py", *workers)
+    wait_for(lambda: len(project.server.paths()) > 1)
+    time.sleep(delay)
+    process.kill()
+    outcome = project.outcome(process)
+    assert outcome.verdict["state"] == "running"
+    assert outcome.verdict["verdict"] != "pass"
+    recovered = prodcheck(project, "recover", "prodcheck-report/latest")
+    assert recovered.returncode == 6, recovered.stderr
+    assert len(outcome.verdict["checks"]) == 20
+    gated = prodcheck(project, "gate", "prodcheck-report/latest")
+    assert gated.returncode == 6
+
+
+def wait_for(condition, seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "gave up waiting"
+        time.sleep(0.01)
+
+
+@pytest.mark.fault(56, 59)
+@pytest.mark.parametrize(
+    "options",
+    [("-p", "no:prodcheck"), ("-c", "other.ini")],
+    ids=["blocked", "other-ini"],
+)
+def test_without_the_plugin_the_gate_has_nothing_to_let_through(project, options):
+    project.write("test_a.py", "def test_nothing(): pass")
+    project.write("other.ini", "[pytest]\naddopts = -p no:prodcheck\n")
+    process = project.start("test_a.py", *options)
+    assert project.outcome(process).exit == 0
+    gated = prodcheck(project, "gate", "prodcheck-report/latest", "--target", "prod")
+    assert gated.returncode == 6
+    assert "holds no verdict" in gated.stdout
+
+
+@pytest.mark.fault(59)
+def test_a_run_that_cannot_begin_takes_the_older_pass_away(project):
+    project.write("test_a.py", WELL)
+    assert project.run("test_a.py").exit == 0
+    assert prodcheck(project, "gate").returncode == 0
+    assert project.run("test_a.py", target="prud").exit == 4
+    assert prodcheck(project, "gate").returncode == 6
+
+
+@pytest.mark.fault(59)
+def test_while_a_run_is_under_way_the_older_pass_is_gone(project):
+    project.write("test_a.py", WELL)
+    assert project.run("test_a.py").exit == 0
+    seen = len(project.server.paths())
+    project.write("test_a.py", SLOW)
+    process = project.start("--target=prod", "test_a.py")
+    wait_for(lambda: len(project.server.paths()) > seen)
+    assert prodcheck(project, "gate").returncode == 6
+    process.terminate()
+    assert project.outcome(process).exit == 2
+
+
+@pytest.mark.fault(57)
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["n0", "n2"])
+def test_a_plugin_that_rewrites_outcomes_is_found_out(project, workers):
+    project.write("test_a.py", WELL + "\n    def test_bad(api):\n        assert 0, 'truth'\n")
+    project.write(
+        "conftest.py",
+        """
+        import pytest
+
+        @pytest.hookimpl(hookwrapper=True)
+        def pytest_runtest_makereport(item, call):
+            outcome = yield
+            outcome.get_result().outcome = "passed"
+
+        @pytest.hookimpl(trylast=True)
+        def pytest_sessionfinish(session):
+            session.exitstatus = 0
+        """,
+    )
+    outcome = project.run("test_a.py", *workers)
+    assert_not_a_pass(outcome, "fail", "another plugin reported it as passed")
+
+
+@pytest.mark.fault(64)
+def test_a_pipeline_that_swallows_the_exit_code_is_caught_by_the_gate(project):
+    project.write("test_a.py", WELL + "\n    def test_bad(api):\n        assert 0, 'truth'\n")
+    process = project.start("--target=prod", "test_a.py")
+    process.stdout.close()
+    process.wait(60)
+    gated = prodcheck(project, "gate")
+    assert gated.returncode != 0

@@ -1,0 +1,1123 @@
+"""The guard: what is forbidden does not leave this process, whoever sends it.
+
+The judge is a stub service in a process of its own: it notes every connection and every request
+line that arrives.
+"""
+
+import asyncio
+import contextvars
+import http.client
+import importlib
+import json
+import multiprocessing
+import os
+import re
+import socket
+import ssl
+import subprocess
+import sys
+import textwrap
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import httpcore
+import httpx
+import pytest
+import requests
+import urllib3
+
+from pytest_prodcheck.errors import UsageError, Violation
+from pytest_prodcheck.live.guard import Guard, Policy
+from pytest_prodcheck.live.policy import Rules
+from pytest_prodcheck.live.programs import network_program
+
+STUB = """
+import socketserver, sys
+from urllib.parse import parse_qs, urlsplit
+
+class Handler(socketserver.StreamRequestHandler):
+    def handle(self):
+        note(b"connection")
+        while line := self.rfile.readline().strip():
+            length = 0
+            while (field := self.rfile.readline()) not in (b"\\r\\n", b"\\n", b""):
+                name, _, value = field.partition(b":")
+                if name.lower() == b"content-length":
+                    length = int(value)
+            self.rfile.read(length)
+            note(line)
+            query = parse_qs(urlsplit(line.split()[1].decode()).query)
+            status, location = query.get("code", ["200"])[0], query.get("to", [""])[0]
+            answer = f"HTTP/1.1 {status} X\\r\\nContent-Length: 2\\r\\n"
+            answer += f"Location: {location}\\r\\n" if location else ""
+            if line.startswith(b"HEAD"):
+                answer = answer.replace("Length: 2", "Length: 0")
+            self.wfile.write(answer.encode() + b"\\r\\n" + b"ok" * (not line.startswith(b"HEAD")))
+            if line.startswith(b"CONNECT"):
+                return  # no TLS here
+
+class Server(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    request_queue_size = 128
+    def handle_error(self, request, client_address):
+        pass
+
+notes = open(sys.argv[1], "ab", buffering=0)
+note = lambda text: notes.write(text + b"\\n")
+server = Server(("127.0.0.1", 0), Handler)
+print(server.server_address[1], flush=True)
+server.serve_forever()
+"""
+
+ODD_METHODS = ("POST", "PUT", "PATCH", "DELETE", "TRACE", "delete", "Patch", "PROPFIND", "QUERY")
+
+
+class Stub:
+    """A service that notes what arrives."""
+
+    def __init__(self, process: subprocess.Popen[str], notes: Path) -> None:
+        assert process.stdout is not None
+        self.port = int(process.stdout.readline())
+        self.host = f"127.0.0.1:{self.port}"
+        self.url = f"http://{self.host}"
+        self._notes = notes
+        self._seen = 0
+
+    def forget(self) -> None:
+        self._seen = len(self._lines())
+
+    def connections(self) -> int:
+        return self._lines()[self._seen :].count("connection")
+
+    def requests(self) -> list[str]:
+        """`METHOD target` of each request that arrived since `forget`."""
+        lines = [line for line in self._lines()[self._seen :] if line != "connection"]
+        return [line.rpartition(" HTTP/")[0] for line in lines]
+
+    def _lines(self) -> list[str]:
+        return self._notes.read_text("latin-1").splitlines()
+
+
+@pytest.fixture(scope="module")
+def stubs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stub, Stub]]:
+    folder = tmp_path_factory.mktemp("stubs")
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", STUB, str(folder / name)], stdout=subprocess.PIPE, text=True
+        )
+        for name in ("service", "other")
+    ]
+    service, other = (
+        Stub(process, folder / name)
+        for process, name in zip(processes, ("service", "other"), strict=True)
+    )
+    yield service, other
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def service(stubs: tuple[Stub, Stub]) -> Stub:
+    """The target."""
+    stubs[0].forget()
+    return stubs[0]
+
+
+@pytest.fixture
+def other(stubs: tuple[Stub, Stub]) -> Stub:
+    """A service that no configuration names."""
+    stubs[1].forget()
+    return stubs[1]
+
+
+Install = Callable[..., Guard]
+
+
+@pytest.fixture
+def install(service: Stub, tmp_path: Path) -> Iterator[Install]:
+    """Installs a guard on the stub service: read-only unless told otherwise."""
+    guards: list[Guard] = []
+
+    def install(**policy: Any) -> Guard:
+        guard = Guard(a_policy(port=service.port, **policy), tmp_path / "violations.jsonl")
+        guards.append(guard)
+        guard.install()
+        return guard
+
+    yield install
+    for guard in guards:
+        guard.uninstall()
+
+
+@pytest.fixture
+def guard(install: Install) -> Guard:
+    return install()
+
+
+def a_policy(
+    *,
+    scheme: str = "http",
+    host: str = "127.0.0.1",
+    port: int = 80,
+    read_only: bool = True,
+    hosts: tuple[str, ...] = (),
+) -> Policy:
+    return Policy(target="prod", read_only=read_only, origin=(scheme, host, port), hosts=hosts)
+
+
+def ledger(guard: Guard) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in guard.ledger.read_text().splitlines()]
+
+
+# --- senders: each sends one request with its library ---
+
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # httpx reads 140 certificates for a default one
+
+
+def by_httpx(method: str, url: str) -> None:
+    with httpx.Client(trust_env=False, verify=NO_TLS) as client:
+        client.request(method, url)
+
+
+def by_httpx_async(method: str, url: str) -> None:
+    async def send() -> None:
+        async with httpx.AsyncClient(trust_env=False, verify=NO_TLS) as client:
+            await client.request(method, url)
+
+    asyncio.run(send())
+
+
+def by_httpcore(method: str, url: str) -> None:
+    with httpcore.ConnectionPool() as pool:
+        pool.request(method, url)
+
+
+def by_httpcore_async(method: str, url: str) -> None:
+    async def send() -> None:
+        async with httpcore.AsyncConnectionPool() as pool:
+            await pool.request(method, url)
+
+    asyncio.run(send())
+
+
+def by_httpcore_connection(method: str, url: str) -> None:
+    origin = httpcore.URL(url).origin
+    with httpcore.HTTPConnection(origin) as connection:
+        connection.request(method, url)
+
+
+def by_requests(method: str, url: str) -> None:
+    with requests.Session() as session:
+        session.trust_env = False
+        session.request(method, url)
+
+
+def by_urllib(method: str, url: str) -> None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(urllib.request.Request(url, method=method)):
+        pass
+
+
+def by_urllib3(method: str, url: str) -> None:
+    with urllib3.PoolManager() as pool:
+        pool.request(method, url, retries=False)
+
+
+def by_http_client(method: str, url: str) -> None:
+    authority, _, path = url.removeprefix("http://").partition("/")
+    connection = http.client.HTTPConnection(authority)
+    try:
+        connection.request(method, "/" + path)
+        connection.getresponse().read()
+    finally:
+        connection.close()
+
+
+def by_aiohttp(method: str, url: str) -> None:
+    async def send() -> None:
+        async with aiohttp.ClientSession() as session, session.request(method, url) as response:
+            await response.read()
+
+    asyncio.run(send())
+
+
+def by_asyncio(method: str, url: str) -> None:
+    async def send() -> None:
+        host = httpx.URL(url)
+        reader, writer = await asyncio.open_connection(host.host, host.port)
+        writer.write(f"{method} / HTTP/1.1\r\n\r\n".encode())
+        await reader.readline()
+        writer.close()
+        await writer.wait_closed()
+
+    asyncio.run(send())
+
+
+def by_socket(method: str, url: str) -> None:
+    host = httpx.URL(url)
+    with socket.create_connection((host.host, host.port)) as connection:
+        connection.sendall(f"{method} / HTTP/1.1\r\n\r\n".encode())
+        connection.recv(100)
+
+
+def by_socket_ex(method: str, url: str) -> None:
+    host = httpx.URL(url)
+    with socket.socket() as connection:
+        assert connection.connect_ex((host.host, host.port)) == 0
+        connection.sendall(f"{method} / HTTP/1.1\r\n\r\n".encode())
+        connection.recv(100)
+
+
+POLICED = [
+    by_httpx,
+    by_httpx_async,
+    by_httpcore,
+    by_httpcore_async,
+    by_httpcore_connection,
+    by_requests,
+    by_urllib,
+    by_urllib3,
+    by_http_client,
+]
+UNPOLICED = [by_aiohttp, by_asyncio, by_socket, by_socket_ex]
+
+named = pytest.mark.parametrize
+
+
+# --- methods ---
+
+
+@pytest.mark.fault(79, 80, 81)
+@named("send", POLICED)
+def test_read_only_lets_safe_methods_of_each_client_through(
+    guard: Guard, service: Stub, send: Callable[[str, str], None]
+) -> None:
+    for method in ("GET", "HEAD", "OPTIONS"):
+        send(method, service.url + "/health")
+    assert service.requests() == ["GET /health", "HEAD /health", "OPTIONS /health"]
+    assert guard.requests == 3
+    assert guard.violations == []
+
+
+@pytest.mark.fault(79, 80, 81)
+@named("send", POLICED)
+def test_read_only_refuses_every_other_method_before_a_connection_is_opened(
+    guard: Guard, service: Stub, send: Callable[[str, str], None]
+) -> None:
+    for method in ODD_METHODS:
+        with pytest.raises(Violation, match="was not sent: target prod is read-only"):
+            send(method, service.url + "/orders/1")
+    assert service.connections() == 0
+    assert guard.requests == 0
+    assert len(ledger(guard)) == len(ODD_METHODS)
+
+
+@pytest.mark.fault(80, 81)
+@named("method", ["get", "Get", "GET ", " GET", "", "GET / HTTP/1.1\nDELETE"])
+def test_only_exactly_the_safe_methods_are_safe(method: str) -> None:
+    rules = Rules(a_policy())
+    assert rules.request("GET", "http", "127.0.0.1", 80, "/") is None
+    assert rules.request(method, "http", "127.0.0.1", 80, "/")
+
+
+@pytest.mark.fault(80, 81, 82)
+@named("method", ["GET", "POST"])
+@named("send", UNPOLICED)
+def test_read_only_refuses_connections_that_nobody_polices(
+    guard: Guard, service: Stub, send: Callable[[str, str], None], method: str
+) -> None:
+    with pytest.raises(Violation, match="what is sent on a connection of one's own cannot"):
+        send(method, service.url)
+    assert service.connections() == 0
+    assert ledger(guard)
+
+
+@pytest.mark.fault(79, 80, 81)
+def test_ten_thousand_attempts_leave_nothing(guard: Guard, service: Stub) -> None:
+    rounds, refused = 2500, 0
+    plain = http.client.HTTPConnection("127.0.0.1", service.port)
+    with httpx.Client() as client, httpcore.ConnectionPool() as pool, urllib3.PoolManager() as man:
+        client.get(service.url)  # kept-alive connections are there to be abused
+        pool.request("GET", service.url)
+        man.request("GET", service.url)
+        plain.request("GET", "/")
+        plain.getresponse().read()
+        senders: list[Callable[[str], Any]] = [
+            lambda method: client.request(method, service.url),
+            lambda method: pool.request(method, service.url),
+            lambda method: man.request(method, service.url),
+            lambda method: plain.request(method, "/"),
+        ]
+        for number in range(rounds):
+            for send in senders:
+                try:
+                    send(ODD_METHODS[number % len(ODD_METHODS)])
+                except BaseException:
+                    refused += 1
+    plain.close()
+    assert refused == len(guard.violations) == len(ledger(guard)) == 4 * rounds
+    assert service.requests() == ["GET /"] * 4
+
+
+@pytest.mark.fault(79, 80)
+def test_a_writable_target_takes_any_method(install: Install, service: Stub) -> None:
+    guard = install(read_only=False)
+    for send in (*POLICED, by_aiohttp, by_asyncio):
+        send("DELETE", service.url + "/")
+    assert service.requests() == ["DELETE /"] * (len(POLICED) + 2)
+    assert guard.violations == []
+
+
+@pytest.mark.fault(80, 81)
+def test_methods_in_disguise_are_refused(guard: Guard, service: Stub) -> None:
+    attempts: list[Callable[[], Any]] = [
+        lambda: httpx.get(service.url, headers={"X-HTTP-Method-Override": "DELETE"}),
+        lambda: requests.get(service.url, headers={"x-method-override": "PUT"}),
+        lambda: urllib3.request("GET", service.url, headers={"X-HTTP-METHOD": "PUT"}),
+        lambda: by_http_client("GET", service.url + "/orders?a=1&_method=delete"),
+        lambda: httpx.get(service.url, params={"_method": "DELETE"}),
+        lambda: httpx.get(service.url + "/?%5Fmethod=DELETE"),
+    ]
+    for attempt in attempts:
+        with pytest.raises(Violation, match="can turn it into another method"):
+            attempt()
+    assert service.requests() == []
+    httpx.get(service.url + "/search?method=x")
+    assert service.requests() == ["GET /search?method=x"]
+
+
+@pytest.mark.fault(81)
+def test_request_lines_written_by_hand_through_http_client_are_read(
+    guard: Guard, service: Stub
+) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", service.port)
+    try:
+        for head in (b"DELETE / HTTP/1.1\r\n\r\n", bytearray(b"\r\nPOST / HTTP/1.0\r\n\r\n")):
+            with pytest.raises(Violation, match="is read-only"):
+                connection.send(head)
+        with pytest.raises(Violation, match="something other than bytes"):
+            connection.send([b"DELETE / HTTP/1.1\r\n\r\n"])
+        http.client.HTTPConnection.putrequest(connection, "PUT", "/")
+        with pytest.raises(Violation, match="is read-only"):
+            connection.endheaders()
+    finally:
+        connection.close()
+    assert service.requests() == []
+
+
+# --- hosts ---
+
+
+@pytest.mark.fault(85, 90)
+@named("read_only", [True, False])
+@named("send", [*POLICED, *UNPOLICED])
+def test_no_other_host_is_reached(
+    install: Install, other: Stub, send: Callable[[str, str], None], read_only: bool
+) -> None:
+    guard = install(read_only=read_only)
+    with pytest.raises(Violation, match=re.escape(other.host)):
+        send("GET", other.url)
+    assert other.connections() == 0
+    assert len(ledger(guard)) == len(guard.violations) >= 1
+
+
+@pytest.mark.fault(90)
+@named(
+    ("scheme", "host", "port"),
+    [
+        ("https", "prod.example.evil.example", 443),
+        ("https", "evilprod.example", 443),
+        ("https", "example", 443),
+        ("https", "evil.example#prod.example", 443),
+        ("https", "prod.example@evil.example", 443),
+        ("https", "prod.example\\.evil.example", 443),
+        ("https", "prod.example%00.evil.example", 443),
+        ("https", "pr\u043ed.example", 443),  # Cyrillic o
+        ("https", "xn--prd-jed.example", 443),
+        ("https", "prod.example:443", 443),
+        ("https", "", 443),
+        ("https", "." * 70 + "\u00e9", 443),  # no host name at all
+        ("https", "prod.example", 8443),
+        ("https", "prod.example", 80),
+        ("http", "prod.example", 80),
+        ("http", "prod.example", 443),
+        ("ws", "prod.example", 443),
+        ("http", "cdn.example", 80),
+        ("https", "cdn.example", 8443),
+        ("https", "login.example", 443),
+        ("https", "127.1", 9000),
+        ("https", "2130706433", 9000),
+        ("https", "0:0:0:0:0:0:0:2", 9001),
+    ],
+)
+def test_hosts_that_only_look_allowed_are_refused(scheme: str, host: str, port: int) -> None:
+    hosts = ("cdn.example", "login.example:8443", "127.0.0.1:9000", "[::1]:9001")
+    rules = Rules(a_policy(scheme="https", host="prod.example", port=443, hosts=hosts))
+    assert rules.request("GET", scheme, host, port, "/")
+
+
+@pytest.mark.fault(90)
+@named(
+    ("scheme", "host", "port"),
+    [
+        ("https", "prod.example", 443),
+        ("wss", "prod.example", 443),
+        ("https", "PROD.example.", 443),  # the same name to every resolver
+        ("https", "cdn.example", 443),
+        ("https", "login.example", 8443),
+        ("http", "login.example", 8443),
+        ("http", "127.0.0.1", 9000),
+        ("http", "::1", 9001),
+        ("http", "0:0:0:0:0:0:0:1", 9001),
+        ("http", "[::1]", 9001),
+    ],
+)
+def test_the_target_and_named_hosts_are_allowed(scheme: str, host: str, port: int) -> None:
+    hosts = ("cdn.example", "login.example:8443", "127.0.0.1:9000", "[::1]:9001")
+    rules = Rules(a_policy(scheme="https", host="prod.example", port=443, hosts=hosts))
+    assert rules.request("GET", scheme, host, port, "/") is None
+
+
+@pytest.mark.fault(90)
+def test_a_host_without_port_means_80_as_well_when_the_target_is_plain_http() -> None:
+    rules = Rules(a_policy(hosts=("cdn.example",)))
+    assert rules.request("GET", "http", "cdn.example", 80, "/") is None
+    assert rules.request("GET", "https", "cdn.example", 443, "/") is None
+    assert rules.request("GET", "http", "cdn.example", 443, "/")
+
+
+@pytest.mark.fault(90)
+def test_a_named_host_cannot_loosen_the_targets_own_scheme() -> None:
+    rules = Rules(
+        a_policy(scheme="https", host="prod.example", port=443, hosts=("prod.example:443",))
+    )
+    assert rules.request("GET", "http", "prod.example", 443, "/")
+
+
+@named(
+    "host", ["https://cdn.example", "user@cdn.example", "cdn.example/x", "cdn.example:99999", ""]
+)
+def test_a_host_that_cannot_be_read_is_a_usage_error(host: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="hosts: "):
+        Guard(a_policy(hosts=(host,)), tmp_path / "ledger")
+
+
+def test_a_configured_target_becomes_a_policy() -> None:
+    from pytest_prodcheck.config import Secret, Target
+
+    target = Target(
+        name="prod",
+        base_url="https://API.example.com/v1",
+        hosts=("cdn.example.com",),
+        proxy=Secret("http://user:hunter22@proxy.example:3128"),
+    )
+    assert Policy.of(target) == Policy(
+        target="prod",
+        read_only=True,
+        origin=("https", "api.example.com", 443),
+        hosts=("cdn.example.com", "proxy.example:3128"),
+    )
+
+
+@pytest.mark.fault(85, 86)
+@named("code", [301, 302, 303, 307, 308])
+@named("send", [by_requests, by_urllib, by_urllib3, by_httpx])
+def test_redirects_stay_on_the_target(
+    guard: Guard, service: Stub, other: Stub, send: Callable[[str, str], None], code: int
+) -> None:
+    def follow(location: str) -> None:
+        url = f"{service.url}/?code={code}&to={location}"
+        if send is by_httpx:
+            httpx.get(url, follow_redirects=True, headers={"X-Api-Key": "k"})
+        elif send is by_urllib3:
+            urllib3.request("GET", url, headers={"X-Api-Key": "k"})
+        else:
+            send("GET", url)
+
+    follow("/here")
+    assert service.requests()[1:] == ["GET /here"]
+    with pytest.raises(Violation, match=re.escape(other.host)):
+        follow(other.url + "/there")
+    assert other.connections() == 0
+
+
+@pytest.mark.fault(85, 86)
+@named("code", [307, 308])
+def test_a_body_is_not_sent_on_to_another_host(
+    install: Install, service: Stub, other: Stub, code: int
+) -> None:
+    install(read_only=False)
+    url = f"{service.url}/?code={code}&to={other.url}/"
+    with requests.Session() as session, pytest.raises(Violation, match="neither target prod"):
+        session.post(url, data={"card": "4111"}, headers={"X-Api-Key": "k"})
+    with pytest.raises(Violation, match="neither target prod"):
+        httpx.post(url, data={"card": "4111"}, follow_redirects=True)
+    assert [line.split()[0] for line in service.requests()] == ["POST", "POST"]
+    assert other.connections() == 0
+
+
+@pytest.mark.fault(86)
+def test_no_downgrade_from_https_to_http(install: Install, service: Stub) -> None:
+    install(scheme="https")
+    for send in POLICED:
+        with pytest.raises(Violation, match="is to be asked over https only"):
+            send("GET", service.url)
+    assert service.connections() == 0
+
+
+@named(
+    "send", [httpx.get, requests.get, urllib.request.urlopen], ids=["httpx", "requests", "urllib"]
+)
+def test_a_proxy_of_the_environment_is_another_host(
+    guard: Guard,
+    service: Stub,
+    other: Stub,
+    send: Callable[[str], Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, other.url)
+    with pytest.raises(Violation, match=re.escape(other.host)):
+        send(service.url + "/")
+    assert other.connections() == 0
+
+
+def test_a_named_proxy_forwards_to_allowed_hosts_only(
+    install: Install, service: Stub, other: Stub
+) -> None:
+    install(hosts=(other.host,))
+    with httpx.Client(proxy=other.url) as client:
+        client.get(service.url + "/")
+        for url in ("http://evil.example/", "http://prod.example:80/"):
+            with pytest.raises(Violation, match="neither target prod"):
+                client.get(url)
+        with pytest.raises(Violation, match="is read-only"):
+            client.delete(service.url + "/")
+    assert other.requests() == [f"GET {service.url}/"]
+
+
+@named("read_only", [True, False])
+def test_a_tunnel_leads_to_allowed_hosts_only(
+    install: Install, service: Stub, other: Stub, read_only: bool
+) -> None:
+    install(scheme="https", read_only=read_only, hosts=(other.host,))
+    tunnel = f"CONNECT {service.host}"
+    with httpx.Client(proxy=other.url) as client:
+        with pytest.raises(httpx.TransportError):  # the stub speaks no TLS
+            client.get(f"https://{service.host}/")
+        with pytest.raises(Violation, match="neither target prod"):
+            client.get("https://evil.example/")
+    for host, refusal in ((service.host, OSError), ("evil.example", Violation)):
+        connection = http.client.HTTPSConnection(other.host)
+        connection.set_tunnel(host)
+        with pytest.raises(refusal):
+            connection.request("GET", "/")
+        connection.close()
+    assert other.requests() == [tunnel, tunnel]
+
+
+@pytest.mark.fault(80)
+def test_what_would_go_through_a_tunnel_is_policed(
+    install: Install, service: Stub, other: Stub
+) -> None:
+    install(scheme="https", hosts=(other.host,))
+    with (
+        httpx.Client(proxy=other.url) as client,
+        pytest.raises(Violation, match="is read-only"),
+    ):
+        client.delete(f"https://{service.host}/")
+    assert other.connections() == 0
+
+
+@named("proxied", [False, True])
+def test_a_refusal_takes_no_room_in_a_pool(guard: Guard, service: Stub, proxied: bool) -> None:
+    """httpcore's pools forget a connection only when it says that it failed."""
+    pool: httpcore.ConnectionPool
+    if proxied:
+        pool = httpcore.HTTPProxy("http://127.0.0.1:1", max_connections=1)
+    else:
+        pool = httpcore.ConnectionPool(max_connections=1)
+    with pool:
+        for url in (service.url, service.url.replace("http", "https")) * 2:
+            with pytest.raises(Violation):
+                pool.request("GET" if proxied else "PUT", url, extensions={"timeout": {"pool": 1}})
+        assert pool.connections == []
+
+
+# --- connections ---
+
+
+@pytest.mark.fault(82)
+def test_datagrams_go_to_a_resolver_only(guard: Guard, service: Stub) -> None:
+    address = ("127.0.0.1", service.port)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+        for attempt in (
+            lambda: datagrams.sendto(b"x", address),
+            lambda: datagrams.sendmsg([b"x"], [], 0, address),
+            lambda: datagrams.connect(address),
+        ):
+            with pytest.raises(Violation, match="was not opened"):
+                attempt()
+        assert datagrams.sendto(b"x", ("127.0.0.1", 53)) == 1
+
+
+def test_local_sockets_and_servers_of_a_test_go_on_working(guard: Guard, tmp_path: Path) -> None:
+    one, two = socket.socketpair()
+    with one, two:
+        one.sendall(b"x")
+        assert two.recv(1) == b"x"
+    with (
+        socket.socket(socket.AF_UNIX) as server,
+        socket.socket(socket.AF_UNIX) as client,
+    ):
+        server.bind(os.fspath(tmp_path / "s"))
+        server.listen()
+        client.connect(os.fspath(tmp_path / "s"))
+    asyncio.run(asyncio.sleep(0))
+    with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(Violation):
+        socket.create_connection(server.getsockname())
+    assert len(guard.violations) == 1
+
+
+@pytest.mark.fault(82)
+def test_a_writable_target_takes_raw_connections_to_what_its_hosts_resolve_to(
+    install: Install, service: Stub, other: Stub
+) -> None:
+    install(read_only=False, hosts=(f"localhost:{other.port}",))
+    by_socket("POST", service.url)
+    by_socket("POST", other.url)
+    by_aiohttp("POST", f"http://localhost:{other.port}/")
+    assert service.requests() == ["POST /"]
+    assert other.requests() == ["POST /", "POST /"]
+    with pytest.raises(Violation, match=r'hosts = \["127\.0\.0\.1:1"\]'):
+        by_socket("POST", "http://127.0.0.1:1")
+
+
+@pytest.mark.fault(82)
+def test_a_policed_client_that_is_led_elsewhere_is_stopped(
+    guard: Guard, service: Stub, other: Stub
+) -> None:
+    class Astray(httpcore.NetworkBackend):
+        def connect_tcp(self, host: str, port: int, *_: Any, **__: Any) -> Any:
+            socket.create_connection(("127.0.0.1", other.port))
+
+    with (
+        httpcore.ConnectionPool(network_backend=Astray()) as pool,
+        pytest.raises(Violation, match=re.escape(other.host)),
+    ):
+        pool.request("GET", service.url)
+    connection = http.client.HTTPConnection("127.0.0.1", service.port)
+    connection._create_connection = lambda *_: socket.create_connection(("127.0.0.2", service.port))
+    with pytest.raises(Violation, match=r"127\.0\.0\.2"):
+        connection.request("GET", "/")
+    connection.close()
+    connection._create_connection = lambda *_: socket.create_connection(("evil.invalid", 80))
+    with pytest.raises(Violation, match=r"evil\.invalid"):
+        connection.request("GET", "/")
+    connection.close()
+    assert service.connections() == other.connections() == 0
+
+
+def test_an_opening_is_for_one_allowed_host_and_ends(guard: Guard, service: Stub) -> None:
+    with guard.opening("127.0.0.1", service.port):
+        left_over = contextvars.copy_context()  # what a task that is started here lives in
+        with socket.create_connection(("127.0.0.1", service.port)):
+            pass
+    with pytest.raises(Violation):
+        left_over.run(socket.create_connection, ("127.0.0.1", service.port))
+    with pytest.raises(Violation, match="neither target prod"), guard.opening("127.0.0.1", 1):
+        pass
+
+
+# --- threads, tasks, children ---
+
+
+@pytest.mark.fault(89)
+def test_threads_and_tasks_are_policed(guard: Guard, service: Stub) -> None:
+    def one(number: int) -> None:
+        try:
+            by_httpcore("DELETE" if number % 2 else "GET", service.url + "/")
+            by_socket("DELETE", service.url)
+        except BaseException:
+            return
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(one, range(40)))
+
+    async def tasks() -> None:
+        async with httpx.AsyncClient() as client:
+            await asyncio.gather(
+                *(client.delete(service.url) for _ in range(20)),
+                *(client.get(service.url) for _ in range(20)),
+                *(asyncio.open_connection("127.0.0.1", service.port) for _ in range(20)),
+                return_exceptions=True,
+            )
+
+    asyncio.run(tasks())
+    assert service.requests() == ["GET /"] * 40
+    assert len(guard.violations) == len(ledger(guard)) == 40 + 40
+    assert guard.requests == 40
+
+
+@pytest.mark.fault(82, 89)
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_forks_are_policed_and_share_the_ledger(guard: Guard, service: Stub) -> None:
+    children = []
+    for _ in range(4):
+        child = os.fork()
+        if child == 0:
+            for _ in range(100):
+                try:
+                    by_http_client("POST", service.url)
+                except BaseException:
+                    continue
+            os._exit(0)
+        children.append(child)
+    for child in children:
+        assert os.waitpid(child, 0)[1] == 0
+    assert service.connections() == 0
+    pids = [entry["pid"] for entry in ledger(guard)]
+    assert {pid: pids.count(pid) for pid in set(pids)} == dict.fromkeys(children, 100)
+
+
+@pytest.mark.fault(82, 89)
+@named("method", ["spawn", "forkserver"])
+def test_processes_that_start_afresh_are_policed(guard: Guard, service: Stub, method: str) -> None:
+    deletion = urllib.request.Request(service.url, method="DELETE")
+    context = multiprocessing.get_context(method)
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        assert pool.submit(urllib.request.urlopen, service.url + "/").exception() is not None
+        with pytest.raises(Violation, match="is read-only"):
+            pool.submit(urllib.request.urlopen, deletion).result()
+        child = pool.submit(os.getpid).result()
+    assert service.requests() == ["GET /"]  # its answer cannot be pickled, but it arrived
+    (entry,) = ledger(guard)
+    assert entry["pid"] == child
+    assert "test_processes_that_start_afresh" in entry["test"]
+
+
+# --- programs ---
+
+
+@pytest.mark.fault(82)
+@named(
+    "command",
+    [
+        ["curl", "-X", "DELETE", "http://x"],
+        ["/usr/bin/wget", "http://x"],
+        ["env", "A=1", "curl", "x"],
+        ["sudo", "-u", "root", "nc", "x", "80"],
+        ["timeout", "5", "xh", "x"],
+        ["busybox", "wget", "x"],
+        ["sh", "-c", "cd /tmp && A=1 curl x"],
+        ["bash", "-ec", "true; echo $(curl x)"],
+        ["bash", "-c", "if true\nthen curl x; fi"],
+        ["sh", "-c", "git log | xargs curl"],
+        ["sh", "-c", "bash -c 'curl x'"],
+    ],
+)
+def test_network_tools_are_recognised(command: list[str]) -> None:
+    assert network_program(command) in {"curl", "wget", "nc", "xh"}
+
+
+@named(
+    "command",
+    [
+        [],
+        ["git", "commit", "-m", "curl"],
+        ["env", "git", "log", "--grep", "curl"],
+        ["sh", "-c", "git commit -m 'use curl'"],
+        ["sh", "script.sh"],
+        ["python", "-c", "1"],
+        ["curlew"],
+    ],
+)
+def test_other_programs_are_left_alone(command: list[str]) -> None:
+    assert network_program(command) is None
+
+
+@pytest.mark.fault(82)
+def test_network_tools_are_not_started_beside_a_read_only_target(
+    guard: Guard, service: Stub
+) -> None:
+    attempts: list[Callable[[], Any]] = [
+        lambda: subprocess.run(["curl", "-X", "DELETE", service.url]),
+        lambda: subprocess.run(f"true; curl -X DELETE {service.url}", shell=True),
+        lambda: subprocess.run(["other"], executable="/usr/bin/curl"),
+        lambda: os.system(f"curl -X DELETE {service.url}"),
+        lambda: os.posix_spawn("/usr/bin/curl", ["c", service.url], os.environ),
+        lambda: os.execv("/usr/bin/curl", ["c", service.url]),
+        lambda: asyncio.run(asyncio.create_subprocess_exec("curl", service.url)),
+    ]
+    for attempt in attempts:
+        with pytest.raises(Violation, match="curl was not started: target prod is read-only"):
+            attempt()
+    assert service.connections() == 0
+    assert len(ledger(guard)) == len(attempts)
+    assert subprocess.run([sys.executable, "-S", "-c", ""]).returncode == 0
+
+
+def test_programs_are_free_beside_a_writable_target(install: Install) -> None:
+    install(read_only=False)
+    with pytest.raises(FileNotFoundError):
+        subprocess.run(["/nowhere/curl"])
+
+
+# --- tampering ---
+
+
+@pytest.mark.fault(92)
+@named(
+    "tamper",
+    [
+        lambda patch, old: patch.setattr(httpcore.HTTPConnection, "handle_request", old[0]),
+        lambda patch, old: patch.setattr(httpcore.ConnectionPool, "handle_request", old[1]),
+        lambda patch, old: patch.setattr(http.client.HTTPConnection, "__init__", old[2]),
+        lambda patch, old: patch.delattr(httpcore.HTTPConnection, "handle_request"),
+        lambda patch, old: patch.delattr(http.client.HTTPConnection, "__init__"),
+    ],
+    ids=["httpcore", "pool", "http.client", "del httpcore", "del http.client"],
+)
+def test_a_patch_that_is_undone_blocks_every_connection(
+    install: Install,
+    service: Stub,
+    tamper: Callable[[pytest.MonkeyPatch, list[Any]], None],
+) -> None:
+    old = [
+        httpcore.HTTPConnection.handle_request,
+        httpcore.ConnectionPool.handle_request,
+        http.client.HTTPConnection.__init__,
+    ]
+    guard = install()
+    with pytest.MonkeyPatch.context() as patch:
+        tamper(patch, old)
+        for send in (*POLICED, *UNPOLICED):
+            for method in ("GET", "DELETE"):
+                try:
+                    send(method, service.url)
+                except BaseException as error:
+                    swallowed = error
+                    assert not isinstance(swallowed, AssertionError)
+    assert service.connections() == 0
+    assert any("was tampered with" in text for text in guard.violations)
+    by_httpx("GET", service.url)
+    assert service.requests() == ["GET /"]
+
+
+@pytest.mark.fault(92)
+def test_a_connection_stays_policed_when_the_patches_of_its_class_are_undone(
+    install: Install, service: Stub
+) -> None:
+    """No connection is opened here, so the audit hook alone would not see it."""
+    old = (httpcore.HTTPConnection.handle_request, httpcore.ConnectionPool.handle_request)
+    guard = install()
+    with httpcore.ConnectionPool() as pool, pytest.MonkeyPatch.context() as patch:
+        pool.request("GET", service.url)
+        patch.setattr(httpcore.HTTPConnection, "handle_request", old[0])
+        patch.setattr(httpcore.ConnectionPool, "handle_request", old[1])
+        with pytest.raises(Violation, match="is read-only"):
+            pool.request("DELETE", service.url)
+    assert service.requests() == ["GET /"]
+    guard.verify()
+    assert len(guard.violations) == 1
+
+
+@pytest.mark.fault(92)
+def test_what_was_undone_is_recorded_at_the_end_of_a_test_and_put_back(
+    install: Install, service: Stub
+) -> None:
+    old = http.client.HTTPConnection.__init__
+    guard = install()
+    http.client.HTTPConnection.__init__ = old  # type: ignore[method-assign]
+    guard.verify()
+    guard.verify()
+    assert guard.violations == [
+        "The guard of target prod was tampered with: http.client.HTTPConnection.__init__ was"
+        " replaced. Leave it in place; to answer for the service in a test, use"
+        " httpx.MockTransport."
+    ]
+    by_http_client("GET", service.url)
+    guard.uninstall()
+    guard.verify()
+    assert "it was uninstalled" in guard.violations[-1]
+    with pytest.raises(Violation):
+        by_socket("GET", service.url)
+
+
+@pytest.mark.fault(82, 89, 92)
+def test_reloads_and_late_imports_open_no_way_out(service: Stub, tmp_path: Path) -> None:
+    """In a process of its own, since a reload cannot be undone."""
+    script = tmp_path / "attempts.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import http.client, importlib, json, sys, urllib.request
+            from pathlib import Path
+
+            URL = sys.argv[1]
+
+            def attempt(send, *args):
+                try:
+                    send(*args)
+                except BaseException:
+                    pass
+
+            def delete():
+                urllib.request.urlopen(urllib.request.Request(URL, method="DELETE"))
+
+            def by_hand():
+                connection = http.client.HTTPConnection(URL.removeprefix("http://"))
+                connection.request("DELETE", "/")
+
+            if __name__ == "__main__":
+                import pytest_prodcheck.live.guard as module
+                policy = module.Policy(
+                    target="prod", read_only=True, origin=("http", "127.0.0.1", int(sys.argv[2]))
+                )
+                guard = module.Guard(policy, Path(sys.argv[3]))
+                guard.install()
+                assert "multiprocessing.spawn" not in sys.modules
+                import multiprocessing
+                child = multiprocessing.get_context("spawn").Process(target=attempt, args=(delete,))
+                child.start(); child.join()
+                importlib.reload(http.client)
+                attempt(by_hand)
+                importlib.reload(module)
+                attempt(delete)
+                attempt(by_hand)
+                importlib.reload(sys.modules["httpcore._sync.connection"])
+                import httpcore
+                attempt(httpcore.request, "DELETE", URL)
+                connection = sys.modules["httpcore._sync.connection"].HTTPConnection
+                attempt(connection(httpcore.URL(URL).origin).request, "DELETE", URL)
+                importlib.reload(multiprocessing.spawn)
+                guard.verify()
+                print(json.dumps(guard.violations))
+            """
+        )
+    )
+    run = subprocess.run(
+        [sys.executable, str(script), service.url, str(service.port), str(tmp_path / "ledger")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert service.requests() == []
+    violations = json.loads(run.stdout)
+    assert len(violations) == 6
+    assert "multiprocessing.spawn.get_preparation_data was replaced" in violations[-1]
+    assert len((tmp_path / "ledger").read_text().splitlines()) == 7  # with the spawned child's
+
+
+# --- the ledger, messages, and the end ---
+
+
+@pytest.mark.fault(92)
+def test_a_swallowed_violation_stands_in_the_ledger(guard: Guard, service: Stub) -> None:
+    try:
+        httpx.post(service.url + "/orders?token=hunter22", headers={"Authorization": "hunter22"})
+    except BaseException as error:
+        swallowed = str(error)
+    (entry,) = ledger(guard)
+    assert entry["detail"] == swallowed == guard.violations[0]
+    assert swallowed == (
+        f"POST {service.url}/orders was not sent: target prod is read-only, and only GET, HEAD and"
+        " OPTIONS may leave. Mark a test that writes with @pytest.mark.writes and run it against a"
+        " target with read_only = false."
+    )
+    assert entry["test"].endswith("test_guard.py::test_a_swallowed_violation_stands_in_the_ledger")
+    assert entry["pid"] == os.getpid()
+    assert entry["time"] > 1.7e9
+
+
+def test_messages_name_the_remedy(guard: Guard, service: Stub, other: Stub) -> None:
+    for send in (by_httpx, by_socket):
+        with pytest.raises(Violation):
+            send("GET", other.url)
+    with pytest.raises(Violation):
+        subprocess.run(["curl"])
+    target = f"target prod ({service.url})"
+    assert guard.violations == [
+        f"GET {other.url} was not sent: {other.host} is neither {target} nor a host that the"
+        f" configuration names. If tests may reach it, add it to the target: hosts ="
+        f' ["{other.host}"].',
+        f"A connection to {other.host} was not opened: target prod is read-only, and what is sent"
+        " on a connection of one's own cannot be policed. Use the `api` fixture, or httpx,"
+        " requests, urllib or http.client with the target's hosts (others are named by hosts ="
+        " [...]); the rest needs read_only = false.",
+        "curl was not started: target prod is read-only, and what another program sends cannot be"
+        " policed. Use the `api` fixture. Mark a test that writes with @pytest.mark.writes and run"
+        " it against a target with read_only = false.",
+    ]
+
+
+def test_messages_show_control_characters_as_text() -> None:
+    text = Rules(a_policy()).request("\x1b[2J\n::error::\u202e", "http", "127.0.0.1", 80, "/")
+    assert text is not None
+    assert text.isascii()
+    assert text.isprintable()
+
+
+def test_a_ledger_that_cannot_be_written_leaves_the_violation_as_it_is(
+    service: Stub, tmp_path: Path
+) -> None:
+    guard = Guard(a_policy(port=service.port), tmp_path / "missing" / "ledger")
+    guard.install()
+    try:
+        with pytest.raises(Violation):
+            by_socket("GET", service.url)
+    finally:
+        guard.uninstall()
+    assert len(guard.violations) == 1
+
+
+def test_after_uninstall_everything_is_as_before(
+    install: Install, service: Stub, other: Stub
+) -> None:
+    spawn = importlib.import_module("multiprocessing.spawn")
+    places = [
+        (httpcore.HTTPConnection, "handle_request"),
+        (httpcore.ConnectionPool, "handle_request"),
+        (httpcore.AsyncHTTPConnection, "handle_async_request"),
+        (httpcore.AsyncConnectionPool, "handle_async_request"),
+        (http.client.HTTPConnection, "__init__"),
+        (spawn, "get_preparation_data"),
+    ]
+    before = [vars(owner)[name] for owner, name in places]
+    first, second = install(), install(read_only=False)
+    with httpcore.ConnectionPool() as pool:
+        pool.request("GET", service.url)
+        first.uninstall()
+        with pytest.raises(Violation):
+            by_httpx("GET", other.url)
+        pool.request("POST", service.url)
+        second.uninstall()
+        assert [vars(owner)[name] for owner, name in places] == before
+        pool.request("DELETE", service.url)  # a connection that was policed in its time
+    for send in (*POLICED, *UNPOLICED):
+        send("DELETE", other.url)
+    assert service.requests() == ["GET /", "POST /", "DELETE /"]
+    assert other.requests() == ["DELETE /"] * len(POLICED + UNPOLICED)
+    assert (len(first.violations), len(second.violations)) == (0, 1)
+
+
+def test_requests_are_counted_once_each_by_all_threads(guard: Guard, service: Stub) -> None:
+    def send() -> None:
+        for _ in range(25):
+            by_http_client("GET", service.url)
+            by_httpcore("GET", service.url)
+
+    threads = [threading.Thread(target=send) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert guard.requests == 200 == len(service.requests())
