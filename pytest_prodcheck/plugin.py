@@ -41,16 +41,13 @@ def pytest_load_initial_conftests(parser: pytest.Parser) -> Generator[None]:
     """Declare options after every plugin and conftest: `--target` may be somebody else's."""
     yield
     group = parser.getgroup("prodcheck", "the verdict after a deploy")
-    name = {
-        "dest": "prodcheck_target",
-        "metavar": "NAME|URL",
-        "help": "the environment to check: a target of prodcheck.toml, a URL (read-only), "
+    group.addoption(
+        *(["--prodcheck-target"] if _is_taken(parser) else ["--target", "--prodcheck-target"]),
+        dest="prodcheck_target",
+        metavar="NAME|URL",
+        help="the environment to check: a target of prodcheck.toml, a URL (read-only), "
         "or `demo`; the same as PRODCHECK_TARGET",
-    }
-    try:
-        group.addoption("--target", "--prodcheck-target", **name)
-    except ValueError:
-        group.addoption("--prodcheck-target", **name)
+    )
     group.addoption(
         "--prodcheck-threshold",
         metavar="SCORE",
@@ -73,6 +70,15 @@ def pytest_load_initial_conftests(parser: pytest.Parser) -> Generator[None]:
         metavar="I/N",
         help="this run is part I of N of one run; `prodcheck merge` joins them",
     )
+
+
+def _is_taken(parser: pytest.Parser) -> bool:
+    """Whether another plugin or a conftest has a `--target` of its own."""
+    try:
+        _, unknown = parser.parse_known_and_unknown_args(["--target=prodcheck"])
+    except pytest.UsageError:
+        return True
+    return "--target=prodcheck" not in unknown
 
 
 # --- configuration ---------------------------------------------------------------------

@@ -4,11 +4,19 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import pytest
+
+# Imported before pytester takes stock of the modules, so that no run loads them again.
+import pytest_prodcheck.hooks.recorder
+import pytest_prodcheck.hooks.start
+import pytest_prodcheck.live.client
+import pytest_prodcheck.live.probes  # noqa: F401
 from tests.faulty import FaultyServer, json_answer
 
 PLAIN = ("-p", "no:schemathesis", "-p", "no:hypothesispytest", "-p", "no:randomly")
@@ -52,9 +60,13 @@ class Outcome:
 class Project:
     """A folder with `prodcheck.toml` for *server*; `run` starts pytest there for real."""
 
-    path: Path
+    pytester: pytest.Pytester
     server: FaultyServer
     environ: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        return self.pytester.path
 
     def configure(self, text: str = "", **keys: str) -> None:
         lines = [f"{key} = {value}" for key, value in keys.items()]
@@ -84,11 +96,22 @@ class Project:
         return Outcome(process.returncode, output, self.path / "prodcheck-report" / "latest")
 
     def run(self, *args: str, target: str = "prod") -> Outcome:
-        return self.outcome(self.start(f"--target={target}", *args))
+        """In this process, which is much quicker; `start` is for what ends a process."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name in SECRETLESS:
+                patch.delenv(name, raising=False)
+            for name, value in self.environ.items():
+                patch.setenv(name, value)
+            result = self.pytester.runpytest_inprocess(*PLAIN, f"--target={target}", *args)
+        output = "\n".join([*result.outlines, *result.errlines])
+        return Outcome(int(result.ret), output, self.path / "prodcheck-report" / "latest")
 
 
-def make(path: Path, server: FaultyServer) -> Project:
-    server.on("/ok", json_answer({"status": "healthy"}))
-    project = Project(path, server)
-    project.configure()
-    return project
+@pytest.fixture
+def project(pytester: pytest.Pytester) -> Iterator[Project]:
+    """A project whose target `prod` is a local server that answers at `/ok`."""
+    with FaultyServer() as server:
+        server.on("/ok", json_answer({"status": "healthy"}))
+        made = Project(pytester, server)
+        made.configure()
+        yield made

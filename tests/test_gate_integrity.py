@@ -7,34 +7,24 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
+from textwrap import dedent
 
 import pytest
 
-from tests import project as projects
-from tests.faulty import FaultyServer
 from tests.project import Outcome, Project
 
-WELL = """
+HEAD = """
     import os, signal, sys, time
     import pytest
 
     pytestmark = pytest.mark.smoke
-
+"""
+OK = """
     @pytest.mark.parametrize("number", range(4))
     def test_ok(api, number):
         assert api.get("/ok").status_code == 200
 """
-
-
-@pytest.fixture
-def project(tmp_path):
-    with FaultyServer() as server:
-        yield projects.make(tmp_path, server)
-
-
-def both(*values):
-    """Each case in one process and on two xdist workers."""
-    return [(*value, workers) for value in values for workers in ((), ("-n2",))]
+WELL = HEAD + OK
 
 
 def assert_not_a_pass(outcome: Outcome, ruling: str, *facts: str) -> None:
@@ -102,12 +92,7 @@ ROUTES = [
 def test_a_route_to_a_pass_by_accident_is_closed(
     project, row, code, options, ruling, exit_code, fact, workers
 ):
-    well = "\n".join(line[4:] for line in WELL.splitlines())
-    bad, good = (well.partition("@pytest.mark.parametrize")[0] + code, well)
-    first = (
-        (bad + "\n" + good[len(well.partition("@pytest.mark.parametrize")[0]) :]) if code else good
-    )
-    project.write("test_a.py", first)
+    project.write("test_a.py", dedent(HEAD) + code + dedent(OK))
     outcome = project.run("test_a.py", *options, *workers)
     assert_not_a_pass(outcome, ruling, fact)
     assert outcome.exit == exit_code or exit_code is None
@@ -217,7 +202,7 @@ def test_an_internal_error_is_three_and_keeps_what_was_reported(project, hook, w
 @pytest.mark.fault(54)
 def test_leaving_by_os_exit_is_not_zero_and_leaves_no_pass(project):
     project.write("test_a.py", WELL + "\n    def test_z(api):\n        os._exit(0)\n")
-    outcome = project.run("test_a.py")
+    outcome = project.outcome(project.start("--target=prod", "test_a.py"))
     assert outcome.exit == 6
     assert outcome.verdict["state"] == "running"
     assert outcome.verdict["verdict"] == "inconclusive"

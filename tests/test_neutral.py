@@ -169,9 +169,9 @@ def test_the_backslash_breaks_the_marker_where_one_can_see_it() -> None:
 @pytest.mark.fault(94)
 def test_ten_megabytes_become_head_notice_and_tail() -> None:
     value = "head" + "x" * 10_000_000 + "tail"
-    start = time.perf_counter()
+    start = time.process_time()
     shown = neutral.text(value)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert len(shown) == neutral.LIMIT
     assert shown.startswith("headx")
     assert shown.endswith("xtail")
@@ -482,7 +482,7 @@ def test_code_is_harmless_and_capped_as_well() -> None:
 def test_harmless_data_costs_next_to_nothing() -> None:
     """About 25 microseconds for 2 kB; the bound leaves room for slow and busy machines."""
     report = {f"key {n}": string.ascii_letters for n in range(40)}
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(200):
         neutral.data(report)
-    assert (time.perf_counter() - start) / 200 < 0.0005
+    assert (time.process_time() - start) / 200 < 0.0005

@@ -260,6 +260,21 @@ def test_a_violation_reaches_the_check(tmp_path: Path) -> None:
             ProbeRun(probe("/a"), prober).check()
 
 
+@pytest.mark.fault(79)
+def test_a_violation_is_told_before_a_mismatch(tmp_path: Path) -> None:
+    answers = iter([httpx.Response(500)])
+
+    def answer(url: str) -> httpx.Response:
+        for response in answers:
+            return response
+        raise errors.Violation("forbidden")
+
+    with standing_in(answer, tmp_path) as prober:
+        prober.start([probe("/a", samples=2)])
+        with pytest.raises(errors.Violation, match=r"^forbidden$"):
+            ProbeRun(probe("/a", samples=2), prober).check()
+
+
 def test_a_budget_that_ends_midway_leaves_the_rest_not_run(server: Ledger, tmp_path: Path) -> None:
     with live(server.url, tmp_path, request_budget=3, concurrency=1) as prober:
         results = started(prober, [probe(f"/{n}") for n in range(5)])
@@ -295,13 +310,13 @@ def test_secrets_are_in_neither_result_nor_file(server: Ledger, tmp_path: Path) 
     def clean(text: str) -> str:
         return text.replace("hunter2-hunter2", "***")
 
-    told = probe("/a", json={"token": "x"}, contains="y")
+    told = Probe(method="GET", path="/hunter2-hunter2", id="told", json={"token": "x"})
     with live(server.url, tmp_path, clean=clean) as prober:
         (result,) = started(prober, [told])
     assert result.problems[0] == 'json $.token: expected "x", got "***"'
     assert "hunter2" not in str(result.mismatches)
     stored = (tmp_path / "probes.jsonl").read_text()
-    assert '"***' in stored
+    assert f"{server.url}/***" in stored
     assert "hunter2" not in stored
 
 
@@ -344,6 +359,23 @@ def test_few_threads_do_all_the_work_where_no_more_can_be_started(
     with standing_in(lambda url: httpx.Response(200), tmp_path, concurrency=8) as prober:
         results = started(prober, [probe(f"/{n}") for n in range(20)])
     assert not any(result.problems for result in results)
+
+
+def test_no_thread_at_all_is_an_error_and_leaves_the_sending_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with (
+        standing_in(lambda url: httpx.Response(200), tmp_path) as first,
+        standing_in(lambda url: httpx.Response(200), tmp_path) as second,
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", none)
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                first.start([probe("/a")])
+        assert started(second, [probe("/a")])[0].problems == ()
 
 
 def test_close_stops_sending(server: Ledger, tmp_path: Path) -> None:

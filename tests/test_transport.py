@@ -387,6 +387,16 @@ def test_what_never_ends_ends_at_the_deadline(
     assert facts in str(error)
 
 
+@pytest.mark.fault(6)
+def test_a_flood_ends_at_the_deadline_too(server: FaultyServer) -> None:
+    """Where no wait is ever long, only the clock can tell."""
+    server.on("/", endless_chunks(1000))
+    with connected(server.url, timeout=0.2, max_body=10**12) as api:
+        began = time.monotonic()
+        assert isinstance(failure(api), DeadlineExceeded)
+        assert time.monotonic() - began < 0.2 + SLACK
+
+
 def test_a_request_that_is_not_read_ends_at_the_deadline() -> None:
     with mute_port() as port, connected(f"http://127.0.0.1:{port}", timeout=DEADLINE) as api:
         began = time.monotonic()
@@ -579,6 +589,13 @@ def test_a_bomb_below_the_cap_is_an_ordinary_answer(server: FaultyServer, encodi
 
 
 @pytest.mark.fault(15)
+def test_a_body_that_is_announced_too_large_is_not_waited_for(server: FaultyServer) -> None:
+    server.on("/", raw(head(200, content_length=2 * 10**9) + b"x"))
+    with connected(server.url) as api:
+        assert isinstance(failure(api), BodyTooLarge)
+
+
+@pytest.mark.fault(15)
 def test_the_cap_is_exact(server: FaultyServer) -> None:
     server.on("/fits", answer(bytes(5000)))
     server.on("/over", answer(bytes(5001)))
@@ -637,9 +654,11 @@ def test_an_encoding_that_was_not_asked_for_is_named(
 @pytest.mark.fault(16)
 def test_a_body_that_is_not_what_its_encoding_says_is_told(server: FaultyServer) -> None:
     server.on("/", answer(b"plain", content_encoding="gzip"))
+    server.on("/cut", answer(gzip.compress(b"some text")[:-4], content_encoding="gzip"))
     server.on("/empty", answer(b"", content_encoding="gzip"))
     with connected(server.url) as api:
         error = failure(api)
+        assert "cannot be decoded: its gzip data ends early." in str(failure(api, "/cut"))
         assert api.get("/empty").content == b""
         assert api.head("/").status_code == 200
     assert kind_of(error) == "body"

@@ -62,6 +62,7 @@ REFUSED = {
     "https://a..b": "has a host that is neither a name nor an address",
     "https://-a.example": "has a host that is neither a name nor an address",
     "https://exa%6dple.com": "has a host that is neither a name nor an address",
+    "https://" + "a." * 126 + "ab": "has a host that is neither a name nor an address",
     "https://" + "a" * 64 + ".example": "has a host that is neither a name nor an address",
     "http://127.1": "has a host that some read as an IPv4 address and others do not",
     "http://0x7f.1": "has a host that some read as an IPv4 address and others do not",

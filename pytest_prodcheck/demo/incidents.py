@@ -93,7 +93,7 @@ _ALL = (
         title="A release with several faults: errors, a missing route, no configuration",
         document="001 PulseCheck",
         fact="fact 6",
-        rule="release.broken",
+        rule="server.errors",
         deployment={"version": "1.5.0", "commit": "0264059", "config_loaded": False},
         answers=(
             Answer(

@@ -80,8 +80,15 @@ class Inspector:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None]:
-        self._refuse_secrets_in_ids(items)
-        self._plan.before_selection(items)
+        try:
+            self._refuse_secrets_in_ids(items)
+            self._plan.before_selection(items)
+        except pytest.UsageError as error:
+            # A worker's exception would reach nobody: the plan carries it to who decides.
+            if not hasattr(self._config, "workerinput"):
+                raise
+            self._plan.refuse(str(error))
+            items.clear()
         yield
         self._plan.after_selection(items)
 
@@ -137,6 +144,7 @@ class Inspector:
             self.work,
             clean=self._redactor.text,
             tally=self.tally,
+            shared=hasattr(self._config, "workerinput"),
         )
 
     @cached_property
@@ -155,7 +163,12 @@ class Inspector:
     def connect(self) -> LiveClient:
         from pytest_prodcheck.live.client import LiveClient
 
-        return LiveClient(self.target, self.transport, learn=self._redactor.learn)
+        return LiveClient(
+            self.target,
+            self.transport,
+            learn=self._redactor.learn,
+            redact=self._redactor.text,
+        )
 
     def client(self, item: pytest.Item) -> LiveClient:
         """A client for one test; what it exchanges goes into that test's reports."""

@@ -70,7 +70,7 @@ def _private_paths(inspector: Inspector) -> Iterable[Any]:
     from pytest_prodcheck.live.private import private_paths
 
     paths = private_paths(inspector.target)
-    return [pytest.param(paths, id=f"{len(paths)} paths")] if paths else []
+    return [pytest.param(paths, id="paths")] if paths else []
 
 
 def _limits(inspector: Inspector) -> Iterable[Any]:

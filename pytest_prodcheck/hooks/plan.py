@@ -36,12 +36,16 @@ class Plan:
         self._shard = shard
         self._deselected: dict[str, pytest.Item] = {}
         self._ours: set[str] = set()
-        self._complaints: list[str] = []
+        self._problems: list[Problem] = []
         self._candidates: dict[str, pytest.Item] = {}
 
     def complain(self, detail: str) -> None:
         """Something that should have been planned could not be: nobody may call that a pass."""
-        self._complaints.append(detail)
+        self._problems.append(Problem(what="required", detail=detail))
+
+    def refuse(self, detail: str) -> None:
+        """The tests themselves are written wrong: nothing runs."""
+        self._problems.append(Problem(what="usage", detail=detail))
 
     def planned(self, item: pytest.Item, reason: str = "") -> Planned:
         """How *item* counts. Raises UsageError for markers that say nothing clear."""
@@ -95,7 +99,7 @@ class Plan:
             for nodeid, item in self._deselected.items()
             if nodeid not in chosen | self._ours and self._was_wanted(item)
         ]
-        problems = [Problem(what="required", detail=detail) for detail in self._complaints]
+        problems = list(self._problems)
         if self._config.getoption("lf", False):
             detail = "--lf leaves out what passed before: not all checks were collected"
             problems.append(Problem(what="narrowed", detail=detail))

@@ -83,10 +83,12 @@ class Recorder:
             self._release.start()
 
     def pytest_report_header(self) -> list[str]:
-        return [f"prodcheck: {line}" for line in self._told_settings()]
-
-    def _told_settings(self) -> list[str]:
-        return list(self.journal.entries[0]["settings"])
+        lines = [f"prodcheck: {line}" for line in self.journal.entries[0]["settings"]]
+        if hasattr(self._config.option, "target"):
+            lines.append(
+                "prodcheck: --target belongs to another plugin; --prodcheck-target is ours"
+            )
+        return lines
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -187,6 +189,8 @@ class Recorder:
 
     def _close(self) -> Verdict:
         """Journal and verdict onto the disk. What cannot be stored cannot be a pass."""
+        if self._service:
+            self.journal.write("service", log=scrub(self._service.tail(200), self._redactor))
         run, verdict = self._decide()
         self.journal.write("end", finished=run.finished, duration_s=run.duration_s)
         self.journal.close()

@@ -166,6 +166,7 @@ class Prober:
         """Stop sending; requests on their way get one second to end."""
         self._closing = True
         until = time.monotonic() + 1
+        # The first thread is joined first, so those that it still started are in the list.
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
         # A thread that still waits for the target writes its result later: leave it the files.
@@ -185,29 +186,44 @@ class Prober:
         # The longest first, so that none of them is left to the end on its own.
         queue = deque(sorted(missing, key=lambda probe: -probe.samples))
         self._progress_at = time.monotonic()
-        # This thread counts as busy until all are started, lest the first to end frees the lock.
         self._busy = 1
+        # The first thread starts the others, since each start waits until the thread runs.
+        first = self._thread(self._lead, queue)
         try:
-            self._start_threads(queue)
-        finally:
+            first.start()
+        except RuntimeError:
             self._leave()
+            raise
+        self._threads.insert(0, first)
         return True
 
-    def _start_threads(self, queue: deque[Probe]) -> None:
-        for number in range(min(self._target.concurrency, len(queue))):
-            # Daemons: an interrupted run must not wait for a hanging target.
-            thread = threading.Thread(target=self._work_off, args=(queue,), daemon=True)
-            with self._changed:
-                self._busy += 1
-            try:
-                thread.start()
-            except RuntimeError:
-                # A container may allow few threads: those that did start do all the work.
-                self._leave()
-                if not number:
-                    raise
-                return
-            self._threads.append(thread)
+    def _thread(
+        self, work: Callable[[deque[Probe]], None], queue: deque[Probe]
+    ) -> threading.Thread:
+        """A daemon: an interrupted run must not wait for a hanging target."""
+        return threading.Thread(target=work, args=(queue,), daemon=True, name="prodcheck-probes")
+
+    def _lead(self, queue: deque[Probe]) -> None:
+        try:
+            for _ in range(min(self._target.concurrency, len(queue)) - 1):
+                thread = self._thread(self._work_off, queue)
+                with self._changed:
+                    self._busy += 1
+                try:
+                    thread.start()
+                except RuntimeError:
+                    # A container may allow few threads: those that did start do all the work.
+                    self._leave()
+                    break
+                self._threads.append(thread)
+        finally:
+            self._work_off(queue)
+
+    def _work_off(self, queue: deque[Probe]) -> None:
+        try:
+            self._ask_all(queue)
+        finally:
+            self._leave()
 
     def _leave(self) -> None:
         with self._changed:
@@ -215,12 +231,6 @@ class Prober:
             if not self._busy:
                 fcntl.flock(self._lock, fcntl.LOCK_UN)
             self._changed.notify_all()
-
-    def _work_off(self, queue: deque[Probe]) -> None:
-        try:
-            self._ask_all(queue)
-        finally:
-            self._leave()
 
     def _ask_all(self, queue: deque[Probe]) -> None:
         with contextlib.ExitStack() as stack:

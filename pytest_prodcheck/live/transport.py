@@ -132,7 +132,7 @@ class LiveTransport(httpx.BaseTransport):
             except (httpcore.NetworkError, httpcore.RemoteProtocolError):
                 if not self._may_repeat(clock, request):
                     raise
-            lane.drop()
+            # httpcore has closed the dead connection, and a lane has no other.
             clock.again()
             return self._answer(lane, clock, request)
         except (

@@ -267,7 +267,6 @@ def scrub(value: Any, redactor: Redactor, limit: int = neutral.LIMIT) -> Any:
 _LOGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#\s@:]*:[^/?#\s]+|[^/?#\s@]{16,})@")
 _PATH = re.compile(r"(?:~|\.{1,2})?/|[A-Za-z]:\\|file:|unix:|[^=]*[=@]/")
 _NUMBER = re.compile(r"[\d.,:+_-]+")
-_SWITCH = re.compile(r"true|false|enabled|disabled|default|none|null|required", re.IGNORECASE)
 
 
 def from_environment(environ: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -275,7 +274,7 @@ def from_environment(environ: Mapping[str, str]) -> list[tuple[str, str]]:
 
     Either the value is a URL with a login, or the name is that of a credential (`API_KEY`,
     `DB_PASSWORD`) and the value could be one: at least `SIZE` characters, and not a path, number,
-    switch, word, host name or URL without credentials. A password that is one lower-case word is
+    word, host name or URL without credentials. A password that is one lower-case word is
     therefore not found here; name it in the configuration, which takes any.
     """
     return [
@@ -287,7 +286,7 @@ def from_environment(environ: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def _may_be_secret(value: str) -> bool:
-    if _PATH.match(value) or _NUMBER.fullmatch(value) or _SWITCH.fullmatch(value):
+    if _PATH.match(value) or _NUMBER.fullmatch(value):
         return False
     if "://" in value:
         return secret_parts(value) != ([], [value])

@@ -1,0 +1,5 @@
+"""Fixtures that several of our test files share."""
+
+from tests.project import project
+
+__all__ = ["project"]
