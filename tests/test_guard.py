@@ -6,6 +6,7 @@ line that arrives.
 
 import asyncio
 import contextvars
+import gc
 import http.client
 import importlib
 import json
@@ -19,6 +20,7 @@ import sys
 import textwrap
 import threading
 import urllib.request
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
@@ -212,6 +214,14 @@ def by_httpcore_connection(method: str, url: str) -> None:
         connection.request(method, url)
 
 
+def by_httpcore_async_connection(method: str, url: str) -> None:
+    async def send() -> None:
+        async with httpcore.AsyncHTTPConnection(httpcore.URL(url).origin) as connection:
+            await connection.request(method, url)
+
+    asyncio.run(send())
+
+
 def by_requests(method: str, url: str) -> None:
     with requests.Session() as session:
         session.trust_env = False
@@ -280,6 +290,7 @@ POLICED = [
     by_httpcore,
     by_httpcore_async,
     by_httpcore_connection,
+    by_httpcore_async_connection,
     by_requests,
     by_urllib,
     by_urllib3,
@@ -427,6 +438,28 @@ def test_no_other_host_is_reached(
     assert len(ledger(guard)) == len(guard.violations) >= 1
 
 
+@pytest.mark.fault(85, 90)
+def test_http_client_connects_to_no_other_host_before_it_sends(guard: Guard, other: Stub) -> None:
+    with pytest.raises(Violation, match=re.escape(other.host)):
+        http.client.HTTPConnection(other.host).connect()
+    assert other.connections() == 0
+
+
+def test_a_policed_connection_is_freed_with_its_last_user(guard: Guard, service: Stub) -> None:
+    """So that a forgotten socket closes as it does without the guard."""
+    gc.disable()
+    try:
+        connection = http.client.HTTPConnection(service.host)
+        connection.request("GET", "/")
+        connection.getresponse().read()
+        connection.close()
+        forgotten = weakref.ref(connection)
+        del connection
+        assert forgotten() is None
+    finally:
+        gc.enable()
+
+
 @pytest.mark.fault(90)
 @named(
     ("scheme", "host", "port"),
@@ -439,6 +472,7 @@ def test_no_other_host_is_reached(
         ("https", "prod.example\\.evil.example", 443),
         ("https", "prod.example%00.evil.example", 443),
         ("https", "pr\u043ed.example", 443),  # Cyrillic o
+        ("https", "prod\u00e9.example", 443),
         ("https", "xn--prd-jed.example", 443),
         ("https", "prod.example:443", 443),
         ("https", "", 443),
@@ -593,9 +627,10 @@ def test_a_proxy_of_the_environment_is_another_host(
 def test_a_named_proxy_forwards_to_allowed_hosts_only(
     install: Install, service: Stub, other: Stub
 ) -> None:
-    install(hosts=(other.host,))
+    guard = install(hosts=(other.host,))
     with httpx.Client(proxy=other.url) as client:
         client.get(service.url + "/")
+        assert guard.requests == 1
         for url in ("http://evil.example/", "http://prod.example:80/"):
             with pytest.raises(Violation, match="neither target prod"):
                 client.get(url)
@@ -628,13 +663,39 @@ def test_a_tunnel_leads_to_allowed_hosts_only(
 def test_what_would_go_through_a_tunnel_is_policed(
     install: Install, service: Stub, other: Stub
 ) -> None:
+    """Before the tunnel is asked for: what passes in it httpcore's connection does not see."""
     install(scheme="https", hosts=(other.host,))
-    with (
-        httpx.Client(proxy=other.url) as client,
-        pytest.raises(Violation, match="is read-only"),
-    ):
-        client.delete(f"https://{service.host}/")
+    url = f"https://{service.host}/"
+
+    async def delete() -> None:
+        async with httpx.AsyncClient(proxy=other.url, verify=NO_TLS) as client:
+            await client.delete(url)
+
+    with httpx.Client(proxy=other.url, verify=NO_TLS) as client:
+        for attempt in (lambda: client.delete(url), lambda: asyncio.run(delete())):
+            with pytest.raises(Violation, match="is read-only"):
+                attempt()
     assert other.connections() == 0
+
+
+@pytest.mark.fault(90)
+@named(
+    "target", ["http://evil.example/", "http://127.0.0.1:80@evil.example/", "HTTP://evil.example"]
+)
+def test_a_url_as_request_target_names_an_allowed_host(target: str) -> None:
+    rules = Rules(a_policy(hosts=("proxy.example:3128",)))
+    assert rules.request("GET", "http", "proxy.example", 3128, "http://127.0.0.1/") is None
+    assert rules.request("GET", "http", "proxy.example", 3128, target)
+    assert rules.request("GET", "http", "127.0.0.1", 80, target)
+
+
+def test_a_target_is_no_proxy_even_when_it_is_named_again() -> None:
+    rules = Rules(
+        a_policy(scheme="https", host="prod.example", port=443, hosts=("prod.example:443",))
+    )
+    refusal = rules.request("CONNECT", "https", "prod.example", 443, "prod.example:443")
+    assert refusal is not None
+    assert "is read-only" in refusal
 
 
 @named("proxied", [False, True])
@@ -731,6 +792,12 @@ def test_an_opening_is_for_one_allowed_host_and_ends(guard: Guard, service: Stub
         left_over = contextvars.copy_context()  # what a task that is started here lives in
         with socket.create_connection(("127.0.0.1", service.port)):
             pass
+    with (
+        guard.opening("127.0.0.1", service.port),
+        socket.socket() as astray,
+        pytest.raises(Violation, match=r"127\.0\.0\.2"),
+    ):
+        astray.connect(("127.0.0.2", service.port))  # a socket that asks no resolver
     with pytest.raises(Violation):
         left_over.run(socket.create_connection, ("127.0.0.1", service.port))
     with pytest.raises(Violation, match="neither target prod"), guard.opening("127.0.0.1", 1):
@@ -790,7 +857,12 @@ def test_forks_are_policed_and_share_the_ledger(guard: Guard, service: Stub) -> 
 
 @pytest.mark.fault(82, 89)
 @named("method", ["spawn", "forkserver"])
-def test_processes_that_start_afresh_are_policed(guard: Guard, service: Stub, method: str) -> None:
+def test_processes_that_start_afresh_are_policed(
+    install: Install, service: Stub, method: str
+) -> None:
+    importlib.import_module("multiprocessing.popen_spawn_posix")  # as if used before the run
+    importlib.import_module("multiprocessing.popen_forkserver")
+    guard = install()
     deletion = urllib.request.Request(service.url, method="DELETE")
     context = multiprocessing.get_context(method)
     with ProcessPoolExecutor(1, mp_context=context) as pool:
@@ -853,8 +925,8 @@ def test_network_tools_are_not_started_beside_a_read_only_target(
         lambda: subprocess.run(f"true; curl -X DELETE {service.url}", shell=True),
         lambda: subprocess.run(["other"], executable="/usr/bin/curl"),
         lambda: os.system(f"curl -X DELETE {service.url}"),
-        lambda: os.posix_spawn("/usr/bin/curl", ["c", service.url], os.environ),
-        lambda: os.execv("/usr/bin/curl", ["c", service.url]),
+        lambda: os.posix_spawn("/nowhere/curl", ["c", service.url], os.environ),
+        lambda: os.execv("/nowhere/curl", ["c", service.url]),
         lambda: asyncio.run(asyncio.create_subprocess_exec("curl", service.url)),
     ]
     for attempt in attempts:
@@ -928,6 +1000,25 @@ def test_a_connection_stays_policed_when_the_patches_of_its_class_are_undone(
     assert service.requests() == ["GET /"]
     guard.verify()
     assert len(guard.violations) == 1
+
+
+@pytest.mark.fault(92)
+def test_an_async_connection_stays_policed_likewise(install: Install, service: Stub) -> None:
+    pools, connections = httpcore.AsyncConnectionPool, httpcore.AsyncHTTPConnection
+    old = (pools.handle_async_request, connections.handle_async_request)
+    install()
+
+    async def attempt() -> None:
+        async with pools() as pool:
+            await pool.request("GET", service.url)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(pools, "handle_async_request", old[0])
+                patch.setattr(connections, "handle_async_request", old[1])
+                with pytest.raises(Violation, match="is read-only"):
+                    await pool.request("DELETE", service.url)
+
+    asyncio.run(attempt())
+    assert service.requests() == ["GET /"]
 
 
 @pytest.mark.fault(92)

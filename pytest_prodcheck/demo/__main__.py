@@ -1,12 +1,12 @@
 """`python -m pytest_prodcheck.demo --port N [--incident NAME]`: the demo's service, on loopback."""
 
 import argparse
-import contextlib
 import gc
 import importlib.util
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from pytest_prodcheck.demo.deployment import from_environment
@@ -22,13 +22,8 @@ def main(arguments: list[str] | None = None) -> None:
     if not all(map(importlib.util.find_spec, ("fastapi", "uvicorn", "sqlalchemy"))):
         sys.exit("The demo is a FastAPI service: pip install 'pytest-prodcheck[demo]'")
     # A signal unwinds the stack instead of ending the process, so the directory is removed.
-    # uvicorn has handlers of its own while it serves, and raises the signal again afterwards.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(0))
-    with (
-        contextlib.suppress(KeyboardInterrupt),
-        tempfile.TemporaryDirectory(prefix="prodcheck-demo-") as directory,
-    ):
+    _on_ending_signals(lambda: sys.exit(0))
+    with tempfile.TemporaryDirectory(prefix="prodcheck-demo-") as directory:
         serve(options.port, options.incident, Path(directory))
 
 
@@ -42,8 +37,8 @@ def serve(port: int, incident: str | None, directory: Path) -> None:
     gc.enable()
     app = create_app(directory, from_environment(), INCIDENTS[incident] if incident else None)
     print(f"demo: http://127.0.0.1:{port} ({incident or 'healthy'})", flush=True)
-    try:
-        uvicorn.run(
+    server = uvicorn.Server(
+        uvicorn.Config(
             app,
             host="127.0.0.1",
             port=port,
@@ -53,8 +48,18 @@ def serve(port: int, incident: str | None, directory: Path) -> None:
             lifespan="off",
             timeout_graceful_shutdown=1,
         )
+    )
+    # uvicorn's own handlers raise the signal again when it has ended: that must do no more.
+    _on_ending_signals(lambda: setattr(server, "should_exit", True))
+    try:
+        server.run()
     finally:
         app.state.storage.database.close()
+
+
+def _on_ending_signals(act: Callable[[], object]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: act())
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ from pytest_prodcheck.hooks.parameters import is_configured
 from pytest_prodcheck.model import CATEGORIES, SEVERITIES, Planned, Problem, Severity
 from pytest_prodcheck.record.neutral import text as neutral
 
+TAKEN_OUT = "taken out of the run by another selection than -m"
+
 
 class Plan:
     """Decides which items count, and tells the process that decides by a file in *work*."""
@@ -34,6 +36,7 @@ class Plan:
         self._target = settings.target
         self._work = work
         self._shard = shard
+        self._planned: dict[str, Planned] = {}
         self._deselected: dict[str, pytest.Item] = {}
         self._ours: set[str] = set()
         self._problems: list[Problem] = []
@@ -47,10 +50,16 @@ class Plan:
         """The tests themselves are written wrong: nothing runs."""
         self._problems.append(Problem(what="usage", detail=detail))
 
-    def planned(self, item: pytest.Item, reason: str = "") -> Planned:
+    def planned(self, item: pytest.Item) -> Planned:
         """How *item* counts. Raises UsageError for markers that say nothing clear."""
+        if item.nodeid not in self._planned:
+            self._planned[item.nodeid] = self._read(item)
+        return self._planned[item.nodeid]
+
+    def _read(self, item: pytest.Item) -> Planned:
         read_only = self._target.read_only
         writes = item.get_closest_marker("writes") is not None
+        reason = ""
         if writes and read_only:
             reason = f"it writes, and target {self._target.name} is read-only"
         return Planned(
@@ -95,7 +104,7 @@ class Plan:
         """Write the plan for the process that decides; every worker writes the same."""
         chosen = {item.nodeid for item in items}
         taken_out = [
-            self.planned(item, "taken out of the run by another selection than -m")
+            msgspec.structs.replace(self.planned(item), reason=TAKEN_OUT)
             for nodeid, item in self._deselected.items()
             if nodeid not in chosen | self._ours and self._was_wanted(item)
         ]

@@ -61,6 +61,7 @@ class Recorder:
         self._release = Errand(ask_release) if ask_release else None
         self._began = time.monotonic()
         self._problems: dict[Problem, None] = {}
+        self._folded: tuple[int, Run] | None = None
         self._published: Verdict | None = None
         self._verdict: tuple[Run, Verdict] | None = None
         self._closing = False
@@ -194,7 +195,8 @@ class Recorder:
         run, verdict = self._decide()
         self.journal.write("end", finished=run.finished, duration_s=run.duration_s)
         self.journal.close()
-        run, verdict = self._decide()
+        if self.journal.failure:
+            run, verdict = self._decide()
         try:
             self._write_verdict(run, verdict)
         except OSError as error:
@@ -205,9 +207,12 @@ class Recorder:
         return verdict
 
     def _decide(self) -> tuple[Run, Verdict]:
+        """The run so far and the word on it; folded anew only when something was added."""
         self._look_around()
+        if self._folded is None or self._folded[0] != len(self.journal.entries):
+            self._folded = len(self.journal.entries), fold(self.journal.entries)
         run = msgspec.structs.replace(
-            fold(self.journal.entries),
+            self._folded[1],
             finished=_now(),
             duration_s=round(time.monotonic() - self._began, 3),
         )
@@ -226,7 +231,8 @@ class Recorder:
         if failure := self.journal.failure:
             detail = f"the journal could not be written: {failure.strerror}"
             self._add(Problem(what="journal", detail=detail))
-        for detail in missing(self._settings.required, self._planned()):
+        required = self._settings.required
+        for detail in missing(required, self._planned()) if required else ():
             self._add(Problem(what="required", detail=detail))
 
     def _planned(self) -> list[Planned]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import shutil
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class Reports:
         self._written: dict[str, Path] = {}
         self._reporters: dict[str, tuple[Any, str | None]] = {}
         self._failed: dict[str, Exception] = {}
+        self._titled: Any = None
         if hasattr(config.option, "htmlpath"):
             self._written["report.html"] = self._aim("htmlpath", ".report.html.new")
             config.option.self_contained_html = True
@@ -56,11 +57,13 @@ class Reports:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_report_title(self, report: Any) -> None:
-        report.title = "prodcheck"
+        """Keep what holds the title: what it says is known at the end."""
+        self._titled = report
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_summary(self, prefix: list[str]) -> None:
         if self._ruling:
+            self._titled.title = html.title(*self._ruling)
             prefix[:] = [html.summary(*self._ruling)]
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
@@ -96,7 +99,8 @@ class Reports:
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         told = getattr(report, "prodcheck", None) or {}
-        exchanges = msgspec.convert(told.get("exchanges", ()), tuple[Exchange, ...])
+        shown = () if report.passed else told.get("exchanges", ())
+        exchanges = msgspec.convert(shown, tuple[Exchange, ...])
         given = getattr(report, "extras", [])
         report.extras = html.extras(given, exchanges, report.nodeid)  # type: ignore[attr-defined]
         self._tell("pytest_runtest_logreport", report=report)
@@ -122,8 +126,7 @@ class Reports:
         """As pytest would: with those of *facts* that the reporter's method asks for."""
         method = getattr(self._reporters[file][0], hook, None)
         if method:
-            asked = inspect.signature(method).parameters
-            method(**{name: fact for name, fact in facts.items() if name in asked})
+            method(**{name: facts[name] for name in _asked(method.__func__) if name in facts})
 
     # --- the end of the run ---
 
@@ -154,3 +157,8 @@ class Reports:
             shutil.copyfile(source, part)
         if file == "junit.xml" and self._ruling:
             part.write_text(junit.with_verdict(part.read_text("utf-8"), *self._ruling), "utf-8")
+
+
+@cache
+def _asked(function: Callable[..., None]) -> tuple[str, ...]:
+    return tuple(inspect.signature(function).parameters)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,7 @@ def _start_controller(config: pytest.Config, option: str | None, base: Path) -> 
         settings = _at(settings, service.base_url)
     head = Run(
         run_id=folder.run_id,
+        started=datetime.now(UTC).isoformat(timespec="milliseconds"),
         target=TargetInfo(
             name=settings.target.name,
             base_url=settings.target.base_url,

@@ -29,7 +29,6 @@ import re
 import socket
 import sys
 import time
-import weakref
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -352,16 +351,38 @@ _ANSWERS: dict[str, Callable[..., None]] = {
 }
 
 
+def _for_life(sender: Any, subclass: Callable[[Any], Any]) -> None:
+    """Make a sender an instance of a policed subclass of its own class, as `subclass` makes it.
+
+    For patches of its class can be undone while its connections are open, and subclasses override
+    what is patched (urllib3's `connect`).
+    """
+    kind: Any = type(sender)
+    if not hasattr(kind, "_prodcheck_policed"):
+        sender.__class__ = subclass(kind)
+
+
+def _policed(kind: Any, **methods: Callable[..., Any]) -> Any:
+    body = {"__slots__": (), "__module__": kind.__module__, "_prodcheck_policed": True}
+    return type(kind.__name__, (kind,), body | methods)
+
+
 def _sync(guards: list[Guard], original: Callable[..., Any]) -> Callable[..., Any]:
     """`handle_request` of a pool or connection of httpcore, policed."""
 
+    @functools.cache
+    def subclass(kind: Any) -> Any:
+        def handle_request(sender: Any, request: httpcore.Request) -> Any:
+            with _allowed(guards, sender, request):
+                return kind.handle_request(sender, request)
+
+        return _policed(kind, handle_request=handle_request)
+
     @functools.wraps(original)
-    def handle_request(sender: Any, request: httpcore.Request) -> httpcore.Response:
-        if type(sender).handle_request is handle_request:
-            _pin(sender, "handle_request", handle_request)
+    def handle_request(sender: Any, request: httpcore.Request) -> Any:
+        _for_life(sender, subclass)
         with _allowed(guards, sender, request):
-            response: httpcore.Response = original(sender, request)
-            return response
+            return original(sender, request)
 
     return handle_request
 
@@ -369,13 +390,19 @@ def _sync(guards: list[Guard], original: Callable[..., Any]) -> Callable[..., An
 def _async(guards: list[Guard], original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
     """`handle_async_request`, likewise."""
 
+    @functools.cache
+    def subclass(kind: Any) -> Any:
+        async def handle_async_request(sender: Any, request: httpcore.Request) -> Any:
+            with _allowed(guards, sender, request):
+                return await kind.handle_async_request(sender, request)
+
+        return _policed(kind, handle_async_request=handle_async_request)
+
     @functools.wraps(original)
-    async def handle_async_request(sender: Any, request: httpcore.Request) -> httpcore.Response:
-        if type(sender).handle_async_request is handle_async_request:
-            _pin(sender, "handle_async_request", handle_async_request)
+    async def handle_async_request(sender: Any, request: httpcore.Request) -> Any:
+        _for_life(sender, subclass)
         with _allowed(guards, sender, request):
-            response: httpcore.Response = await original(sender, request)
-            return response
+            return await original(sender, request)
 
     return handle_async_request
 
@@ -417,28 +444,28 @@ def _allowed(
 
 
 def _http_client(guards: list[Guard], original: Callable[..., None]) -> Callable[..., None]:
-    """`HTTPConnection.__init__`, which polices `connect` and `putrequest` of each connection.
+    """`HTTPConnection.__init__`, which polices `connect` and `putrequest` of each connection."""
 
-    On the instance, since subclasses (urllib3's) bring a `connect` of their own.
-    """
+    @functools.cache
+    def subclass(kind: Any) -> Any:
+        def connect(connection: Any) -> None:
+            scheme, host, port = _endpoint_of(connection)
+            for guard in guards:
+                guard.check_host(scheme, host, port)
+            with _Opening(host, port):
+                kind.connect(connection)
 
-    def connect(connection: Any) -> None:
-        scheme, host, port = _endpoint_of(connection)
-        for guard in guards:
-            guard.check_host(scheme, host, port)
-        with _Opening(host, port):
-            type(connection).connect(connection)
+        def putrequest(connection: Any, method: str, url: str, *args: Any, **options: Any) -> None:
+            for guard in guards:
+                guard.check_request(str(method), *_endpoint_of(connection), str(url or "/"), ())
+            kind.putrequest(connection, method, url, *args, **options)
 
-    def putrequest(connection: Any, method: str, url: str, *args: Any, **options: Any) -> None:
-        for guard in guards:
-            guard.check_request(str(method), *_endpoint_of(connection), str(url or "/"), ())
-        type(connection).putrequest(connection, method, url, *args, **options)
+        return _policed(kind, connect=connect, putrequest=putrequest)
 
     @functools.wraps(original)
     def initialise(connection: Any, *args: Any, **options: Any) -> None:
         original(connection, *args, **options)
-        _pin(connection, "connect", connect)
-        _pin(connection, "putrequest", putrequest)
+        _for_life(connection, subclass)
 
     return initialise
 
@@ -451,18 +478,6 @@ def _spawn(guards: list[Guard], original: Callable[[str], dict[str, Any]]) -> Ca
         return {"prodcheck_guards": list(guards), **original(name)}
 
     return get_preparation_data
-
-
-def _pin(connection: Any, name: str, policed: Callable[..., Any]) -> None:
-    """Give a connection its policing for life, so that undoing the class's patch is too late."""
-    if name in vars(connection):
-        return
-    reference = weakref.ref(connection)  # no cycle: sockets close when the last user lets go
-
-    def pinned(*args: Any, **options: Any) -> Any:
-        return policed(reference(), *args, **options)
-
-    vars(connection)[name] = pinned
 
 
 def _endpoint_of(connection: Any) -> tuple[str, str, int]:

@@ -114,7 +114,7 @@ class Rules:
             what = f"{_request(method, scheme, host, port)} to {_shown(target)}"
             return self._authority(what, "https", target)
         path = target
-        if not target.startswith("/") and _ABSOLUTE.match(target):
+        if method != "CONNECT" and not target.startswith("/") and _ABSOLUTE.match(target):
             match = _PLAIN_URL.fullmatch(target)
             if match is None:
                 what = _request(method, scheme, host, port)

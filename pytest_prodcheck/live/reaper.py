@@ -17,7 +17,7 @@ from collections.abc import Callable
 MARK = "PRODCHECK_SERVICE"
 """Environment variable that a service hands down to whatever it starts."""
 
-GRACE_OF_A_DEAD_RUN = 0.4
+GRACE_OF_A_DEAD_RUN = 0.6
 """Seconds between SIGTERM and SIGKILL when nobody waits: the service is gone within 1 s."""
 
 LOOK = 0.2
