@@ -129,7 +129,9 @@ def _replayed(entries: list[Any], folder: Any, options: argparse.Namespace, stat
     if options.json:
         _print(document(run, verdict))
     else:
-        for line, _ in terminal.summary(run, verdict, folder=str(folder.path), width=80):
+        for line, _ in terminal.summary(
+            run, verdict, folder=str(folder.path), width=terminal.UNLIMITED
+        ):
             print(line)
     return verdict.exit_code
 

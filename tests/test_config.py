@@ -478,6 +478,13 @@ def test_demo_of_the_project_wins(given_file: Load, refusal: Callable[..., str])
     )
 
 
+def test_demo_takes_the_threshold_of_the_command_line(tmp_path: Path) -> None:
+    found = load("demo:slow", root=tmp_path, environ={}, threshold="99.5")
+    assert found.threshold == Decimal("99.5")
+    assert "threshold 99.5 (command line)" in describe(found)
+    assert load("demo", root=tmp_path, environ={}).origins["threshold"] == "built-in demo"
+
+
 def test_demo_takes_nothing_of_a_project_that_has_no_demo(given_file: Load) -> None:
     assert given_file(LONG, "demo").required == ()
 

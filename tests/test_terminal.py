@@ -44,12 +44,12 @@ def test_a_broken_release_says_what_failed_what_to_do_and_by_when() -> None:
         "ROLL BACK  fail: score 61.53, needs more than 90; 2 critical checks failed on prod "
         "(version 1.4.2,",
         "           commit 3e68e18)",
-        "  critical   test_probe[GET /health]: GET /health: expected status 200, got 404",
+        "  critical   GET /health: GET /health: expected status 200, got 404",
         "  critical   test_database_answers: AssertionError: $.database: expected 'connected', "
         "got 'unreacha…",
         "  major      test_operation[GET /insights]: GET /insights: the answer does not match the "
         "schema:",
-        "  minor      test_probe[GET /feedback]: GET /feedback: expected an answer within 0.5 s, "
+        "  minor      GET /feedback: GET /feedback: expected an answer within 0.5 s, "
         "got it afte…",
         "  unscored   test_footer: AssertionError: expected 'imprint' in the footer",
         "  skipped    test_config_file (runs inside the deployed container only)",
@@ -69,7 +69,7 @@ def test_an_inconclusive_run_says_what_did_not_run_and_why() -> None:
         "HOLD  inconclusive: score 72 so far, needs more than 90; "
         "4 of 16 planned checks did not run on prod"
     )
-    assert "not run    test_probe[GET /mode] (worker gw1 was lost before it reported)" in text
+    assert "not run    GET /mode (worker gw1 was lost before it reported)" in text
     assert "why        worker gw1 ended with signal 9 (SIGKILL)" in text
 
 
@@ -105,7 +105,7 @@ def test_the_summary_is_never_longer_than_twenty_lines(width: int) -> None:
     )
     lines = terminal.summary(run, verdict, folder="f", width=width)
     assert len(lines) <= 20
-    assert any("test_probe[GET /item/0]" in text for text, _ in lines)
+    assert any("GET /item/0" in text for text, _ in lines)
 
 
 @pytest.mark.fault(95, 96)

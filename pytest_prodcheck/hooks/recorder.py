@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -255,10 +256,10 @@ class Recorder:
         self._unwatch_the_exits()
         run, verdict = self._verdict or self._decide()
         writer = config.get_terminal_writer()
+        width = writer.fullwidth if sys.stdout.isatty() else terminal.UNLIMITED
+        lines = terminal.summary(run, verdict, folder=str(self._folder.path), width=width)
         with contextlib.suppress(OSError):
-            for line, markup in terminal.summary(
-                run, verdict, folder=str(self._folder.path), width=writer.fullwidth
-            ):
+            for line, markup in lines:
                 writer.line(line, **markup)
 
     # --- ways out that would skip the end ---

@@ -7,6 +7,9 @@ from pytest_prodcheck.record import neutral, wording
 
 MOST_LINES = 20
 
+UNLIMITED = 160
+"""Columns for a log file or a CI system: nobody's window ends there."""
+
 Line = tuple[str, dict[str, bool]]
 """A line and its markup, as `TerminalWriter.line(text, **markup)` takes them."""
 

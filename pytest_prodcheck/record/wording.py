@@ -146,8 +146,15 @@ def _failures(checks: list[Check]) -> str:
 
 
 def name(check_id: str) -> str:
-    """A check's id without its file, as one line: `test_probe[GET /health]`."""
-    return line(check_id.partition("::")[2] or check_id, 120)
+    """A check's id without its file, as one line: `test_login`; of a probe, its own id."""
+    test = check_id.partition("::")[2] or check_id
+    return line(
+        test.removeprefix("test_probe[").removesuffix("]") if _is_probe(test) else test, 120
+    )
+
+
+def _is_probe(test: str) -> bool:
+    return test.startswith("test_probe[") and test.endswith("]")
 
 
 def reasons(run: Run, verdict: Verdict) -> list[str]:
