@@ -89,7 +89,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
     option = config.getoption("prodcheck_target", None)
-    if not (option or os.environ.get("PRODCHECK_TARGET")) or config.option.help:
+    chosen = option is not None or "PRODCHECK_TARGET" in os.environ
+    if not chosen or config.option.help:
         return
 
     from pytest_prodcheck.errors import UsageError

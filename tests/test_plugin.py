@@ -54,6 +54,15 @@ def test_an_unknown_target_is_a_usage_error_and_sends_nothing(project):
     assert project.server.paths() == []
 
 
+@pytest.mark.fault(23)
+def test_an_empty_target_is_a_usage_error_and_not_no_target(project):
+    """`--target="$TARGET"` with the variable unset must not become a run without a verdict."""
+    project.write("test_a.py", SMOKE)
+    assert project.run("test_a.py", target="").exit == 4
+    project.environ["PRODCHECK_TARGET"] = ""
+    assert project.run("test_a.py").exit == 4
+
+
 @pytest.mark.fault(24)
 @pytest.mark.parametrize("threshold", ["nan", "inf", "-1", "0", "100.1", "90,0", "9e1", "0.9", ""])
 def test_a_threshold_that_is_none_is_a_usage_error(project, threshold):

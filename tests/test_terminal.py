@@ -50,7 +50,7 @@ def test_a_broken_release_says_what_failed_what_to_do_and_by_when() -> None:
         "  major      test_operation[GET /insights]: GET /insights: the answer does not match the "
         "schema:",
         "  minor      GET /feedback: GET /feedback: expected an answer within 0.5 s, "
-        "got it afte…",
+        "got it after 2.51 s",
         "  unscored   test_footer: AssertionError: expected 'imprint' in the footer",
         "  skipped    test_config_file (runs inside the deployed container only)",
         "  why        1 test without a category failed",

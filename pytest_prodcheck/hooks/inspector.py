@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Generator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import msgspec
 import pytest
 
-from pytest_prodcheck.config import Settings
+from pytest_prodcheck.config import Settings, Target
 from pytest_prodcheck.errors import NotAsked, ProdcheckError
 from pytest_prodcheck.hooks import parameters
 from pytest_prodcheck.hooks.plan import Plan, asserts
@@ -25,7 +24,7 @@ from pytest_prodcheck.record.folder import Folder
 from pytest_prodcheck.record.redact import Redactor, scrub
 
 if TYPE_CHECKING:
-    from pytest_prodcheck.config import Probe, Target
+    from pytest_prodcheck.config import Probe
     from pytest_prodcheck.live.chain import Chain
     from pytest_prodcheck.live.client import LiveClient
     from pytest_prodcheck.live.limits import Measured, Tally
@@ -68,7 +67,7 @@ class Inspector:
         self.settings = settings
         self.target: Target = settings.target
         self.work = folder.work
-        self.guard = Guard(_policy(settings.target), self.work / "violations.jsonl")
+        self.guard = Guard(Policy.of(settings.target), self.work / "violations.jsonl")
         self._config = config
         self._redactor = redactor
         self._plan = Plan(config, settings, folder.work, shard)
@@ -228,6 +227,7 @@ class Inspector:
         """Correct what pytest alone would call passed, and say what went wrong in a sentence."""
         seen = item.stash[SEEN]
         error = call.excinfo.value if call.excinfo else None
+        self.guard.verify()
         violations = self.guard.violations[seen.violations :]
         seen.violations += len(violations)
         if violations:
@@ -291,13 +291,6 @@ class Inspector:
         if changed:
             clean = hook.pytest_report_from_serializable(config=self._config, data=cleaned)
             vars(report).update({name: getattr(clean, name) for name in changed})
-
-
-def _policy(target: Target) -> Policy:
-    url = urlsplit(target.base_url)
-    port = url.port or (443 if url.scheme == "https" else 80)
-    origin = (url.scheme, url.hostname or "", port)
-    return Policy(target=target.name, read_only=target.read_only, origin=origin, hosts=target.hosts)
 
 
 def _fail(report: pytest.TestReport, told: dict[str, Any], message: str) -> None:
