@@ -10,12 +10,12 @@ from typing import Any
 
 import msgspec
 
-from pytest_prodcheck.errors import UsageError
-from pytest_prodcheck.judge import EXIT_USAGE
+from pytest_prodcheck.errors import ProdcheckError, UsageError
+from pytest_prodcheck.judge import EXIT_INTERNAL, EXIT_USAGE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code: 0, 1, 4 or 6 as a run's."""
+    """Run one command; returns its exit code: 0, 1, 3, 4 or 6 as a run's."""
     options = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
@@ -23,6 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"prodcheck: {error}", file=sys.stderr)
         return EXIT_USAGE
+    except ProdcheckError as error:
+        print(f"prodcheck: {error}", file=sys.stderr)
+        return EXIT_INTERNAL
 
 
 class _Parser(argparse.ArgumentParser):
@@ -73,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _span(text: str) -> timedelta:
-    match = re.fullmatch(r"(\d+)([smhd])", text)
+    match = re.fullmatch(r"(\d{1,6})([smhd])", text)
     if not match:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time span; write it like 30m or 2h")
     units = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -101,7 +104,7 @@ def _merge(options: argparse.Namespace) -> int:
     from pytest_prodcheck.record.merge import merge
 
     journals = [_entries(run) for run in options.runs]
-    entries = merge(journals, options.output.name)
+    entries = merge(journals, options.output.resolve().name)
     folder = Folder.at(options.output)
     journal = Journal(folder.path / "journal.jsonl")
     for entry in entries:
@@ -137,18 +140,17 @@ def _replayed(entries: list[Any], folder: Any, options: argparse.Namespace, stat
 
 
 def _entries(run: Path) -> list[dict[str, Any]]:
-    from pytest_prodcheck.record.journal import read
+    from pytest_prodcheck.record.journal import fold, read
 
     journal = run / "journal.jsonl"
     try:
         entries = list(read(journal))
-    except (OSError, msgspec.DecodeError) as error:
+        fold(entries)
+    except (OSError, msgspec.DecodeError, KeyError, ValueError) as error:
         raise UsageError(
             f"{journal} cannot be read ({error}); name the folder of a run, "
             "for instance prodcheck-report/latest"
         ) from error
-    if not entries or entries[0]["kind"] != "begin":
-        raise UsageError(f"{journal} has no beginning: it is empty or not a prodcheck journal")
     return entries
 
 

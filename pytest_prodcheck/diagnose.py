@@ -6,24 +6,25 @@ it says what speaks for it, what against it, and which check would tell. New rul
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from pytest_prodcheck.model import Exchange, Finding, Run
+from pytest_prodcheck.model import Check, Exchange, Finding, Run
 
 
 def diagnose(run: Run) -> tuple[Finding, ...]:
     """What the failures of *run* have in common; empty when nothing failed."""
-    if not any(check.outcome in ("failed", "not_run", "flaky") for check in run.checks):
+    if not any(check.outcome in ("failed", "not_run", "flaky") for check in _checks(run)):
         return ()
     return tuple(finding for rule in RULES if (finding := rule(run)))
 
 
 def unreachable(run: Run) -> Finding | None:
     sent = [x for x in _exchanges(run) if x.kind != "withheld"]
-    silent = [x for x in sent if x.status is None]
+    silent = [x for x in sent if x.status is None and x.kind in _SILENCE]
     if not silent or len(silent) * 2 < len(sent):
         return None
     kinds = Counter(x.kind or "unknown" for x in silent)
@@ -42,22 +43,27 @@ def unreachable(run: Run) -> Finding | None:
 def maintenance_page(run: Run) -> Finding | None:
     pages = [
         x
-        for check in run.checks
-        if check.outcome == "failed"
+        for check in _failed(run)
         for x in check.exchanges
         if x.status == 200 and _is_html(x)
     ]
     common = max((x.body for x in pages), key=[x.body for x in pages].count, default="")
+    page = next((x for x in pages if x.body == common), None)
     paths = {_path(x) for x in pages if x.body == common}
-    if len(paths) < 2:
+    if page is None or len(paths) < 2:
         return None
-    others = [x for x in _exchanges(run) if x.status and x.body and x.body != common]
+    # Of checks that passed the run keeps no body, but its size.
+    others = [
+        x
+        for x in _exchanges(run)
+        if x.status is not None and (x.body != common if x.body else x.size != page.size)
+    ]
     return Finding(
         rule="target.maintenance_page",
         title="one HTML page is served for many paths, with status 200",
         confidence="low" if others else "high",
         evidence=(f"the same page of {len(common)} characters at {_some(paths)}",),
-        against=(f"{len(others)} failed requests had other answers",) if others else (),
+        against=(f"{len(others)} requests had other answers",) if others else (),
         next_check="open one of these paths in a browser: who signed the page?",
         remedy="switch maintenance mode off, or look at what stands in front of the service",
     )
@@ -65,12 +71,15 @@ def maintenance_page(run: Run) -> Finding | None:
 
 def root_paths(run: Run) -> Finding | None:
     answered = [x for x in _exchanges(run) if x.status is not None]
-    lost = {_path(x) for x in answered if x.status == 404 and _depth(x) == 1}
+    # A failed check may have got a 404 that is right, from a private path: it says what was wrong.
+    unwanted = [x for x in _of_failed(run, "404") if x.status == 404]
+    lost = {_path(x) for x in unwanted if _depth(x) == 1}
     nested = {_path(x) for x in answered if _depth(x) > 1 and 200 <= (x.status or 0) < 300}
-    if not lost or not nested:
-        return None
-    edge = [x for x in answered if x.status == 404 and _is_edge(x)]
     rooted = {_path(x) for x in answered if _depth(x) == 1 and 200 <= (x.status or 0) < 300}
+    # Where at least as many paths at the root answer, it is these paths and not the root.
+    if not lost or not nested or len(rooted) >= len(lost):
+        return None
+    edge = [x for x in unwanted if _is_edge(x)]
     against = [f"{_some(rooted)} at the root answered"] if rooted else []
     if edge:
         against.append(f"{len(edge)} of the 404s look like the platform's own, not the service's")
@@ -89,11 +98,13 @@ def edge_404(run: Run) -> Finding | None:
     edge = [x for x in _exchanges(run) if x.status == 404 and _is_edge(x)]
     if not edge:
         return None
+    well = {_path(x) for x in _exchanges(run) if x.status is not None and x.status < 400}
     return Finding(
         rule="platform.no_application",
         title="the platform's edge answers 404 itself: no running service behind it",
-        confidence="medium",
+        confidence="low" if well else "medium",
         evidence=(f"{len(edge)} answers like {edge[0].body[:80]!r}",),
+        against=(f"{_some(well)} answered well",) if well else (),
         next_check="ask again in a minute: a sleeping service may be waking",
         remedy="look at the platform's deploy status: is a deployment active for this domain?",
     )
@@ -104,9 +115,11 @@ def database(run: Run) -> Finding | None:
         f"{_path(x)} says {where} is {value!r}"
         for x in _exchanges(run)
         for where, value in _facts(x)
-        if _about_database(where) and str(value).lower() in _ILL
+        if _is_database_trouble(where, value)
     }
-    failing = {_path(x) for x in _exchanges(run) if x.status in (500, 503)}
+    failing = {_path(x) for x in _of_failed(run) if x.status in (500, 503)}
+    words = (_DRIVERS_WORDS.search(x.body) for x in _of_failed(run) if x.status in (500, 503))
+    told |= {f"a 5xx says {found[0]!r}" for found in words if found}
     if not told:
         return None
     return Finding(
@@ -140,23 +153,27 @@ def config_not_loaded(run: Run) -> Finding | None:
 
 
 def server_errors(run: Run) -> Finding | None:
-    broken = {_path(x) for x in _exchanges(run) if x.status is not None and x.status >= 500}
+    broken = {_path(x) for x in _of_failed(run) if x.status is not None and x.status >= 500}
     if not broken:
         return None
     well = {_path(x) for x in _exchanges(run) if x.status is not None and x.status < 400}
+    relayed = [x for x in _of_failed(run) if x.status in (502, 504)]
+    against = [f"{_some(well)} answered well"] if well else []
+    if relayed:
+        against.append(f"{len(relayed)} of them are 502 or 504, the words of a proxy")
     return Finding(
         rule="server.errors",
         title="the service answers with errors of its own",
-        confidence="high",
+        confidence="medium" if relayed else "high",
         evidence=(f"5xx at {_some(broken)}",),
-        against=(f"{_some(well)} answered well",) if well else (),
+        against=tuple(against),
         next_check="read the service's log at the time of these requests, by their traceparent",
         remedy="a 5xx right after a deploy is the release's: compare with the last good one",
     )
 
 
 def slow(run: Run) -> Finding | None:
-    late = [c for c in run.checks if c.outcome == "failed" and "time: expected" in c.message]
+    late = [check for check in _failed(run) if _late(check)]
     if not late:
         return None
     answered = [x for check in late for x in check.exchanges if x.status is not None]
@@ -164,7 +181,7 @@ def slow(run: Run) -> Finding | None:
         rule="latency.slow",
         title="answers come later than they may",
         confidence="high" if len(late) > 1 else "medium",
-        evidence=tuple(check.message.splitlines()[0] for check in late[:3]),
+        evidence=tuple(f"{check.id.rpartition('::')[2]}: {_late(check)}" for check in late[:3]),
         against=() if len(late) > 1 else ("only one check was late",),
         next_check=f"run again: is it as slow after {len(answered)} warm requests?",
         remedy="look at CPU, connection pool and slow queries since the deploy",
@@ -182,11 +199,49 @@ RULES: tuple[Callable[[Run], Finding | None], ...] = (
     slow,
 )
 
-_ILL = {"failed", "down", "error", "unhealthy", "unreachable", "disconnected", "false"}
+_SILENCE = {"connect", "dns", "timeout", "transport"}
+"""Kinds of failure in which nobody answered; a bad certificate or garbage is an answer."""
+
+_ILL = re.compile(
+    r"(failed|failing|failure|down|error|unhealthy|unreachable|unavailable|disconnected"
+    r"|not[ _-]connected|offline|refused|timed?[ _-]?out)\b",
+    re.IGNORECASE,
+)
+_STATES = {"alive", "available", "connected", "connection", "healthy", "ok", "reachable", "ready",
+           "status", "up"}  # fmt: skip
+_DRIVERS_WORDS = re.compile(
+    r"OperationalError|could not connect to server|connection to server at|too many connections"
+    r"|too many clients|unable to open database file|database is locked|SQLSTATE"
+)
+"""What database drivers say that no application says of itself."""
+
+
+def _checks(run: Run) -> tuple[Check, ...]:
+    return (*run.checks, *run.unscored)
+
+
+def _failed(run: Run) -> list[Check]:
+    return [check for check in _checks(run) if check.outcome == "failed"]
 
 
 def _exchanges(run: Run) -> list[Exchange]:
-    return [exchange for check in run.checks for exchange in check.exchanges]
+    return [exchange for check in _checks(run) for exchange in check.exchanges]
+
+
+def _late(check: Check) -> str:
+    """The line that says by how much a check was late, or nothing."""
+    lines = check.message.splitlines()
+    return next((line for line in lines if line.startswith("time: expected")), "")
+
+
+def _of_failed(run: Run, saying: str = "") -> list[Exchange]:
+    """Exchanges of checks that did not pass, and say so: a 404 or 500 may be what one expects."""
+    return [
+        exchange
+        for check in _checks(run)
+        if check.outcome != "passed" and saying in check.message
+        for exchange in check.exchanges
+    ]
 
 
 def _path(exchange: Exchange) -> str:
@@ -206,8 +261,17 @@ def _is_edge(exchange: Exchange) -> bool:
     return "application not found" in exchange.body.lower()
 
 
-def _about_database(where: str) -> bool:
-    return any(word in where.lower() for word in ("database", "postgres", "mysql", "db_"))
+def _is_database_trouble(where: str, value: Any) -> bool:
+    """`database.connected: false` is; `database_writes: false` is a flag that somebody set."""
+    keys = re.split(r"[^a-z]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", where).lower())
+    if not {"database", "db", "postgres", "postgresql", "mysql"}.intersection(keys):
+        return False
+    last = [key for key in keys if key][-1]
+    if value is False:
+        return last in _STATES or last in ("database", "db", "postgres", "postgresql", "mysql")
+    if last in ("error", "errors"):
+        return isinstance(value, str) and value.lower() not in ("", "none")
+    return isinstance(value, str) and bool(_ILL.match(value.strip()))
 
 
 def _facts(exchange: Exchange) -> Iterator[tuple[str, Any]]:

@@ -15,6 +15,7 @@ from pytest_prodcheck.model import (
     Action,
     Category,
     Check,
+    Decision,
     Finding,
     Ruling,
     Run,
@@ -68,20 +69,29 @@ def judge(run: Run, findings: Iterable[Finding] = ()) -> Verdict:
     actions = () if ruling == "pass" else _actions(run, findings)
     return Verdict(
         verdict=ruling,
-        decision="promote"
-        if ruling == "pass"
-        else "rollback"
-        if any(action.severity == "critical" for action in actions)
-        else "hold",
+        decision=_decision(run, ruling, actions),
         score=None if score is None else _shown(score, threshold),
         threshold=float(threshold),
-        reasons=tuple(reasons or _remarks(run)),
+        reasons=tuple(reasons or [*_remarks(run), *_part(run)]),
         exit_code=_exit_code(ruling, problems),
         counts=_counts(run.checks),
         categories=_categories(run),
         findings=findings,
         actions=actions,
     )
+
+
+def _decision(run: Run, ruling: Ruling, actions: Sequence[Action]) -> Decision:
+    if ruling == "pass":
+        return "hold" if run.shard else "promote"
+    return "rollback" if any(action.severity == "critical" for action in actions) else "hold"
+
+
+def _part(run: Run) -> list[str]:
+    """A part that passes promotes nothing: the others may not."""
+    if not run.shard:
+        return []
+    return [f"this is part {run.shard} of a run: `prodcheck merge` decides about the whole"]
 
 
 def counts_as_passed(check: Check, run: Run) -> bool:

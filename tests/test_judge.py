@@ -181,6 +181,14 @@ def test_a_pass_asks_for_no_action():
     assert (verdict.decision, verdict.actions) == ("promote", ())
 
 
+def test_a_part_of_a_run_promotes_nothing():
+    verdict = judge(run(*some(3, 0), shard="1/3"))
+    assert (verdict.verdict, verdict.decision, verdict.exit_code) == ("pass", "hold", 0)
+    assert verdict.reasons == (
+        "this is part 1/3 of a run: `prodcheck merge` decides about the whole",
+    )
+
+
 def test_no_run_that_is_not_all_good_and_all_proven_passes():
     """Random runs against the definition of a pass, written down a second time."""
     dice = random.Random(7)

@@ -20,7 +20,7 @@ SMOKE = """
 
 def test_without_a_target_nothing_happens(pytester):
     pytester.makepyfile("def test_a(): pass")
-    result = pytester.runpytest_inprocess()
+    result = pytester.runpytest_inprocess(*PLAIN)
     assert result.ret == 0
     result.stdout.no_fnmatch_line("*prodcheck: *")
     assert not (pytester.path / "prodcheck-report").exists()
@@ -28,7 +28,7 @@ def test_without_a_target_nothing_happens(pytester):
 
 def test_without_a_target_a_check_says_what_it_needs(pytester):
     pytester.makepyfile(SMOKE)
-    result = pytester.runpytest_inprocess("-rs")
+    result = pytester.runpytest_inprocess(*PLAIN, "-rs")
     result.assert_outcomes(skipped=1)
     result.stdout.fnmatch_lines(["*needs a target: run pytest with --target=NAME*"])
 

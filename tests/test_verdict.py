@@ -170,6 +170,11 @@ def test_a_requirement_that_is_none_is_refused(wrong):
         requirement(wrong)
 
 
+def test_a_part_of_a_run_is_let_through_by_no_gate(stored):
+    code, sentence = gate(stored(a_run(shard="1/3")), max_age=HOUR, now=NOW)
+    assert (code, sentence.split(" of a run")[0]) == (6, "inconclusive: this is part 1/3")
+
+
 def test_times_without_a_zone_are_no_verdict(stored):
     run = msgspec.structs.replace(a_run(), started="2026-01-13T11:55:00")
     assert gate(stored(run), max_age=HOUR, now=NOW)[0] == 6

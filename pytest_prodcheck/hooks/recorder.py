@@ -180,6 +180,7 @@ class Recorder:
             self._add(Problem(what="report", detail=f"another plugin failed at the end: {error!r}"))
         self._publish(session)
         session.exitstatus = self._close().exit_code
+        self._publish(session)  # what could not be stored at the very end, the files tell too
 
     def _publish(self, session: pytest.Session) -> None:
         """Write the report files, unless those that stand say the same already."""
@@ -295,7 +296,7 @@ class Errand(threading.Thread):
     """One question to the target, asked while the tests run; its answer is taken once."""
 
     def __init__(self, ask: Callable[[], Release]) -> None:
-        super().__init__(name="prodcheck release", daemon=True)
+        super().__init__(name="prodcheck-release", daemon=True)
         self._ask = ask
         self._answer: Release | None = None
 

@@ -7,6 +7,7 @@ leaves an old file or a new one, never half of one.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import shutil
 from collections.abc import Callable
@@ -143,6 +144,8 @@ class Reports:
                 self._folder.replace(file, writer)
             except Exception as error:
                 self._failed.setdefault(file, error)
+                with contextlib.suppress(OSError):  # no file rather than an older word
+                    (self._folder.path / file).unlink(missing_ok=True)
         return [
             Problem(what="report", detail=f"{file} is incomplete: {error!r}")
             for file, error in self._failed.items()

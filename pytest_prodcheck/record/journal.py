@@ -53,8 +53,8 @@ class Journal:
         """Add one entry. One `write(2)` a line: a kill leaves at most one torn last line."""
         entry = {"kind": kind, **facts}
         self.entries.append(entry)
-        if self._file is None:
-            return
+        if self._file is None or self.failure:
+            return  # after half a line, another one would make both unreadable
         line = memoryview(encode(entry) + b"\n")
         try:
             while line:

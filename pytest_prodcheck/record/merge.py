@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from pytest_prodcheck.errors import UsageError
-from pytest_prodcheck.model import Problem, Run
+from pytest_prodcheck.model import Problem, Release, Run
 from pytest_prodcheck.record.journal import Entry, fold
 
 
@@ -17,12 +17,12 @@ def merge(journals: Sequence[list[Entry]], run_id: str) -> list[Entry]:
     """
     runs = [fold(entries) for entries in journals]
     for run in runs[1:]:
-        for what in ("target", "policy"):
-            ours, theirs = _comparable(runs[0], what), _comparable(run, what)
-            if ours != theirs:
+        theirs = _decisive(run)
+        for what, ours in _decisive(runs[0]).items():
+            if theirs[what] != ours:
                 raise UsageError(
                     f"run {run.run_id} has another {what} than run {runs[0].run_id} "
-                    f"({theirs}, not {ours}); only runs on one target under one policy merge"
+                    f"({theirs[what]}, not {ours}); only runs on one target under one policy merge"
                 )
     several = len({run.target.vantage for run in runs}) > 1
     entries = [_head(runs, run_id)]
@@ -30,7 +30,8 @@ def merge(journals: Sequence[list[Entry]], run_id: str) -> list[Entry]:
         suffix = f" @{run.target.vantage}" if several else ""
         entries += [_renamed(e, suffix) for e in journal if e["kind"] not in ("begin", "end")]
         entries += map(_entry, unfinished(journal))
-    entries += map(_entry, [*_missing_shards(runs), *(_conflicts(runs) if several else [])])
+    unclear = [*_missing_shards(runs), *_releases(runs), *(_conflicts(runs) if several else [])]
+    entries += map(_entry, unclear)
     ends = [entry for journal in journals for entry in journal if entry["kind"] == "end"]
     entries.append(
         {
@@ -50,10 +51,16 @@ def unfinished(journal: list[Entry]) -> list[Problem]:
     return [Problem(what="stopped", detail=f"run {run_id} was killed before its end")]
 
 
-def _comparable(run: Run, what: str) -> Any:
-    if what == "policy":
-        return run.policy
-    return run.target.name, run.target.base_url, run.target.read_only
+def _decisive(run: Run) -> dict[str, Any]:
+    """What runs must share, by the name that a person knows it by."""
+    return {
+        "target": run.target.name,
+        "base_url": run.target.base_url,
+        "read_only": run.target.read_only,
+        "threshold": run.policy.threshold,
+        "weights": run.policy.weights,
+        "actions": [msgspec.to_builtins(action) for action in run.policy.actions],
+    }
 
 
 def _head(runs: list[Run], run_id: str) -> Entry:
@@ -89,14 +96,24 @@ def _entry(problem: Problem) -> Entry:
 
 
 def _missing_shards(runs: list[Run]) -> list[Problem]:
-    present = {run.shard for run in runs if run.shard}
-    whole = {shard.partition("/")[2] for shard in present}
+    """Each vantage needs all parts: what one has not asked, another has not seen from there."""
+    present = {(run.target.vantage, run.shard) for run in runs if run.shard}
+    whole = {(vantage, shard.partition("/")[2]) for vantage, shard in present}
     return [
-        Problem(what="required", detail=f"part {part}/{number} of the run is missing")
-        for number in sorted(whole)
+        Problem(what="required", detail=f"part {part}/{number} of the run is missing ({vantage})")
+        for vantage, number in sorted(whole)
         for part in range(1, int(number) + 1)
-        if f"{part}/{number}" not in present
+        if (vantage, f"{part}/{number}") not in present
     ]
+
+
+def _releases(runs: list[Run]) -> list[Problem]:
+    """A deploy between two parts: neither release was checked as a whole."""
+    seen = {run.release: None for run in runs if run.release != Release()}
+    if len(seen) < 2:
+        return []
+    names = " and ".join(f"{release.version} ({release.commit})" for release in seen)
+    return [Problem(what="required", detail=f"the runs saw different releases: {names}")]
 
 
 def _conflicts(runs: list[Run]) -> list[Problem]:

@@ -94,6 +94,7 @@ def gate(
         told_target, told_commit = content["target"]["name"], content["release"]["commit"]
         categories = content.get("categories", {})
         code = EXIT_BY_RULING[ruling]
+        told = f"{ruling}: {content['decision']} ({'; '.join(content['reasons']) or 'all well'})"
     except (OSError, msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
         return _unproven(f"{file} holds no verdict ({error.__class__.__name__}: {error})")
     if content.get("schema") != SCHEMA:
@@ -110,7 +111,9 @@ def gate(
         passed = categories.get(category, {}).get("passed", 0)
         if passed < number:
             return _unproven(f"{passed} {category} checks passed, {number} are required")
-    return code, f"{ruling}: {content['decision']} ({'; '.join(content['reasons']) or 'all well'})"
+    if code == 0 and content["decision"] != "promote":
+        return _unproven("; ".join(content["reasons"]))
+    return code, told
 
 
 def _unproven(reason: str) -> tuple[int, str]:
