@@ -65,6 +65,7 @@ class Items(asyncio.Protocol):
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
@@ -328,7 +329,8 @@ def install_pypi(folder: Path) -> Path:
     if not (folder / "bin" / "tavern-ci").exists():
         print(f"Installing {folder.name} …", file=sys.stderr)
         install([sys.executable, "-m", "venv", str(folder)])
-        install([str(python), "-m", "pip", "install", "--quiet", folder.name])
+        # Tavern 3.7 imports a module that pytest 9.2 no longer has.
+        install([str(python), "-m", "pip", "install", "--quiet", folder.name, "pytest<9.2"])
     return python
 
 
@@ -355,6 +357,7 @@ class Sample:
     wall_s: float
     cpu_s: float
     rss_mb: float
+    """Its highest; the system counts a child from this process' own, about 28 MB."""
     exit: int
     output: str
 
@@ -366,12 +369,17 @@ class Row:
     samples: list[Sample] = field(default_factory=list)
     trouble: str = ""
 
-    def middle(self, figure: str) -> float:
-        return median(getattr(sample, figure) for sample in self.samples)
-
     @property
     def walls(self) -> list[float]:
         return [sample.wall_s for sample in self.samples]
+
+    @property
+    def cpu_s(self) -> float:
+        return median(sample.cpu_s for sample in self.samples)
+
+    @property
+    def rss_mb(self) -> float:
+        return median(sample.rss_mb for sample in self.samples)
 
 
 Rows = Mapping[str, Row]
@@ -533,9 +541,9 @@ def show(rows: Rows, server: Server, missing: Mapping[str, str]) -> None:
         by_floor = ratio(row, rows[FLOOR], server.ideal_s)
         by_curl = ratio(row, rows[CURL]) if CURL in rows else None
         print(
-            f"{name:40} {row.middle('wall_s'):8.3f}"
+            f"{name:40} {median(row.walls):8.3f}"
             f"  {min(row.walls):7.3f} … {max(row.walls):7.3f}  {times(by_floor):>14}"
-            f"  {times(by_curl):>7} {row.middle('cpu_s'):7.2f} {row.middle('rss_mb'):7.0f}"
+            f"  {times(by_curl):>7} {row.cpu_s:7.2f} {row.rss_mb:7.0f}"
             f" {len(row.samples):7}"
         )
     for name, why in missing.items():
@@ -584,7 +592,7 @@ def targets(few: Rows, many: Rows, ideal_s: float, start: Rows, heavy: int | Non
         Target(f"many probes, times faster than {STEPCI}", 1, of(many, STEPCI, OURS), True),
         Target("few probes, times the floor", 1.3, of(few, OURS, FLOOR)),
         Target("milliseconds added without --target", 30, median(added) if added else None),
-        Target("RSS with many probes, MB", 120, ours.middle("rss_mb") if ours.samples else None),
+        Target("RSS with many probes, MB", 120, ours.rss_mb if ours.samples else None),
         Target(f"of {', '.join(HEAVY)} imported by a smoke run", 0, heavy),
     ]
 
@@ -637,7 +645,7 @@ def main() -> int:
         told("")
         print("\npytest on one trivial file, without --target")
         for name, row in start.items():
-            print(f"{name:40} {row.middle('wall_s'):8.3f}" if row.samples else row.trouble)
+            print(f"{name:40} {median(row.walls):8.3f}" if row.samples else row.trouble)
         heavy, said = heavy_imports(home)
         print(f"\na smoke run, {said}" if heavy else "")
         ruled = targets(few, many, server.ideal_s, start, None if heavy is None else len(heavy))

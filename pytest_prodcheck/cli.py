@@ -39,7 +39,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, parser_class=_Parser)
 
     gate = commands.add_parser("gate", help="re-read a verdict and exit by it")
-    gate.add_argument("run", type=Path, nargs="?", default=Path("prodcheck-report/latest"))
+    gate.add_argument(
+        "run", type=Path, nargs="?", metavar="RUN", default=Path("prodcheck-report/latest")
+    )
     gate.add_argument("--target", help="the verdict must be about this target")
     gate.add_argument("--commit", help="the verdict must be about this commit")
     gate.add_argument(
@@ -65,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     merge.set_defaults(command=_merge)
 
     recover = commands.add_parser("recover", help="render what a killed run had")
-    recover.add_argument("run", type=Path)
+    recover.add_argument("run", type=Path, metavar="RUN")
     recover.add_argument("--json", action="store_true", help="print the verdict as JSON")
     recover.set_defaults(command=_recover)
 
@@ -104,8 +106,9 @@ def _merge(options: argparse.Namespace) -> int:
     from pytest_prodcheck.record.merge import merge
 
     journals = [_entries(run) for run in options.runs]
-    entries = merge(journals, options.output.resolve().name)
-    folder = Folder.at(options.output)
+    output = options.output.resolve()
+    entries = merge(journals, output.name)
+    folder = Folder.at(output)
     journal = Journal(folder.path / "journal.jsonl")
     for entry in entries:
         journal.write(**entry)

@@ -42,10 +42,7 @@ def unreachable(run: Run) -> Finding | None:
 
 def maintenance_page(run: Run) -> Finding | None:
     pages = [
-        x
-        for check in _failed(run)
-        for x in check.exchanges
-        if x.status == 200 and _is_html(x)
+        x for check in _failed(run) for x in check.exchanges if x.status == 200 and _is_html(x)
     ]
     common = max((x.body for x in pages), key=[x.body for x in pages].count, default="")
     page = next((x for x in pages if x.body == common), None)
@@ -203,8 +200,9 @@ _SILENCE = {"connect", "dns", "timeout", "transport"}
 """Kinds of failure in which nobody answered; a bad certificate or garbage is an answer."""
 
 _ILL = re.compile(
-    r"(failed|failing|failure|down|error|unhealthy|unreachable|unavailable|disconnected"
-    r"|not[ _-]connected|offline|refused|timed?[ _-]?out)\b",
+    r"(connection )?(failed|failing|failure|down|error|unhealthy|unreachable|unavailable"
+    r"|disconnected|lost|not[ _-]connected|offline|refused|timed?[ _-]?out)(?![\w-])"
+    r"|(could not|cannot|unable to) connect",
     re.IGNORECASE,
 )
 _STATES = {"alive", "available", "connected", "connection", "healthy", "ok", "reachable", "ready",
@@ -278,7 +276,7 @@ def _facts(exchange: Exchange) -> Iterator[tuple[str, Any]]:
     """Each scalar of a JSON answer with its dotted path."""
     try:
         body = json.loads(exchange.body)
-    except ValueError:
+    except (ValueError, RecursionError):  # no JSON, or nested as deep as no honest answer is
         return
     queue: list[tuple[str, Any]] = [("", body)]
     while queue:

@@ -52,7 +52,7 @@ def outcome_of(*entries: dict) -> str:
         (phases(call=None), "not_run"),
         (phases(teardown=None), "not_run"),
         ([report("setup")], "not_run"),
-        (phases(call=None, teardown=None) + [report("???", "failed")], "failed"),
+        ([*phases(call=None, teardown=None), report("???", "failed")], "failed"),
         (phases() + phases(call="failed"), "failed"),
         (phases(call="failed") + phases(), "failed"),
         (phases(call="rerun") + phases(), "flaky"),

@@ -11,9 +11,7 @@ from pytest_prodcheck.model import Action, Check, Finding, Policy, Problem, Run,
 
 
 def check(number: int, outcome: str = "passed", severity: str = "major", **facts) -> Check:
-    return Check(
-        id=f"t::{number}", category="smoke", severity=severity, outcome=outcome, **facts
-    )
+    return Check(id=f"t::{number}", category="smoke", severity=severity, outcome=outcome, **facts)
 
 
 def run(*checks: Check, threshold: str = "90", read_only: bool = True, **facts) -> Run:

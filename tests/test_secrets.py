@@ -12,6 +12,7 @@ import inspect
 import json
 import re
 from collections.abc import Iterator
+from html.parser import HTMLParser
 from pathlib import Path
 from textwrap import dedent
 from urllib.parse import quote, quote_plus, unquote
@@ -34,28 +35,31 @@ def canary(name: str) -> str:
     return base64.b64encode(hashlib.sha256(f"canary of {name}".encode()).digest())[:26].decode()
 
 
-HEADERS = (
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+HEADERS = _words(
     "Authorization Proxy-Authorization X-Api-Key X-Auth-Token X-JWT X-Sid X-Access X-Signature "
     "X-Amz-Security-Token X-CSRF-Token X-Session X-Token X-Secret Api-Key Apikey X-Client-Secret "
     "X-Vault-Token Private-Token Job-Token X-GitHub-Token X-Shopify-Access-Token X-Hub-Signature "
     "Stripe-Signature X-Goog-Api-Key Ocp-Apim-Subscription-Key X-Functions-Key DD-API-KEY X-Otp "
     "X-Honeycomb-Team X-Sentry-Auth X-Pin X-Tenant-Key X-License X-Webhook-Secret X-Device "
     "X-Forwarded-Access-Token X-User-Password X-Nonce X-Login X-Id-Token"
-).split()
-PARAMETERS = (
+)
+PARAMETERS = _words(
     "sig code pin otp jwt dsn X-Amz-Signature X-Amz-Credential X-Amz-Security-Token token "
     "access_token refresh_token id_token api_key apikey key secret client_secret password passwd "
     "pwd pass passphrase auth authorization session sessionid sid signature hmac mac ticket "
     "credential license_key private_key SAMLResponse code_verifier bearer X-Goog-Signature totp"
-).split()
-FIELDS = "password secret access_token api_key client_secret private_key".split()
+)
+FIELDS = _words("password secret access_token api_key client_secret private_key")
 ANSWERED = ["Set-Cookie", "X-Refresh-Token", "location token", "access_token field"]
 """Known to nobody before the server says them."""
 ODD = """"<&'%\\"""
 """Characters that JSON, HTML, URLs and Python write in other ways."""
 ENVIRON = {
     "PROD_TOKEN": canary("PROD_TOKEN")[:13] + ODD + canary("PROD_TOKEN")[13:],
-    "PROBE_PIN": canary("PROBE_PIN"),
     "PROD_DATABASE_URL": f"postgresql://svc:{quote(canary('database'), safe='')}@db.local/app",
     "API_KEY": canary("API_KEY") + ODD,
     "SMTP_PASSWORD": "é" + canary("SMTP_PASSWORD"),
@@ -65,11 +69,13 @@ ENVIRON = {
     "BUILD_URL": f"https://user:{quote(canary('BUILD_URL'), safe='')}@ci.local/job/1",
     "GIT_URL": f"https://{canary('GIT_URL').replace('/', 'x')}@git.local/project.git",
     "GITHUB_TOKEN": canary("GITHUB_TOKEN"),
+    # Begins with a slash, and is no path.
     "SERVICE_JWT": f"{canary('head')}.{canary('claims')}.{canary('seal')}",
 }
 PLANTED = {
     **{name: canary(name) for name in (*HEADERS, *PARAMETERS, *FIELDS, *ANSWERED)},
     **{name: ENVIRON[name] for name in ENVIRON if "://" not in ENVIRON[name]},
+    "PROBE_PIN": canary("PROBE_PIN"),  # no telling name: the configuration says that it is one
     "PROD_DATABASE_URL": canary("database"),
     "SENTRY_DSN": canary("SENTRY_DSN").replace("/", "x"),
     "SLACK_WEBHOOK_URL": canary("hook").replace("/", "x"),
@@ -90,11 +96,14 @@ def _forms(secret: str) -> Iterator[str]:
         yield encoded[(before * 8 + 5) // 6 : (before + len(secret.encode())) * 8 // 6]
 
 
+ENTITY = re.compile(r"&\w*;?|^\w{1,5};")
+"""Whole or cut off: any page has `&quot;&lt;`."""
 TELLING = {
     form[at : at + FRAGMENT]: name
     for name, secret in PLANTED.items()
     for form in _forms(secret)
     for at in range(len(form) - FRAGMENT + 1)
+    if len(ENTITY.sub("", form[at : at + FRAGMENT])) >= 4
 }
 
 
@@ -332,7 +341,7 @@ NOISE = (
 def leaky(project: Project) -> Project:
     """A project that does everything wrong."""
     project.server.on("*", echo)
-    project.environ |= ENVIRON | {"BASE": project.server.url}
+    project.environ |= ENVIRON | {"BASE": project.server.url, "PROBE_PIN": canary("PROBE_PIN")}
     project.configure(
         """
         [targets.prod.release]
@@ -376,4 +385,303 @@ def test_no_canary_is_shown_by_workers(leaky):
     outcome = leaky.outcome(process)
     assert outcome.exit == 1
     assert "workerid" in (leaky.path / "processes.txt").read_text()
+    assert "\x1b[31mFAILED\x1b[0m" in outcome.output
     assert_nothing_leaks(leaky, outcome, "processes.txt")
+
+
+OK = """
+    import os
+    import pytest
+
+    @pytest.mark.smoke
+    def test_ok(api):
+        assert api.get("/ok").status_code == 200
+"""
+ENDS = {
+    "internal error": (
+        "import os\n"
+        "def pytest_runtest_logfinish(nodeid):\n"
+        "    raise RuntimeError('no vault at ' + os.environ['BUILD_URL'])\n",
+        3,
+    ),
+    "internal error at the end": (
+        "import os\n"
+        "def pytest_sessionfinish(session):\n"
+        "    raise RuntimeError('no vault at ' + os.environ['BUILD_URL'])\n",
+        1,
+    ),
+    "exit": (
+        "import os, pytest\n"
+        "def pytest_runtest_teardown(item):\n"
+        "    pytest.exit('no vault at ' + os.environ['BUILD_URL'], returncode=1)\n",
+        6,
+    ),
+    "exit at the start": (
+        "import os, pytest\n"
+        "def pytest_collection(session):\n"
+        "    pytest.exit('no vault at ' + os.environ['BUILD_URL'], returncode=1)\n",
+        6,
+    ),
+    "stop": (
+        "import os\n"
+        "def pytest_runtest_teardown(item):\n"
+        "    item.session.shouldstop = 'no vault at ' + os.environ['BUILD_URL']\n",
+        6,
+    ),
+    "usage": (
+        "import os, pytest\n"
+        "def pytest_collection_modifyitems():\n"
+        "    raise pytest.UsageError('no vault at ' + os.environ['BUILD_URL'])\n",
+        4,
+    ),
+}
+
+
+@pytest.mark.fault(71)
+@pytest.mark.parametrize("end", ENDS)
+def test_a_run_that_ends_early_shows_no_canary(project, end):
+    conftest, code = ENDS[end]
+    project.environ |= ENVIRON
+    project.write("conftest.py", conftest)
+    project.write("test_ok.py", OK)
+    outcome = project.run("test_ok.py", "--full-trace", "-v")
+    assert "no vault at" in outcome.output
+    assert_nothing_leaks(project, outcome)
+    assert outcome.exit == code
+
+
+@pytest.mark.fault(71)
+def test_an_interrupted_run_shows_no_canary(project):
+    project.environ |= ENVIRON
+    end = "raise KeyboardInterrupt(os.environ['BUILD_URL'])"
+    project.write("conftest.py", f"import os\ndef pytest_runtest_setup(item):\n    {end}\n")
+    project.write("test_ok.py", OK)
+    outcome = project.outcome(project.start("--target=prod", "test_ok.py", "--full-trace"))
+    assert "interrupted: ${BUILD_URL}" in outcome.output
+    assert_nothing_leaks(project, outcome)
+    assert outcome.exit == 2
+
+
+WORKER = """
+    import os
+    import pytest
+    from test_ok import canary
+
+    def pytest_runtest_teardown(item):
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            item.session.shouldstop = canary("X-JWT")
+
+    def pytest_runtest_logfinish(nodeid):
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            END
+"""
+
+
+@pytest.mark.fault(71, 76)
+@pytest.mark.parametrize(
+    "end", ["raise RuntimeError(canary('X-JWT'))", "pytest.exit(canary('X-JWT'))", "pass"]
+)
+def test_a_worker_that_ends_early_shows_nothing_it_learnt(project, end):
+    """The process that decides has never seen the canary: the worker has to hide it."""
+    learn = "api.get('/ok', headers={'X-JWT': canary('X-JWT')})\n        assert "
+    tests = dedent(OK.replace("assert ", learn))
+    (project.path / "test_ok.py").write_text(inspect.getsource(canary) + tests)
+    project.write("conftest.py", WORKER.replace("END", end))
+    outcome = project.run("test_ok.py", "--full-trace", "-v", "-n2")
+    assert outcome.verdict["verdict"] != "pass"
+    assert_nothing_leaks(project, outcome)
+
+
+@pytest.mark.fault(72)
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["n0", "n2"])
+def test_a_parameter_whose_id_is_a_secret_is_refused(project, workers):
+    project.environ |= ENVIRON
+    mark = (
+        "@pytest.mark.parametrize('key', [os.environ['GITHUB_TOKEN']])\n    def test_ok(api, key)"
+    )
+    project.write("test_ok.py", OK.replace("def test_ok(api)", mark))
+    outcome = project.run("test_ok.py", "-v", *workers)
+    told = " ".join(outcome.verdict["reasons"]) if workers else outcome.output
+    assert outcome.exit == 4
+    assert "the id of test_ok.py::test_ok[${GITHUB_TOKEN}] holds a secret" in told
+    assert_nothing_leaks(project, outcome)
+
+
+@pytest.mark.fault(76)
+def test_the_command_to_run_it_again_shows_no_canary(project):
+    project.environ |= ENVIRON
+    project.write("test_ok.py", OK)
+    outcome = project.run("test_ok.py", "-k", "not " + canary("GITHUB_TOKEN"), "-v")
+    assert "${GITHUB_TOKEN}" in outcome.output
+    assert_nothing_leaks(project, outcome)
+
+
+SERVICE = """
+    import http.server, os, sys
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            print("asked", self.headers["Authorization"], "with", dict(os.environ), flush=True)
+            self.send_response(200)
+            self.send_header("content-length", "2")
+            self.end_headers()
+            self.wfile.write(b"ok")
+
+    print("\\n".join(f"{name} is {value}" for name, value in os.environ.items()), flush=True)
+    if "fail" in sys.argv:
+        sys.exit(3)
+    address = ("127.0.0.1", int(sys.argv[1]))
+    http.server.ThreadingHTTPServer(address, Handler).serve_forever()
+"""
+LOCAL = """
+    [targets.local]
+    start = "{python} app.py {port}%s"
+    base_url = "http://127.0.0.1:{port}"
+    headers = { Authorization = "Bearer ${PROD_TOKEN}" }
+"""
+
+
+@pytest.mark.fault(71, 73)
+def test_the_log_of_a_service_shows_no_canary(project):
+    project.environ |= ENVIRON
+    project.write("app.py", SERVICE)
+    project.write("prodcheck.toml", LOCAL % "")
+    project.write("test_ok.py", OK)
+    outcome = project.run("test_ok.py", target="local")
+    assert outcome.exit == 0, outcome.output
+    assert "asked ${PROD_TOKEN}" in (outcome.folder / "journal.jsonl").read_text()
+    assert_nothing_leaks(project, outcome)
+
+
+@pytest.mark.fault(71, 73)
+def test_the_last_words_of_a_service_that_did_not_start_show_no_canary(project):
+    project.environ |= ENVIRON
+    project.write("app.py", SERVICE)
+    project.write("prodcheck.toml", LOCAL % " fail")
+    outcome = project.run(target="local")
+    assert outcome.exit == 4
+    assert "exited with code 3" in outcome.output
+    assert "GITHUB_TOKEN is ${GITHUB_TOKEN}" in outcome.output
+    assert not list((project.path / "prodcheck-report").rglob("service.log"))
+    assert not leaks(outcome.output)
+
+
+@pytest.mark.fault(78)
+def test_short_and_ordinary_values_do_not_shred_the_report(project):
+    project.environ |= {"API_TOKEN": "prod", "DB_PASSWORD": "1234", "APP_KEY": "test_ok"}
+    project.write("test_ok.py", OK)
+    outcome = project.run("test_ok.py", "-v")
+    assert outcome.ruling == ("pass", 0)
+    assert "test_ok.py::test_ok PASSED" in outcome.output
+    assert list(outcome.outcomes()) == ["test_ok"]
+
+
+@pytest.mark.fault(78)
+@pytest.mark.parametrize("value", ["prod", "1234"])
+def test_a_configured_secret_too_short_to_hide_is_refused(project, value):
+    project.environ["PROD_TOKEN"] = value
+    project.configure(headers='{ Authorization = "${PROD_TOKEN}" }')
+    outcome = project.run()
+    assert outcome.exit == 4
+    assert "is a secret of fewer than 8 characters" in outcome.output
+    assert project.server.paths() == []
+
+
+# --- text that wants to be obeyed -------------------------------------------------------------
+
+HOSTILE = (
+    "\x1b]8;;http://evil.local\x07click\x1b]8;;\x07 \x1b]52;c;ZXZpbA==\x07 \x1b[2J\x1b[1A"
+    " \u202eevil\u202c \b\b\b\r all green\n"
+    "::error::evil\n  ::add-mask::evil\n##vso[task.complete result=Succeeded;]evil\n"
+    "##teamcity[testFinished name='evil']\n]]><script>evil()</script><img src=x onerror=evil()>"
+)
+HOSTILE_TESTS = """
+    import logging, sys, warnings
+    import pytest
+
+    @pytest.mark.smoke
+    def test_assertion(api):
+        assert api.get("/hostile").text == ""
+
+    @pytest.mark.smoke
+    def test_output(api, record_property, extras, subtests):
+        import pytest_html
+        text = api.get("/hostile").text
+        print(text)
+        sys.stderr.write(text)
+        logging.getLogger("app").error(text)
+        warnings.warn(text)
+        record_property(text, text)
+        extras.append(pytest_html.extras.html(text))
+        extras.append(pytest_html.extras.text(text, name=text))
+        with subtests.test(text, text=text):
+            assert text == ""
+        raise RuntimeError(text)
+
+    @pytest.mark.smoke
+    @pytest.mark.parametrize("given", HOSTILE.splitlines())
+    def test_id(api, given):
+        assert api.get("/ok").text == given
+
+    @pytest.mark.smoke
+    def test_skip(api):
+        pytest.skip(api.get("/hostile").text)
+
+    @pytest.mark.smoke
+    def test_stop(api):
+        pytest.exit(api.get("/hostile").text)
+"""
+OBEYED = re.compile(
+    r"(?m)[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]|^\s*::[\w-]+.*::|##\w*\[", re.ASCII
+)
+
+
+class Elements(HTMLParser):
+    """The elements of a page that would do something."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.live: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        told = f"{tag} {attrs}"
+        if "evil" in told and (tag in ("script", "img") or "onerror" in dict(attrs)):
+            self.live.append(told)
+
+
+@pytest.fixture
+def hostile(project: Project) -> Project:
+    project.server.on("/hostile", answer(HOSTILE, content_type="text/plain"))
+    (project.path / "test_hostile.py").write_text(f"HOSTILE = {HOSTILE!r}\n{dedent(HOSTILE_TESTS)}")
+    return project
+
+
+@pytest.mark.fault(93, 94, 95, 96)
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["n0", "n2"])
+def test_nothing_from_outside_is_obeyed(hostile, workers):
+    process = hostile.start("--target=prod", "test_hostile.py", *NOISE, *workers)
+    outcome = hostile.outcome(process)
+    assert outcome.exit != 0
+    assert "evil" in outcome.output
+    texts = {"terminal": outcome.output}
+    for name in ("summary.md", "verdict.json"):
+        texts[name] = (outcome.folder / name).read_text()
+    found = [
+        f"{name} has {text[max(0, each.start() - 60) : each.end() + 40]!r}"
+        for name, text in texts.items()
+        for each in OBEYED.finditer(text)
+    ]
+    assert not found, "\n".join(found)
+    assert ElementTree.fromstring(outcome.junit).find(".//testcase") is not None
+    assert outcome.check("vso[task.complete result=Succeeded;]evil]")["outcome"] == "failed"
+    page = outcome.page
+    (blob,) = re.findall(r'data-jsonblob="([^"]*)"', page)
+    told = json.loads(html.unescape(blob))
+    assert Elements(page).live == []
+    for tests in told["tests"].values():
+        for test in tests:
+            assert Elements("".join(test["resultsTableRow"])).live == []
+            assert Elements(test["log"]).live == []
+            live = [each["content"] for each in test["extras"] if each["format_type"] == "html"]
+            assert Elements("".join(live)).live == []

@@ -17,6 +17,7 @@ from pytest_prodcheck.config import Settings, Target
 from pytest_prodcheck.errors import NotAsked, ProdcheckError
 from pytest_prodcheck.hooks import parameters
 from pytest_prodcheck.hooks.plan import Plan, asserts
+from pytest_prodcheck.hooks.suites import SUITES
 from pytest_prodcheck.live.guard import Guard
 from pytest_prodcheck.live.policy import Policy
 from pytest_prodcheck.model import Exchange, Planned
@@ -46,8 +47,12 @@ class Seen:
         return [exchange for client in self.clients for exchange in client.exchanges]
 
 
-_SHOWN = ("longrepr", "sections", "user_properties", "wasxfail", "extras", "prodcheck")
-"""Attributes of a report whose text reaches a page, a file or a terminal."""
+_SHOWN = {
+    **dict.fromkeys(("longrepr", "sections", "user_properties", "wasxfail", "extras", "prodcheck")),
+    "_subtest.context": "context",
+}
+"""What of a serialised report reaches a page, a file or a terminal; and its attribute's name,
+where that is another."""
 
 PLANNED: pytest.StashKey[Planned] = pytest.StashKey()
 SEEN: pytest.StashKey[Seen] = pytest.StashKey()
@@ -67,7 +72,11 @@ class Inspector:
         self.settings = settings
         self.target: Target = settings.target
         self.work = folder.work
-        self.guard = Guard(Policy.of(settings.target), self.work / "violations.jsonl")
+        self.guard = Guard(
+            Policy.of(settings.target),
+            self.work / "violations.jsonl",
+            controller=getattr(config, "workerinput", {}).get("sock_port"),
+        )
         self._config = config
         self._redactor = redactor
         self._plan = Plan(config, settings, folder.work, shard)
@@ -78,16 +87,25 @@ class Inspector:
         parameters.generate(self, metafunc)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection(self) -> Generator[None, object, object]:
+        """A usage error of anybody is printed by pytest itself, past its reporters."""
+        try:
+            return (yield)
+        except pytest.UsageError as error:
+            error.args = scrub(error.args, self._redactor)
+            raise
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None]:
         try:
             self._refuse_secrets_in_ids(items)
             self._plan.before_selection(items)
         except pytest.UsageError as error:
+            items.clear()  # pytest goes on to `collection_finish`, and nobody shall see them
             # A worker's exception would reach nobody: the plan carries it to who decides.
             if not hasattr(self._config, "workerinput"):
                 raise
             self._plan.refuse(str(error))
-            items.clear()
         yield
         self._plan.after_selection(items)
 
@@ -189,6 +207,14 @@ class Inspector:
         if probes and not self._config.option.collectonly:
             self.prober.start(probes)
 
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
+        """Why a worker stopped is told to the process that decides, which knows fewer secrets."""
+        for name in ("shouldfail", "shouldstop"):
+            if isinstance(why := getattr(session, name), str):
+                setattr(session, name, scrub(why, self._redactor))
+        yield
+
     def close(self) -> None:
         self.guard.uninstall()
         for name in ("prober", "transport"):
@@ -233,7 +259,7 @@ class Inspector:
         if violations:
             _fail(report, told, "\n".join(violations))
         elif isinstance(error, NotAsked):
-            told["not_run"] = f"not run: {error}"
+            told["not_run"] = f"not run: {str(error).removeprefix('not run: ')}"
             report.outcome = "skipped"
             report.longrepr = (str(item.path), report.location[1] or 0, told["not_run"])
         elif error and report.passed and not hasattr(report, "wasxfail"):
@@ -255,7 +281,8 @@ class Inspector:
                 "this check sent no request, so it proves nothing about the target; "
                 "ask it with the `api` fixture, or mark the check `offline`"
             )
-        if not asserts(getattr(item, "function", None)):
+        ours = item.path.is_relative_to(SUITES)  # reading sources takes time, and we know these
+        if not ours and not asserts(getattr(item, "function", None)):
             return "this check asserts nothing, so it cannot fail; assert what the answer must be"
         return None
 
@@ -274,6 +301,23 @@ class Inspector:
         return plain
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None]:
+        """A subtest's report gets its output and its name after `makereport`."""
+        if type(report) is not pytest.TestReport:
+            self._clean(report)
+        yield
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_warning_recorded(self, warning_message: Any) -> None:
+        warning_message.message = scrub(str(warning_message.message), self._redactor)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_internalerror(self, excrepr: Any) -> Generator[None, object, object]:
+        told = scrub(str(excrepr), self._redactor)
+        excrepr.toterminal = lambda writer: writer.line(told)
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_make_collect_report(
         self,
     ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
@@ -284,13 +328,20 @@ class Inspector:
 
     def _clean(self, report: pytest.CollectReport | pytest.TestReport) -> None:
         """Take secrets and control characters out of all that the report will show."""
+        if type(report) is pytest.TestReport and report.longrepr is None:
+            # Most reports: they passed and say next to nothing, so they are not taken apart.
+            told = [getattr(report, name, None) for name in _SHOWN]
+            if scrub(told, self._redactor) is told:
+                return
         hook = self._config.hook
         data = hook.pytest_report_to_serializable(config=self._config, report=report)
         cleaned = scrub(data, self._redactor)
         changed = [name for name in _SHOWN if data.get(name) != cleaned.get(name)]
         if changed:
             clean = hook.pytest_report_from_serializable(config=self._config, data=cleaned)
-            vars(report).update({name: getattr(clean, name) for name in changed})
+            for name in changed:
+                attribute = _SHOWN[name] or name
+                setattr(report, attribute, getattr(clean, attribute))
 
 
 def _fail(report: pytest.TestReport, told: dict[str, Any], message: str) -> None:

@@ -20,11 +20,12 @@ import pytest
 
 from pytest_prodcheck.config import Settings
 from pytest_prodcheck.diagnose import diagnose
+from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.hooks.reports import Reports
 from pytest_prodcheck.judge import EXIT_BY_RULING, judge
 from pytest_prodcheck.live.chain import Chain
 from pytest_prodcheck.model import Planned, Problem, Release, Run, Verdict
-from pytest_prodcheck.record import terminal
+from pytest_prodcheck.record import neutral, terminal
 from pytest_prodcheck.record.folder import Folder
 from pytest_prodcheck.record.journal import Journal, fold
 from pytest_prodcheck.record.redact import Redactor, scrub
@@ -73,16 +74,40 @@ class Recorder:
             rate=settings.target.rate,
             budget=settings.target.request_budget,
         )
-        self.journal = Journal(folder.path / "journal.jsonl")
-        self.journal.write("begin", **msgspec.to_builtins(head))
-        self._write_verdict(fold(self.journal.entries, "running"), None)
+        try:
+            self._begin(head)
+        except OSError as error:
+            raise UsageError(
+                f"{folder.path} cannot hold the report: {error.strerror}; "
+                "make room, or name another folder with --prodcheck-report DIR"
+            ) from error
         self._watch_the_exits()
+
+    def _begin(self, head: Run) -> None:
+        """Nothing has been sent yet: a run that cannot be told of had better not begin."""
+        self.journal = Journal(self._folder.path / "journal.jsonl")
+        self.journal.write("begin", **msgspec.to_builtins(head))
+        if self.journal.failure:
+            raise self.journal.failure
+        self._write_verdict(fold(self.journal.entries, "running"), None)
 
     # --- what happens, as it happens ---
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
+        self._sieve_the_terminal()
         if self._release and not self._config.option.collectonly:
             self._release.start()
+
+    def _sieve_the_terminal(self) -> None:
+        """For what pytest prints beside the reports: live logs, ids, source lines, crashes."""
+        writer = self._config.get_terminal_writer()
+        write = writer.write
+
+        def write_sieved(msg: str, *, flush: bool = False, **markup: bool) -> None:
+            write(neutral.printed(self._redactor.text(msg)), flush=flush, **markup)
+
+        writer.write = write_sieved  # type: ignore[method-assign]
 
     def pytest_report_header(self) -> list[str]:
         lines = [f"prodcheck: {line}" for line in self.journal.entries[0]["settings"]]
@@ -130,6 +155,7 @@ class Recorder:
         """What other plugins hang on a report may be anything; the journal holds plain data."""
         data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
         plain: dict[str, Any] = msgspec.to_builtins(data, enc_hook=repr)
+        plain["nodeid"] = neutral.text(plain["nodeid"])  # as the plan has it
         return plain
 
     @pytest.hookimpl(tryfirst=True)
@@ -156,9 +182,6 @@ class Recorder:
         if error:
             detail = f"worker {node.gateway.id} died: {str(error).strip()[:500]}"
             self._add(Problem(what="worker", detail=detail))
-
-    def pytest_warning_recorded(self, warning_message: Any) -> None:
-        warning_message.message = scrub(str(warning_message.message), self._redactor)
 
     def _add(self, problem: Problem) -> None:
         problem = msgspec.convert(scrub(msgspec.to_builtins(problem), self._redactor), type=Problem)
@@ -228,6 +251,9 @@ class Recorder:
         if self._release and (release := self._release.take()):
             told = scrub(msgspec.to_builtins(release), self._redactor)
             self.journal.write("release", release=told)
+        if self._service and (end := self._service.ended):
+            detail = f"the service that this run started {end} before the run was over"
+            self._add(Problem(what="target_down", detail=detail))
         if down := self._chain.down:
             self._add(Problem(what="target_down", detail=down))
         if failure := self.journal.failure:
@@ -242,14 +268,12 @@ class Recorder:
         return msgspec.convert([check for plan in plans for check in plan], list[Planned])
 
     def _write_verdict(self, run: Run, verdict: Verdict | None) -> None:
-        self._folder.write("verdict.json", text(document(run, verdict)))
+        self._folder.write("verdict.json", text(document(run, verdict)), durable=bool(verdict))
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self, config: pytest.Config) -> None:
         """The last words: what to do now, under everything else that pytest prints."""
         self._closing = True
-        if self._service:
-            self._service.stop()
         if self._verdict is None:
             self._add(Problem(what="internal", detail="the session ended before it began"))
             self._close()

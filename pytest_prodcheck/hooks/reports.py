@@ -33,8 +33,11 @@ _REPORTERS = {"report.html": "pytest_html", "junit.xml": "_pytest.junitxml"}
 class Reports:
     """Writes `report.html`, `junit.xml` and `summary.md` into a run's folder."""
 
-    def __init__(self, config: pytest.Config, folder: Folder) -> None:
+    def __init__(
+        self, config: pytest.Config, folder: Folder, clean: Callable[[str], str] = str
+    ) -> None:
         self._config = config
+        self._clean = clean
         self._folder = folder
         self._ruling: tuple[Run, Verdict] | None = None
         self._written: dict[str, Path] = {}
@@ -71,16 +74,12 @@ class Reports:
     def pytest_html_results_table_row(self, cells: list[str]) -> None:
         html.row(cells)
 
-    @pytest.hookimpl(optionalhook=True, trylast=True)
-    def pytest_metadata(self, metadata: dict[str, Any]) -> None:
-        for name in set(metadata).difference(ENVIRONMENT):
-            del metadata[name]
-
     # --- the reporters, each on its own ---
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Take the reporters over from pytest: one that raises must not stop another."""
+        self._trim_environment()
         manager = self._config.pluginmanager
         for plugin in list(manager.get_plugins()):
             for name, module in _REPORTERS.items():
@@ -151,7 +150,20 @@ class Reports:
             for file, error in self._failed.items()
         ]
 
+    def _trim_environment(self) -> None:
+        """At the start, before it is printed, and at the end: xdist's workers add theirs."""
+        manager = self._config.pluginmanager
+        plugin = manager.get_plugin("metadata") or manager.get_plugin("pytest_metadata.plugin")
+        metadata: dict[str, Any] = self._config.stash.get(plugin.metadata_key, {}) if plugin else {}
+        for name in set(metadata).difference(ENVIRONMENT):
+            del metadata[name]
+
     def _write_by_reporter(self, file: str, session: pytest.Session, part: Path) -> None:
+        if file == "junit.xml":  # `record_testsuite_property` goes past every report
+            properties = self._reporters[file][0].global_properties
+            properties[:] = [(self._clean(name), self._clean(value)) for name, value in properties]
+        else:
+            self._trim_environment()
         self._call(file, "pytest_sessionfinish", session=session)
         source = self._written[file]
         if source.parent == self._folder.path:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
+import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +21,7 @@ from pytest_prodcheck.hooks.inspector import Inspector
 from pytest_prodcheck.hooks.suites import SuiteNames, add_suites
 from pytest_prodcheck.model import Policy, Release, Run, TargetInfo
 from pytest_prodcheck.record.folder import Folder, drop_latest
-from pytest_prodcheck.record.redact import Redactor, from_environment, guard_logging
+from pytest_prodcheck.record.redact import Redactor, from_environment, guard_logging, scrub
 
 if TYPE_CHECKING:
     from pytest_prodcheck.live.service import Service
@@ -43,7 +46,6 @@ def start(config: pytest.Config, option: str | None) -> Inspector:
 def _start_controller(config: pytest.Config, option: str | None, base: Path) -> Inspector:
     from pytest_prodcheck.hooks.recorder import Recorder
     from pytest_prodcheck.hooks.reports import Reports
-    from pytest_prodcheck.live.service import Service
 
     choice = choose(option, os.environ)
     assert choice, "start() is called with a target only"
@@ -57,10 +59,8 @@ def _start_controller(config: pytest.Config, option: str | None, base: Path) -> 
     shard = _shard(config.getoption("prodcheck_shard"))
     redactor = _redactor(settings)
     folder = Folder.create(base)
-    service: Service | None = None
-    if settings.target.start:
-        cwd = settings.file.parent if settings.file else root
-        service = Service.start(settings.target, cwd=cwd, log=folder.work / "service.log")
+    service = _start_service(config, settings, redactor) if settings.target.start else None
+    if service:
         settings = _at(settings, service.base_url)
     head = Run(
         run_id=folder.run_id,
@@ -86,14 +86,33 @@ def _start_controller(config: pytest.Config, option: str | None, base: Path) -> 
         "base_url": settings.target.base_url,
         "shard": shard,
     }
-    inspector = _start_inspector(config, settings, folder, redactor, shard)
-    reports = Reports(config, folder)
+    inspector = Inspector(config, settings, folder, redactor, shard)
+    reports = Reports(config, folder, redactor.text)
     recorder = Recorder(
         config, settings, folder, head, redactor, reports, service, told, _ask_release(inspector)
     )
     config.pluginmanager.register(recorder, "prodcheck-recorder")
     config.pluginmanager.register(reports, "prodcheck-reports")
+    _begin(config, inspector, redactor)
     return inspector
+
+
+def _start_service(config: pytest.Config, settings: Settings, redactor: Redactor) -> Service:
+    """The target itself, stopped and its log removed when pytest takes leave of its plugins.
+
+    The log is kept outside the run's folder: what the service prints is not redacted there.
+    """
+    from pytest_prodcheck.live.service import Service
+
+    folder = Path(tempfile.mkdtemp(prefix="prodcheck-"))
+    config.add_cleanup(partial(shutil.rmtree, folder, ignore_errors=True))
+    cwd = settings.file.parent if settings.file else config.invocation_params.dir
+    try:
+        service = Service.start(settings.target, cwd=cwd, log=folder / "service.log")
+    except UsageError as error:
+        raise UsageError(scrub(str(error), redactor)) from None
+    config.add_cleanup(service.stop)
+    return service
 
 
 def _ask_release(inspector: Inspector) -> Callable[[], Release] | None:
@@ -119,24 +138,20 @@ def _start_worker(config: pytest.Config, told: dict[str, Any]) -> Inspector:
     )
     settings = _at(settings, told["base_url"])
     folder = Folder(Path(told["folder"]))
-    return _start_inspector(config, settings, folder, _redactor(settings), told["shard"])
+    redactor = _redactor(settings)
+    inspector = Inspector(config, settings, folder, redactor, told["shard"])
+    _begin(config, inspector, redactor)
+    return inspector
 
 
-def _start_inspector(
-    config: pytest.Config,
-    settings: Settings,
-    folder: Folder,
-    redactor: Redactor,
-    shard: str | None,
-) -> Inspector:
+def _begin(config: pytest.Config, inspector: Inspector, redactor: Redactor) -> None:
+    """Last of all: what the inspector cleans has to be clean when others see it."""
     add_suites(config)
-    inspector = Inspector(config, settings, folder, redactor, shard)
     config.pluginmanager.register(SuiteNames(), "prodcheck-suites")
     config.pluginmanager.register(inspector, "prodcheck-inspector")
     config.add_cleanup(guard_logging(redactor))
     config.add_cleanup(inspector.close)
     inspector.guard.install()
-    return inspector
 
 
 def _redactor(settings: Settings) -> Redactor:

@@ -61,11 +61,17 @@ class Folder:
             link.unlink()
             raise
 
-    def write(self, name: str, text: str) -> None:
-        """Put *text* into file *name*: after a kill it holds the old content or the new."""
+    def write(self, name: str, text: str, *, durable: bool = False) -> None:
+        """Put *text* into file *name*: after a kill it holds the old content or the new.
+
+        *durable*: also after a power cut, for some milliseconds of waiting for the disk.
+        """
 
         def fill(part: Path) -> None:
             part.write_text(text, encoding="utf-8", errors="backslashreplace")
+            if durable:
+                with part.open("rb") as written:
+                    os.fsync(written.fileno())
 
         self.replace(name, fill)
 
@@ -74,8 +80,6 @@ class Folder:
         part = self.path / f".{name}.part"
         try:
             fill(part)
-            with part.open("rb") as written:
-                os.fsync(written.fileno())
             part.replace(self.path / name)
         finally:
             part.unlink(missing_ok=True)

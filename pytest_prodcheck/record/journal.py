@@ -142,6 +142,7 @@ def fold(entries: Iterable[Entry], state: State = "finished") -> Run:
         started=head["started"],
         duration_s=duration,
         command=head["command"],
+        shard=head.get("shard"),
         settings=tuple(head["settings"]),
         checks=tuple(checks),
         unscored=tuple(unscored),
@@ -213,7 +214,7 @@ def _attempt(phases: list[Entry]) -> tuple[Any, str]:
     for report in phases:
         if report["outcome"] != "passed" or "wasxfail" in report:
             return "skipped", message_of(report)
-    missing = {"setup", "call", "teardown"} - {report["when"] for report in phases}
+    missing = {"setup", "call", "teardown"}.difference([report["when"] for report in phases])
     if missing:
         return "not_run", f"did not finish: no {' and no '.join(sorted(missing))}"
     return "passed", ""

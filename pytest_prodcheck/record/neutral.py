@@ -20,6 +20,7 @@ MAX_INTEGER = 2**53 - 1
 """The largest integer that JSON readers with IEEE doubles (every browser) tell from the next."""
 
 _COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
+_PRINTERS_OWN = re.compile(r"(\x1b\[[0-9;:]*m|\A\r)")
 # Controls, lone surrogates, bidi overrides, and what .NET ignores when it compares strings: the
 # agents of GitHub and Azure would find a command with such a character in it. Emoji may keep
 # their joiners and selectors.
@@ -50,6 +51,16 @@ def text(value: str, limit: int = LIMIT) -> str:
     value = _UNSAFE.sub(_visible, value)
     value = _COMMAND.sub(r"#\\", value)
     return _LINE_COMMAND.sub(r"\1:\\", "\n" + value)[1:]
+
+
+def printed(value: str) -> str:
+    """As `text`, for what a reporter prints: its own colours and returns to a line's start stay."""
+    if is_harmless(value):
+        return value
+    return "".join(
+        part if _PRINTERS_OWN.fullmatch(part) else text(part, len(part))
+        for part in _PRINTERS_OWN.split(value)
+    )
 
 
 def is_harmless(value: str) -> bool:

@@ -266,6 +266,8 @@ def scrub(value: Any, redactor: Redactor, limit: int = neutral.LIMIT) -> Any:
 
 _LOGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#\s@:]*:[^/?#\s]+|[^/?#\s@]{16,})@")
 _PATH = re.compile(r"(?:~|\.{1,2})?/|[A-Za-z]:\\|file:|unix:|[^=]*[=@]/")
+# Base64 may begin with a slash; a directory is hardly ever called 7xKd02LqPw9ZmT4c.
+_RANDOM = re.compile(r"(?=[A-Z\d]*[a-z])(?=[a-z\d]*[A-Z])(?=[A-Za-z]*\d)[A-Za-z\d]{16,}")
 _NUMBER = re.compile(r"[\d.,:+_-]+")
 
 
@@ -286,7 +288,7 @@ def from_environment(environ: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def _may_be_secret(value: str) -> bool:
-    if _PATH.match(value) or _NUMBER.fullmatch(value):
+    if (_PATH.match(value) and not _RANDOM.search(value)) or _NUMBER.fullmatch(value):
         return False
     if "://" in value:
         return secret_parts(value) != ([], [value])
@@ -294,6 +296,10 @@ def _may_be_secret(value: str) -> bool:
 
 
 # --- logging --------------------------------------------------------------------------------
+
+
+# Told before anybody can have learnt what in an answer's headers is a credential.
+_ANSWER = re.compile(r"(receive_response_headers\.complete return_value=[^\[]*)\[.*\]", re.DOTALL)
 
 
 def guard_logging(redactor: Redactor) -> Callable[[], None]:
@@ -308,6 +314,8 @@ def guard_logging(redactor: Redactor) -> Callable[[], None]:
     def make_safe(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record = make(*args, **kwargs)
         if active:
+            if record.name.startswith("httpcore"):
+                record.msg = _ANSWER.sub(r"\1[...]", str(record.msg))
             _clean_message(record, redactor)
             _clean_trace(record, redactor)
         return record

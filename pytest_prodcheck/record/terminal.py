@@ -75,7 +75,10 @@ def _unanswered(run: Run) -> list[Line]:
         checks = [check for check in wording.unanswered(run) if check.outcome == outcome]
         if checks:
             first = checks[0]
-            reason = f" ({gist})" if (gist := wording.gist(first.message)) else ""
+            gist = wording.gist(first.message)
+            # pytest and we begin such a message with the outcome, which is the label already.
+            gist = gist.removeprefix("not run: ").removeprefix("Skipped: ")
+            reason = f" ({gist})" if gist else ""
             others = f" and {len(checks) - 1} more" if len(checks) > 1 else ""
             lines.append(_row(label, f"{wording.name(first.id)}{reason}{others}"))
     return lines

@@ -133,7 +133,12 @@ def facts(run: Run, verdict: Verdict) -> str:
         rest.append(f"{missing} of {counted(planned, 'planned check')} did not run")
     if failures:
         rest.append(_failures(critical or failures))
-    if not rest and verdict.reasons:
+    if not rest and verdict.reasons and verdict.reasons[0].startswith("the score must be"):
+        skipped = sum(check.outcome == "skipped" for check in run.checks)
+        flaky = sum(check.outcome == "flaky" for check in run.checks)
+        rest += [f"{counted(skipped, 'check')} skipped"] if skipped else []
+        rest += [f"{counted(flaky, 'check')} flaky"] if flaky else []
+    elif not rest and verdict.reasons:
         rest.append(line(verdict.reasons[0], 160))
     return "; ".join([*said, *rest])
 

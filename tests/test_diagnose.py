@@ -1,0 +1,247 @@
+"""Diagnoses: each rule names what it should, says what speaks against it, and keeps quiet else."""
+
+import json
+from typing import Any
+
+import pytest
+
+from pytest_prodcheck.demo.incidents import INCIDENTS, MAINTENANCE_PAGE
+from pytest_prodcheck.diagnose import RULES, diagnose
+from pytest_prodcheck.model import Check, Exchange, Finding, Run, TargetInfo
+from tests.project import Project
+
+HOST = "https://x.test"
+HEALTHY = {"status": "healthy", "database": {"connected": True}, "config_loaded": True}
+GONE = '{"detail":"Not Found"}'
+
+
+def ask(path: str, status: int | None = 200, body: Any = "", **facts: Any) -> Exchange:
+    text = body if isinstance(body, str) else json.dumps(body)
+    told = {"size": len(text.encode()), "elapsed_ms": 5.0, **facts}
+    return Exchange(method="GET", url=HOST + path, status=status, body=text, **told)
+
+
+def check(*exchanges: Exchange, outcome: str = "failed", message: str = "", **facts: Any) -> Check:
+    """A failed check that says which status it got, as probes and assertions do."""
+    told = message or f"status: expected 200, got {exchanges[0].status if exchanges else '?'}"
+    name = exchanges[0].url.removeprefix(HOST) if exchanges else "nothing"
+    fields = {"id": f"t::test_probe[GET {name}]", "category": "smoke", "severity": "major"}
+    message = told if outcome == "failed" else message
+    return Check(**{**fields, "outcome": outcome, "message": message, "exchanges": exchanges,
+                    **facts})  # fmt: skip
+
+
+def well(*paths: str, size: int = 50) -> list[Check]:
+    """Passed checks: of them a run keeps status and size, and no body."""
+    return [check(ask(path, size=size), outcome="passed") for path in paths]
+
+
+def lost(path: str, kind: str | None = "connect") -> Check:
+    message = f"{kind}: no answer"
+    return check(ask(path, None, kind=kind, error=f"{kind}: refused"), message=message)
+
+
+def run(*checks: Check, **facts: Any) -> Run:
+    return Run(
+        run_id="r", target=TargetInfo(name="prod", base_url=HOST), checks=checks,
+        state="finished", **facts,
+    )  # fmt: skip
+
+
+def found(*checks: Check, **facts: Any) -> dict[str, Finding]:
+    return {finding.rule: finding for finding in diagnose(run(*checks, **facts))}
+
+
+NESTED = ("/api/a", "/api/b")
+ROUTED = [check(ask("/health", 404, GONE)), check(ask("/info", 404, GONE)), *well(*NESTED)]
+PAGE = [check(ask(path, 200, MAINTENANCE_PAGE), message="not JSON") for path in ("/a", "/b", "/c")]
+EDGE = {"status": "error", "code": 404, "message": "Application not found"}
+
+
+def late(path: str, *before: str) -> Check:
+    line = "time: expected at most 1 s, got 1.4 s (slowest of 8 samples)"
+    return check(ask(path, elapsed_ms=1400), message="\n".join([*before, line]))
+
+
+def ill(**body: Any) -> Check:
+    return check(ask("/health", 200, body), message="json: expected healthy")
+
+
+FIRES = [
+    # rule, confidence, words of the evidence, words of what speaks against it, checks
+    ("target.unreachable", "high", "3 requests ended in a connect failure", "",
+     [lost("/a"), lost("/b"), lost("/c")]),
+    ("target.unreachable", "high", "1 requests ended in a timeout failure", "",
+     [lost("/a", "dns"), lost("/b", "timeout")]),
+    ("target.unreachable", "low", "2 requests ended in a transport failure",
+     "1 requests were answered", [lost("/a", "transport"), lost("/b", "transport"), *well("/c")]),
+    ("target.maintenance_page", "high", "the same page of 165 characters at /a, /b, /c", "", PAGE),
+    ("target.maintenance_page", "high", "at /a, /b, /c", "",
+     [*PAGE, *well("/docs", size=165)]),
+    ("target.maintenance_page", "low", "at /a, /b, /c", "2 requests had other answers",
+     [*PAGE, *well("/docs", "/d")]),
+    ("target.maintenance_page", "low", "at /a, /b, /c", "1 requests had other answers",
+     [*PAGE, check(ask("/d", 500, "oops"))]),
+    ("platform.no_application", "medium", "2 answers like ", "",
+     [check(ask("/a", 404, EDGE)), check(ask("/b", 404, EDGE))]),
+    ("platform.no_application", "low", "1 answers like ", "/b answered well",
+     [check(ask("/a", 404, EDGE)), *well("/b")]),
+    ("routing.root_paths", "high", "404 at /health, /info", "", ROUTED),
+    ("routing.root_paths", "high", "2xx at /api/a, /api/b", "", ROUTED),
+    ("routing.root_paths", "medium", "404 at /health", "",
+     [check(ask("/health", 404, GONE)), *well(*NESTED)]),
+    ("routing.root_paths", "medium", "404 at /health, /info", "/docs at the root answered",
+     [*ROUTED, *well("/docs")]),
+    ("routing.root_paths", "medium", "404 at /a, /b", "2 of the 404s look like the platform's own",
+     [check(ask("/a", 404, EDGE)), check(ask("/b", 404, EDGE)), *well(*NESTED)]),
+    ("database.unreachable", "medium", "/health says database is 'down'",
+     "no request failed with a 5xx", [ill(database="down")]),
+    ("database.unreachable", "high", "/health says checks.database.connected is False", "",
+     [ill(checks={"database": {"connected": False}}), check(ask("/entries", 503, "{}"))]),
+    ("database.unreachable", "high", "5xx at /entries", "",
+     [ill(database="timeout"), check(ask("/entries", 500, "oops"))]),
+    ("database.unreachable", "medium", "/health says databaseStatus is 'unreachable'", "no request",
+     [ill(databaseStatus="unreachable")]),
+    ("database.unreachable", "medium", "/health says db.error is 'no such host'", "no request",
+     [ill(db={"error": "no such host"})]),
+    ("database.unreachable", "medium", "/health says parts[0].postgres is 'Connection refused'",
+     "no request", [ill(parts=[{"postgres": "Connection refused"}])]),
+    ("database.unreachable", "high", "a 5xx says 'unable to open database file'", "",
+     [check(ask("/entries", 503, "storage unavailable: unable to open database file"))]),
+    ("config.not_loaded", "high", "/health says config_loaded is false", "",
+     [ill(config_loaded=False)]),
+    ("config.not_loaded", "high", "/health says config_loaded is false", "",
+     [ill(app={"config_loaded": False})]),
+    ("server.errors", "high", "5xx at /a", "", [check(ask("/a", 500, "oops"))]),
+    ("server.errors", "high", "5xx at /a, /b, /c, /d and 1 more", "/e answered well",
+     [*(check(ask(f"/{name}", 500, "oops")) for name in "abcdx"), *well("/e")]),
+    ("server.errors", "medium", "5xx at /a", "1 of them are 502 or 504, the words of a proxy",
+     [check(ask("/a", 502, "<html>"))]),
+    ("latency.slow", "high", "test_probe[GET /a]: time: expected at most 1 s, got 1.4 s", "",
+     [late("/a"), late("/b")]),
+    ("latency.slow", "medium", "test_probe[GET /a]: time: expected", "only one check was late",
+     [late("/a", "status: expected 2xx, got 500")]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rule", "confidence", "evidence", "against", "checks"),
+    FIRES,
+    ids=[f"{number}-{case[0]}" for number, case in enumerate(FIRES)],
+)
+def test_a_rule_names_what_it_is_for_with_evidence_on_both_sides(
+    rule, confidence, evidence, against, checks
+):
+    finding = found(*checks)[rule]
+    assert evidence in "\n".join(finding.evidence)
+    assert against in "\n".join(finding.against)
+    assert bool(finding.against) == bool(against)
+    assert finding.confidence == confidence
+    assert finding.title
+    assert finding.next_check
+    assert finding.remedy
+
+
+QUIET = [
+    ("all is well", [*well("/health", "/info", *NESTED)], set()),
+    ("a 404 that a check was glad of",
+     [check(ask("/.env", 404, GONE), ask("/admin", 404, GONE), outcome="passed"),
+      ill(status="degraded"), *well(*NESTED)], set()),
+    ("a private page among others that are not there",
+     [check(ask("/.env", 404), ask("/debug", 200), message="public without credentials: /debug"),
+      *well(*NESTED)], set()),
+    ("one route is gone, the root is there",
+     [check(ask("/info", 404, GONE)), *well("/health", "/docs", *NESTED)], set()),
+    ("all is gone, so it is not the root",
+     [check(ask("/health", 404, GONE)), check(ask("/api/a", 404, GONE))], set()),
+    ("a nested route is gone", [check(ask("/api/a", 404, GONE)), *well("/health", "/api/b")],
+     set()),
+    ("a flag that is off is no fault",
+     [ill(database_writes=False, database_fallback=False, mode="FILE_ONLY")], set()),
+    ("a database that is well, a cache that is not",
+     [ill(database="healthy", cache="down", db={"connected": True, "error": None})], set()),
+    ("a database that is not used", [ill(dependencies={"database": "skipped"})], set()),
+    ("a word that only begins like trouble", [ill(database="downstream-1")], set()),
+    ("an error page that names no driver", [check(ask("/a", 500, "the database of cats"))],
+     {"server.errors"}),
+    ("a configuration that says nothing", [ill(config_loaded=None), ill(config="loaded")], set()),
+    ("a 500 that a check expects", [check(ask("/boom", 500), outcome="passed"), ill()], set()),
+    ("one page for one path", [PAGE[0]], set()),
+    ("each path a page of its own",
+     [check(ask(f"/{name}", 200, f"<html>{name}</html>"), message="m") for name in "abc"], set()),
+    ("pages that are right, beside a failure",
+     [*(check(ask(f"/{name}", 200, size=165), outcome="passed") for name in "abc"), ill()], set()),
+    ("an error page for all", [check(ask(f"/{name}", 503, MAINTENANCE_PAGE)) for name in "ab"],
+     {"server.errors"}),
+    ("a bad certificate is an answer", [lost("/a", "tls"), lost("/b", "tls")], set()),
+    ("garbage is an answer", [lost("/a", "protocol")], set()),
+    ("requests that were never sent",
+     [check(ask("/a", None, kind="withheld"), outcome="not_run", message="not run: no budget")],
+     set()),
+    ("few of many were not answered", [lost("/a"), *well("/b", "/c")], set()),
+    ("a check that speaks of time", [check(ask("/a"), message="overtime: expected 3, got 4")],
+     set()),
+    ("a service that deals in applications",
+     [check(ask("/a", 200, {"title": "Application not found in time"}), message="m")], set()),
+    ("a failed check that sent nothing", [check(message="boom")], set()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("checks", "rules"), [case[1:] for case in QUIET], ids=[case[0] for case in QUIET]
+)
+def test_a_look_alike_is_not_named(checks, rules):
+    assert set(found(*checks)) == rules
+
+
+def test_a_run_in_which_nothing_failed_has_no_findings():
+    checks = [*well("/a"), check(ask("/b", 500, "expected"), outcome="passed")]
+    skipped = check(ask("/health", 200, {"database": "down"}), outcome="skipped", message="no")
+    assert found(*checks, skipped) == {}
+
+
+@pytest.mark.parametrize("outcome", ["not_run", "flaky"])
+def test_what_did_not_run_or_passed_only_later_is_looked_at_too(outcome):
+    assert "target.unreachable" in found(check(lost("/a").exchanges[0], outcome=outcome))
+
+
+def test_a_failed_test_without_a_category_is_looked_at_too():
+    lone = check(ask("/a", 500, "oops"), category=None)
+    assert set(found(*well("/b"), unscored=(lone,))) == {"server.errors"}
+
+
+def test_several_faults_are_several_findings_in_the_order_of_the_table():
+    broken = [ill(config_loaded=False), check(ask("/a", 500, "oops")), late("/b"), late("/c")]
+    assert list(found(*broken)) == ["config.not_loaded", "server.errors", "latency.slow"]
+
+
+@pytest.mark.parametrize("body", ["[" * 5000, "{", "NaN", '"x"', "[1, [2, {}]]", "null"])
+@pytest.mark.fault(18)
+def test_no_body_upsets_a_rule(body):
+    assert set(found(check(ask("/health", 500, body)))) == {"server.errors"}
+
+
+def test_each_incident_is_named_by_a_rule_that_exists():
+    assert len(RULES) == 8
+    assert {incident.rule for incident in INCIDENTS.values()} <= {case[0] for case in FIRES}
+
+
+# --- the demo, for real ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", INCIDENTS)
+def test_each_incident_of_the_demo_is_named_and_nothing_foreign_is(pytester, name):
+    (pytester.path / "tmp").mkdir()
+    project = Project(pytester, server=None, environ={"TMPDIR": str(pytester.path / "tmp")})
+    outcome = project.outcome(project.start(f"--target=demo:{name}", "-m", "smoke"))
+    rules = [finding["rule"] for finding in outcome.verdict["findings"]]
+    assert INCIDENTS[name].rule in rules, outcome.output
+    assert outcome.ruling == ("fail", 1)
+    assert set(rules) <= {INCIDENTS[name].rule, *ALSO.get(name, ())}
+
+
+ALSO = {
+    "broken-release": ("config.not_loaded", "latency.slow"),
+    "database-down": ("server.errors",),
+}
+"""What else is true of an incident."""

@@ -1,0 +1,237 @@
+"""Journals made one: nothing is lost, nothing counts twice, and what is unclear stays unproven."""
+
+import msgspec
+import pytest
+
+from pytest_prodcheck.errors import UsageError
+from pytest_prodcheck.judge import judge
+from pytest_prodcheck.model import Action, Planned, Policy, Release, Run, TargetInfo
+from pytest_prodcheck.record.journal import Entry, fold
+from pytest_prodcheck.record.merge import merge, unfinished
+
+
+def journal(
+    run_id: str = "r1",
+    *,
+    passed: str = "",
+    failed: str = "",
+    planned: str = "",
+    vantage: str = "local",
+    release: Release | None = None,
+    ended: bool = True,
+    problem: str = "",
+    **head,
+) -> list[Entry]:
+    """A journal whose checks are called by single letters."""
+    target = TargetInfo(name="prod", base_url="https://x.test", vantage=vantage)
+    run = Run(**{"run_id": run_id, "target": target, "started": "2026-01-13T12:00:00Z", **head})
+    plan = [Planned(id=id_, category="smoke") for id_ in planned or passed + failed]
+    entries = [
+        {"kind": "begin", **msgspec.to_builtins(run)},
+        {"kind": "planned", "checks": msgspec.to_builtins(plan)},
+    ]
+    for id_ in passed + failed:
+        for when in ("setup", "call", "teardown"):
+            outcome = "failed" if id_ in failed and when == "call" else "passed"
+            data = {"nodeid": id_, "when": when, "outcome": outcome, "duration": 0.1}
+            entries.append({"kind": "report", "data": data})
+    if problem:
+        entries.append({"kind": "problem", "what": problem, "detail": f"{problem} happened"})
+    if release:
+        entries.append({"kind": "release", "release": msgspec.to_builtins(release)})
+    if ended:
+        entries.append({"kind": "end", "finished": "2026-01-13T12:01:00Z", "duration_s": 60.0})
+    return entries
+
+
+def merged(*journals: list[Entry]) -> Run:
+    return fold(merge(journals, "whole"))
+
+
+def ruling(run: Run) -> tuple[str, tuple[str, ...]]:
+    verdict = judge(run)
+    return verdict.verdict, verdict.reasons
+
+
+def outcomes(run: Run) -> dict[str, str]:
+    return {check.id: check.outcome for check in run.checks}
+
+
+def test_one_journal_merged_is_the_run_itself():
+    alone = journal(passed="abc")
+    whole, before = merged(alone), fold(alone)
+    assert whole == msgspec.structs.replace(before, run_id="whole")
+
+
+def test_the_parts_become_the_whole():
+    first = journal("r1", passed="ab", shard="1/3", started="2026-01-13T12:00:05Z")
+    second = journal("r2", passed="c", shard="2/3", started="2026-01-13T12:00:01Z")
+    third = journal("r3", passed="d", shard="3/3", started="2026-01-13T12:00:09Z")
+    third[-1] = {"kind": "end", "finished": "2026-01-13T12:05:00Z", "duration_s": 300.0}
+    run = merged(second, first, third)
+    assert outcomes(run) == dict.fromkeys("abcd", "passed")
+    assert (run.run_id, run.shard) == ("whole", None)
+    assert (run.started, run.finished) == ("2026-01-13T12:00:01Z", "2026-01-13T12:05:00Z")
+    assert run.duration_s == 300.0
+    assert ruling(run) == ("pass", ())
+    assert judge(run).decision == "promote"
+
+
+@pytest.mark.fault(60)
+def test_a_check_of_several_runs_counts_once_and_its_worst_outcome_wins():
+    for order in (1, -1):
+        journals = [journal("r1", passed="ab"), journal("r2", passed="b", failed="a")][::order]
+        run = merged(*journals)
+        assert outcomes(run) == {"a": "failed", "b": "passed"}
+
+
+@pytest.mark.fault(48)
+@pytest.mark.parametrize(
+    ("shards", "missing"),
+    [
+        (["1/2"], ["part 2/2 of the run is missing (local)"]),
+        (["2/3"], [f"part {part}/3 of the run is missing (local)" for part in (1, 3)]),
+        (["1/2", "1/2"], ["part 2/2 of the run is missing (local)"]),
+        (["1/2", "2/3", "2/2", "3/3"], ["part 1/3 of the run is missing (local)"]),
+        (["10/10", *(f"{part}/10" for part in range(1, 9))],
+         ["part 9/10 of the run is missing (local)"]),
+        (["1/1"], []),
+        (["2/2", "1/2"], []),
+        ([None, None], []),
+    ],
+)  # fmt: skip
+def test_a_missing_part_is_named_and_leaves_the_run_unproven(shards, missing):
+    journals = [journal(f"r{n}", passed="a", shard=shard) for n, shard in enumerate(shards)]
+    verdict, reasons = ruling(merged(*journals))
+    assert list(reasons) == missing
+    assert verdict == ("inconclusive" if missing else "pass")
+
+
+def test_each_vantage_needs_all_the_parts():
+    run = merged(
+        journal("r1", passed="a", shard="1/2", vantage="ci"),
+        journal("r2", passed="b", shard="2/2", vantage="eu"),
+    )
+    assert ruling(run) == (
+        "inconclusive",
+        ("part 2/2 of the run is missing (ci)", "part 1/2 of the run is missing (eu)"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"target": TargetInfo(name="staging", base_url="https://x.test")},
+         "another target than run r1 (staging, not prod)"),
+        ({"target": TargetInfo(name="prod", base_url="https://y.test")},
+         "another base_url than run r1 (https://y.test, not https://x.test)"),
+        ({"target": TargetInfo(name="prod", base_url="https://x.test", read_only=False)},
+         "another read_only than run r1 (False, not True)"),
+        ({"policy": Policy(threshold="50")}, "another threshold than run r1 (50, not 90)"),
+        ({"policy": Policy(weights={"critical": 1, "major": 1, "minor": 1})},
+         "another weights than run r1 ({'critical': 1, "),
+        ({"policy": Policy(actions=(Action(when="*", action="wait"),))},
+         "another actions than run r1 ([{'when': '*', "),
+    ],
+)  # fmt: skip
+def test_runs_that_cannot_be_compared_are_refused(change, says):
+    with pytest.raises(UsageError) as refused:
+        merge([journal("r1", passed="a"), journal("r2", passed="b", **change)], "whole")
+    assert str(refused.value).startswith(f"run r2 has {says}")
+    assert str(refused.value).endswith("; only runs on one target under one policy merge")
+
+
+def test_the_third_run_is_compared_too():
+    journals = [journal(f"r{n}", passed="a") for n in (1, 2)]
+    journals.append(journal("r3", passed="a", policy=Policy(threshold="1")))
+    with pytest.raises(UsageError, match="run r3 has another threshold"):
+        merge(journals, "whole")
+
+
+@pytest.mark.fault(47)
+def test_a_part_without_an_end_was_killed():
+    killed = journal("r2", passed="b", planned="bc", ended=False)
+    (problem,) = unfinished(killed)
+    assert (problem.what, problem.detail) == ("stopped", "run r2 was killed before its end")
+    run = merged(journal("r1", passed="a"), killed)
+    assert outcomes(run) == {"a": "passed", "b": "passed", "c": "not_run"}
+    verdict, reasons = ruling(run)
+    assert verdict == "inconclusive"
+    assert "run r2 was killed before its end" in reasons
+    assert run.finished == "2026-01-13T12:01:00Z"
+
+
+def test_all_killed_is_no_more_than_nothing():
+    run = merged(journal("r1", ended=False), journal("r2", ended=False))
+    assert (run.finished, run.duration_s) == ("", 0.0)
+    assert ruling(run)[0] == "inconclusive"
+
+
+def test_unfinished_is_said_of_none_that_ended():
+    assert unfinished(journal(passed="a")) == []
+
+
+def test_problems_of_each_part_are_those_of_the_whole():
+    run = merged(journal("r1", passed="a", problem="violation"), journal("r2", passed="b"))
+    assert [problem.what for problem in run.problems] == ["violation"]
+    assert ruling(run)[0] == "fail"
+
+
+# --- vantages -------------------------------------------------------------------------------
+
+
+def test_from_several_vantages_each_check_stands_once_for_each():
+    run = merged(
+        journal("r1", passed="ab", vantage="eu-west"), journal("r2", passed="ab", vantage="ci")
+    )
+    assert list(outcomes(run)) == ["a @eu-west", "b @eu-west", "a @ci", "b @ci"]
+    assert run.target.vantage == "ci, eu-west"
+    assert ruling(run) == ("pass", ())
+
+
+def test_from_one_vantage_ids_stay_as_they_are():
+    run = merged(journal("r1", passed="a", vantage="ci"), journal("r2", passed="b", vantage="ci"))
+    assert list(outcomes(run)) == ["a", "b"]
+    assert run.target.vantage == "ci"
+
+
+@pytest.mark.parametrize(
+    ("ci", "eu", "verdict", "reasons"),
+    [
+        ({"passed": "ab"}, {"passed": "a", "failed": "b"}, "inconclusive",
+         ["the vantages disagree about b: passed from ci, failed from eu"]),
+        ({"failed": "ab"}, {"passed": "ab"}, "inconclusive",
+         ["the vantages disagree about a: failed from ci, passed from eu",
+          "the vantages disagree about b: failed from ci, passed from eu"]),
+        ({"failed": "ab"}, {"failed": "ab"}, "fail", ["the score must be greater than 90"]),
+        ({"passed": "a"}, {"failed": "b"}, "fail", ["the score must be greater than 90"]),
+        ({"passed": "a", "planned": "ab"}, {"passed": "ab"}, "inconclusive",
+         ["1 of 4 planned checks did not run"]),
+    ],
+)  # fmt: skip
+def test_well_from_here_and_ill_from_there_is_unproven(ci, eu, verdict, reasons):
+    run = merged(journal("r1", vantage="ci", **ci), journal("r2", vantage="eu", **eu))
+    assert ruling(run) == (verdict, tuple(reasons))
+
+
+# --- releases -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "reasons"),
+    [
+        (("1.4.2", "3e68e18"), ("1.4.2", "3e68e18"), ()),
+        (("1.4.2", "3e68e18"), None, ()),
+        (("1.4.2", "3e68e18"), ("1.5.0", "0264059"),
+         ("the runs saw different releases: 1.4.2 (3e68e18) and 1.5.0 (0264059)",)),
+    ],
+)  # fmt: skip
+def test_a_deploy_between_two_parts_leaves_the_whole_unproven(one, other, reasons):
+    journals = [
+        journal(f"r{n}", passed=name, release=Release() if seen is None else
+                Release(version=seen[0], commit=seen[1]))
+        for n, (name, seen) in enumerate((("a", one), ("b", other)))
+    ]  # fmt: skip
+    verdict, told = ruling(merged(*journals))
+    assert told == reasons
+    assert verdict == ("inconclusive" if reasons else "pass")
