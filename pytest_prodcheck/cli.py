@@ -150,8 +150,9 @@ def _entries(run: Path) -> list[dict[str, Any]]:
         entries = list(read(journal))
         fold(entries)
     except (OSError, msgspec.DecodeError, KeyError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise UsageError(
-            f"{journal} cannot be read ({error}); name the folder of a run, "
+            f"{journal} cannot be read ({reason}); name the folder of a run, "
             "for instance prodcheck-report/latest"
         ) from error
     return entries

@@ -118,6 +118,9 @@ def _unknown(run: Run, scored: Sequence[Check], score: Fraction | None) -> list[
     reasons = [p.detail for p in run.problems if p.what in LEAVES_UNKNOWN]
     if score is None:
         reasons.append("nothing was planned that counts: no check was proven")
+        if run.unscored:
+            some = _number(run.unscored, "test")
+            reasons.append(f"{some} without a category: mark what counts, as @pytest.mark.smoke")
     missing = [check for check in scored if check.outcome == "not_run"]
     if missing:
         reasons.append(f"{len(missing)} of {len(scored)} planned checks did not run")

@@ -330,7 +330,8 @@ def test_target_without_any_file_says_how_to_get_one(tmp_path: Path) -> None:
         load("prod", root=tmp_path, environ={})
     assert str(error.value) == (
         'there is no target "prod" since there is no prodcheck.toml, and no [tool.prodcheck] in a '
-        "pyproject.toml, here or above. `prodcheck init URL` writes one. Targets: demo"
+        "pyproject.toml, here or above. Write one with "
+        "[targets.NAME] and its base_url, or check a URL: --target=https://… Targets: demo"
     )
 
 
@@ -726,7 +727,7 @@ SHORT = (
     [
         ("headers.Authorization = 'Bearer ${T}'", {"T": "1234567"}, f"${{T}} {SHORT}"),
         ("headers.X-Region = '${T}'", {"T": "prod"}, f"${{T}} {SHORT}"),
-        ("headers.X-Api-Key = '1234'", {}, SHORT),
+        ("headers.X-Api-Key = '1234'", {}, SHORT.partition(", or write")[0]),
         (
             "headers.Authorization = 'Bearer 1234'",
             {},
@@ -842,8 +843,8 @@ def test_started_service_keeps_the_places_to_fill_in(given_file: Load) -> None:
 @pytest.mark.parametrize(
     ("base_url", "start", "facts"),
     [
-        ("http://127.0.0.1:{port}", None, "has {port}, but there is no `start` with {port}"),
-        ("http://127.0.0.1:{port}", "serve", "has {port}, but there is no `start` with {port}"),
+        ("http://127.0.0.1:{port}", None, "has {port}, but `start` is not given that port"),
+        ("http://127.0.0.1:{port}", "serve", "has {port}, but `start` is not given that port"),
         ("http://127.0.0.1:80", "serve {port}", "has no {port}, but `start` has"),
         ("http://127.0.0.1/{port}", "serve {port}", "has {port} where no port stands"),
         ("http://10.0.0.1:{port}", "serve {port}", "is not this machine, but `start` starts"),

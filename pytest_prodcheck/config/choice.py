@@ -129,7 +129,9 @@ def _unknown_target(choice: str, file: ConfigFile | None, known: list[str]) -> U
         where = f"in {file.label}"
     else:
         where = f"since there is no {NAME}, and no [tool.prodcheck] in a {PROJECT}, here or above"
-        hint += " `prodcheck init URL` writes one."
+        hint += (
+            " Write one with [targets.NAME] and its base_url, or check a URL: --target=https://…"
+        )
     return UsageError(
         f"there is no target {_harmless(choice)} {where}.{hint} Targets: {', '.join(named)}"
     )

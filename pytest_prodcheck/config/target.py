@@ -113,7 +113,9 @@ def _check_address(
         raise reader.error(keys, "has {port} where no port stands; write it after the host")
     if templated and "{port}" not in (start or ""):
         raise reader.error(
-            keys, "has {port}, but there is no `start` with {port}; write the port, or `start`"
+            keys,
+            "has {port}, but `start` is not given that port; write {port} into `start`, "
+            "or the port itself here",
         )
     if not templated and "{port}" in (start or ""):
         raise reader.error(

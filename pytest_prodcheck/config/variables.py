@@ -86,12 +86,13 @@ class Variables:
         if value != value.strip():
             raise self._trouble(keys, name, "begins or ends with white space; take it away")
         if len(value) < LEAST:
+            literal = name == spell(keys)
+            way_out = "" if literal else ", or write the value into the file if it is no secret"
             raise self._trouble(
                 keys,
                 name,
                 f"is a secret of fewer than {LEAST} characters, which cannot be kept out of a "
-                f"report without tearing it; use a longer one, or write the value into the file "
-                f"if it is no secret",
+                f"report without tearing it; use a longer one{way_out}",
             )
         self._secrets.setdefault(value, Secret(value, name))
 

@@ -355,4 +355,4 @@ def _sentence(call: pytest.CallInfo[None]) -> str:
     error = call.excinfo.value
     if isinstance(error, AssertionError | ProdcheckError) and str(error):
         return str(error)
-    return call.excinfo.exconly()
+    return f"{type(error).__name__}: {error}"

@@ -247,7 +247,7 @@ class Recorder:
         """Facts that no hook tells: what guard, breaker, service and journal have seen."""
         for violation in _lines(self._folder.work / "violations.jsonl"):
             where = violation["test"] or "outside any test"
-            self._add(Problem(what="violation", detail=f"{violation['detail']} ({where})"))
+            self._add(Problem(what="violation", detail=f"{where}: {violation['detail']}"))
         if self._release and (release := self._release.take()):
             told = scrub(msgspec.to_builtins(release), self._redactor)
             self.journal.write("release", release=told)
