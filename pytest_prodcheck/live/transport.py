@@ -167,6 +167,11 @@ class LiveTransport(httpx.BaseTransport):
                 content=request.stream,
             )
         )
+        if not clock.received:
+            # It came together with the answer before: it says nothing about this request.
+            raw.close()
+            lane.drop()
+            raise httpcore.RemoteProtocolError("an answer was there before it was asked for")
         try:
             clock.heads(raw.status)
             self._check_head(raw.headers, clock, request)
