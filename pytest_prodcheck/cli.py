@@ -15,7 +15,7 @@ from pytest_prodcheck.judge import EXIT_INTERNAL, EXIT_USAGE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code: 0, 1, 3, 4 or 6 as a run's."""
+    """Run one command; returns its exit code, as a run's."""
     options = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"prodcheck: {error}", file=sys.stderr)
         return EXIT_USAGE
-    except ProdcheckError as error:
+    except (ProdcheckError, OSError) as error:
         print(f"prodcheck: {error}", file=sys.stderr)
         return EXIT_INTERNAL
 
@@ -113,6 +113,8 @@ def _merge(options: argparse.Namespace) -> int:
     for entry in entries:
         journal.write(**entry)
     journal.close()
+    if journal.failure:
+        raise journal.failure
     return _replayed(entries, folder, options, "finished")
 
 

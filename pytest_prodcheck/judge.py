@@ -99,11 +99,6 @@ def counts_as_passed(check: Check, run: Run) -> bool:
     return check.outcome == "passed" or (check.outcome == "flaky" and not run.target.read_only)
 
 
-def by_severity(checks: Iterable[Check]) -> list[Check]:
-    """Critical first, then by id."""
-    return sorted(checks, key=lambda check: (SEVERITIES.index(check.severity), check.id))
-
-
 def _score(checks: Sequence[Check], run: Run) -> Fraction | None:
     weights = run.policy.weights
     planned = sum(weights[check.severity] for check in checks)
@@ -154,7 +149,7 @@ def _counts_against(check: Check, run: Run) -> bool:
 
 
 def _remarks(run: Run) -> list[str]:
-    """What a reader of a pass, or of a bare low score, should know all the same."""
+    """What a reader of a pass should know all the same."""
     return [
         f"{_number(some, 'check')} of severity {severity} {_PHRASES[outcome]}"
         for severity in SEVERITIES

@@ -120,6 +120,8 @@ class Policy(Record):
         default_factory=lambda: {"critical": 5, "major": 3, "minor": 1}
     )
     actions: tuple[Action, ...] = ()
+    required: tuple[str, ...] = ()
+    """Manifest: `smoke>=10`, or globs over check ids that must be planned."""
 
 
 class Finding(Record):

@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_prodcheck.config import Target
 from pytest_prodcheck.live.chain import Chain
-from pytest_prodcheck.live.client import LiveClient, LiveTransport, Permit
+from pytest_prodcheck.live.client import LiveClient, LiveTransport
 
 
 @contextmanager
@@ -18,14 +18,13 @@ def connected(
     chain: Chain | None = None,
     learn: Callable[[str], None] | None = None,
     redact: Callable[[str], str] | None = None,
-    permit: Permit | None = None,
     **settings: Any,
 ) -> Iterator[LiveClient]:
     """A client on `url`; `settings` are those of the Target (a short timeout, unless told)."""
     target = Target(name="t", base_url=url, **{"timeout": 5.0, **settings})
     with tempfile.TemporaryDirectory() as folder:
         own = chain or Chain(Path(folder, "chain"), rate=None, budget=100_000)
-        transport = LiveTransport(target, own, permit=permit)
+        transport = LiveTransport(target, own)
         try:
             with LiveClient(target, transport, learn=learn, redact=redact) as client:
                 yield client

@@ -3,7 +3,7 @@
     plugin, cli        the ways in; nobody imports them
     hooks              pytest's hooks as plain objects
     live               everything that touches a target
-    pure modules       errors, model, urls, config, judge, diagnose, compatibility, record
+    pure modules       errors, model, urls, config, judge, diagnose, record
 
 `demo` stands apart: a service of its own, which knows nothing of the plugin.
 """

@@ -387,3 +387,56 @@ def test_rerun_failures_make_a_flaky_check(project):
     outcome = project.run("test_a.py", "--reruns=2", "-p", "rerunfailures")
     assert outcome.check("test_moody")["outcome"] == "flaky"
     assert outcome.ruling == ("fail", 1)
+
+
+def test_a_check_that_takes_a_probe_and_proves_nothing_fails(project):
+    project.configure('[[probes]]\nget = "/ok"\n')
+    project.write(
+        "test_a.py",
+        """
+        import pytest
+
+        @pytest.mark.smoke
+        def test_idle(probe):
+            pass
+        """,
+    )
+    outcome = project.run("test_a.py")
+    assert outcome.ruling == ("fail", 1)
+    assert "this check asserts nothing" in outcome.check("test_idle[GET /ok]")["message"]
+
+
+def test_a_conftest_that_ends_a_test_before_us_does_no_harm(project):
+    (project.path / "inner").mkdir()
+    project.write("inner/test_a.py", SMOKE)
+    project.write(
+        "inner/conftest.py",
+        """
+        import pytest
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_runtest_setup(item):
+            pytest.skip("not today")
+        """,
+    )
+    outcome = project.run("inner/test_a.py")
+    assert outcome.ruling == ("fail", 1)
+    assert outcome.check("test_ok")["outcome"] == "skipped"
+
+
+def test_a_manifest_holds_for_the_parts_of_a_run_together(project):
+    from pytest_prodcheck.cli import main
+
+    project.write("test_a.py", SMOKE)
+    project.write("test_b.py", SMOKE)
+    text = (project.path / "prodcheck.toml").read_text()
+    parts = []
+    for wanted in (2, 3):
+        (project.path / "prodcheck.toml").write_text(f'required = ["smoke>={wanted}"]\n{text}')
+        folders = []
+        for part in ("1/2", "2/2"):
+            outcome = project.run("test_a.py", "test_b.py", f"--prodcheck-shard={part}")
+            assert (outcome.ruling, outcome.verdict["decision"]) == (("pass", 0), "hold")
+            folders.append(str(outcome.folder.resolve()))
+        parts.append(main(["merge", *folders, "--output", str(project.path / f"m{wanted}")]))
+    assert parts == [0, 6]

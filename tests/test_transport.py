@@ -19,7 +19,7 @@ import pytest
 import trustme
 
 from pytest_prodcheck.config import Secret, Target
-from pytest_prodcheck.errors import BudgetExhausted, NotAsked, UsageError, Violation
+from pytest_prodcheck.errors import BudgetExhausted, NotAsked, UsageError
 from pytest_prodcheck.live import transport as module
 from pytest_prodcheck.live.bodies import BadJson, strict_json
 from pytest_prodcheck.live.chain import Chain
@@ -817,23 +817,6 @@ def test_waiting_for_a_turn_is_no_time_of_the_request(server: FaultyServer, tmp_
     assert len(times) == 12
     assert max(times) < 0.3
     assert server.connections <= 2
-
-
-def test_nothing_is_sent_or_counted_that_is_not_permitted(
-    server: FaultyServer, tmp_path: Path
-) -> None:
-    def permit(request: httpx.Request) -> None:
-        if request.method != "GET":
-            raise Violation("DELETE is not for a read-only target")
-
-    with Chain(tmp_path / "chain", rate=None, budget=9) as chain:
-        with connected(server.url, chain=chain, permit=permit) as api:
-            with pytest.raises(Violation):
-                api.delete("/")
-            assert api.exchanges[0].kind == "withheld"
-            assert api.exchanges[0].error == "DELETE is not for a read-only target"
-        assert chain.sent == 0
-    assert server.connections == 0
 
 
 def test_only_web_addresses_are_asked(server: FaultyServer) -> None:

@@ -235,7 +235,9 @@ class Inspector:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        planned, seen = item.stash[PLANNED], item.stash[SEEN]
+        planned = item.stash[PLANNED]
+        # A conftest's own setup hook may have ended the test before ours was reached.
+        seen = item.stash.setdefault(SEEN, Seen(self.guard))
         told: dict[str, Any] = {"category": planned.category, "severity": planned.severity}
         self._rule(item, call, report, told)
         told["exchanges"] = self._new_exchanges(seen, report)
@@ -273,9 +275,9 @@ class Inspector:
 
     def _emptiness(self, item: pytest.Item, seen: Seen) -> str | None:
         """Why a passed check proves nothing, if so."""
-        if item.stash[PLANNED].category not in ("smoke", "contract") or seen.probe:
+        if item.stash[PLANNED].category not in ("smoke", "contract"):
             return None
-        asked = seen.exchanges() or self.guard.requests > seen.requests
+        asked = seen.probe or seen.exchanges() or self.guard.requests > seen.requests
         if not asked and not item.get_closest_marker("offline"):
             return (
                 "this check sent no request, so it proves nothing about the target; "

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import builtins
 import inspect
+import os
 import re
 import textwrap
 from difflib import get_close_matches
@@ -116,7 +117,7 @@ class Plan:
             "checks": [*map(self.planned, items), *taken_out],
             "problems": problems,
         }
-        part = self._work / f"plan-{id(self)}.part"
+        part = self._work / f"plan-{os.getpid()}.part"
         part.write_bytes(msgspec.json.encode(content))
         part.replace(self._work / "plan.json")
 
@@ -204,6 +205,4 @@ _PROVING = ("assert", "check", "expect", "raise", "verify", "validate", "fail")
 
 def _proves(method: ast.Attribute) -> bool:
     on_self = isinstance(method.value, ast.Name) and method.value.id == "self"
-    return on_self or method.attr.startswith(
-        ("assert", "check", "expect", "raise", "verify", "fail")
-    )
+    return on_self or method.attr.startswith(_PROVING)

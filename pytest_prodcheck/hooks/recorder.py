@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Generator
 from copy import copy
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -23,15 +22,15 @@ from pytest_prodcheck.diagnose import diagnose
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.hooks.reports import Reports
 from pytest_prodcheck.judge import EXIT_BY_RULING, judge
-from pytest_prodcheck.live.chain import Chain
 from pytest_prodcheck.model import Planned, Problem, Release, Run, Verdict
 from pytest_prodcheck.record import neutral, terminal
 from pytest_prodcheck.record.folder import Folder
 from pytest_prodcheck.record.journal import Journal, fold
 from pytest_prodcheck.record.redact import Redactor, scrub
-from pytest_prodcheck.record.verdict import document, requirement, text
+from pytest_prodcheck.record.verdict import document, missing, text
 
 if TYPE_CHECKING:
+    from pytest_prodcheck.live.chain import Chain
     from pytest_prodcheck.live.service import Service
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -51,6 +50,7 @@ class Recorder:
         reports: Reports,
         service: Service | None,
         told: dict[str, Any],
+        chain: Chain,
         ask_release: Callable[[], Release] | None,
     ) -> None:
         self._config = config
@@ -69,11 +69,7 @@ class Recorder:
         self._closing = False
         self._handlers: dict[int, Any] = {}
         self._exit = os._exit
-        self._chain = Chain(
-            folder.work / "chain",
-            rate=settings.target.rate,
-            budget=settings.target.request_budget,
-        )
+        self._chain = chain
         try:
             self._begin(head)
         except OSError as error:
@@ -121,6 +117,15 @@ class Recorder:
     def pytest_configure_node(self, node: Any) -> None:
         """xdist starts a worker: tell it which run it is part of; never a secret."""
         node.workerinput["prodcheck"] = self._told
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection(self) -> Generator[None, object, object]:
+        """Tests that are written wrong: pytest prints why, and the verdict says so too."""
+        try:
+            return (yield)
+        except pytest.UsageError as error:
+            self._add(Problem(what="usage", detail=str(error)))
+            raise
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self) -> None:
@@ -170,7 +175,7 @@ class Recorder:
         self._add(Problem(what="internal", detail=f"internal error: {excinfo.exconly()[:500]}"))
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """A person's Ctrl-C or a signal; `pytest.exit`, `-x` and the like come this way too."""
+        """A person's Ctrl-C or a signal; `pytest.exit`, and under xdist `-x`, come so too."""
         told = str(excinfo.value).strip()
         if type(excinfo.value) is KeyboardInterrupt:
             self._add(Problem(what="interrupted", detail=f"interrupted: {told or 'SIGINT'}"))
@@ -196,24 +201,24 @@ class Recorder:
         """Judge, write each output, let the others finish, and judge again if they failed."""
         self._closing = True
         self._freeze_plan()
-        self._publish(session)
+        self._publish(session, *self._decide())
         try:
             yield
         except BaseException as error:
             self._add(Problem(what="report", detail=f"another plugin failed at the end: {error!r}"))
-        self._publish(session)
-        session.exitstatus = self._close().exit_code
-        self._publish(session)  # what could not be stored at the very end, the files tell too
+        self._publish(session, *self._decide())
+        run, verdict = self._close()
+        session.exitstatus = verdict.exit_code
+        self._publish(session, run, verdict)  # what could not be stored, the files tell too
 
-    def _publish(self, session: pytest.Session) -> None:
+    def _publish(self, session: pytest.Session, run: Run, verdict: Verdict) -> None:
         """Write the report files, unless those that stand say the same already."""
-        run, verdict = self._decide()
         if self._published != verdict:
             self._published = verdict
             for problem in self._reports.write(session, run, verdict):
                 self._add(problem)
 
-    def _close(self) -> Verdict:
+    def _close(self) -> tuple[Run, Verdict]:
         """Journal and verdict onto the disk. What cannot be stored cannot be a pass."""
         if self._service:
             self.journal.write("service", log=scrub(self._service.tail(200), self._redactor))
@@ -229,7 +234,7 @@ class Recorder:
             self._add(Problem(what="report", detail=detail))
             run, verdict = self._decide()
         self._verdict = run, verdict
-        return verdict
+        return self._verdict
 
     def _decide(self) -> tuple[Run, Verdict]:
         """The run so far and the word on it; folded anew only when something was added."""
@@ -245,7 +250,7 @@ class Recorder:
 
     def _look_around(self) -> None:
         """Facts that no hook tells: what guard, breaker, service and journal have seen."""
-        for violation in _lines(self._folder.work / "violations.jsonl"):
+        for violation in _violations(self._folder.work / "violations.jsonl"):
             where = violation["test"] or "outside any test"
             self._add(Problem(what="violation", detail=f"{where}: {violation['detail']}"))
         if self._release and (release := self._release.take()):
@@ -259,7 +264,8 @@ class Recorder:
         if failure := self.journal.failure:
             detail = f"the journal could not be written: {failure.strerror}"
             self._add(Problem(what="journal", detail=detail))
-        required = self._settings.required
+        # A part of a run has a part of the plan: whoever joins the parts sees to the manifest.
+        required = () if self._told["shard"] else self._settings.required
         for detail in missing(required, self._planned()) if required else ():
             self._add(Problem(what="required", detail=detail))
 
@@ -335,25 +341,15 @@ class Errand(threading.Thread):
         return answer
 
 
-def missing(required: tuple[str, ...], planned: list[Planned]) -> list[str]:
-    """What the manifest demands (`smoke>=10`, or a glob over ids) and the plan lacks."""
-    lacking = []
-    for wanted in required:
-        if ">=" in wanted:
-            category, number = requirement(wanted)
-            found = sum(check.category == category for check in planned)
-            if found < number:
-                lacking.append(f"required are {category}>={number}, planned were {found}")
-        elif not any(fnmatchcase(check.id, wanted) for check in planned):
-            lacking.append(f"required check {wanted} was not planned")
-    return lacking
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    """JSON lines of a file that may not exist."""
-    if not path.exists():
-        return []
-    return [msgspec.json.decode(line) for line in path.read_bytes().splitlines()]
+def _violations(path: Path) -> list[dict[str, Any]]:
+    """The guard's ledger; half a line, as a full disk leaves it, still tells of a violation."""
+    found: list[dict[str, Any]] = []
+    for line in path.read_bytes().splitlines() if path.exists() else ():
+        try:
+            found.append(msgspec.json.decode(line))
+        except msgspec.DecodeError:
+            found.append({"test": "", "detail": "a violation whose record is damaged"})
+    return found
 
 
 def teardown_of(report: pytest.TestReport) -> pytest.TestReport:

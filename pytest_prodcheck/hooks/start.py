@@ -72,7 +72,10 @@ def _start_controller(config: pytest.Config, option: str | None, base: Path) -> 
             vantage=config.getoption("prodcheck_vantage"),
         ),
         policy=Policy(
-            threshold=str(settings.threshold), weights=settings.weights, actions=settings.actions
+            threshold=str(settings.threshold),
+            weights=settings.weights,
+            actions=settings.actions,
+            required=settings.required,
         ),
         command=redactor.text(shlex.join(["pytest", *config.invocation_params.args])),
         settings=tuple(describe(settings)),
@@ -89,7 +92,16 @@ def _start_controller(config: pytest.Config, option: str | None, base: Path) -> 
     inspector = Inspector(config, settings, folder, redactor, shard)
     reports = Reports(config, folder, redactor.text)
     recorder = Recorder(
-        config, settings, folder, head, redactor, reports, service, told, _ask_release(inspector)
+        config,
+        settings,
+        folder,
+        head,
+        redactor,
+        reports,
+        service,
+        told,
+        inspector.chain,
+        _ask_release(inspector),
     )
     config.pluginmanager.register(recorder, "prodcheck-recorder")
     config.pluginmanager.register(reports, "prodcheck-reports")

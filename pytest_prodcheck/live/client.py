@@ -1,6 +1,6 @@
 """The connection that tests and probes get: httpx as everybody knows it, bounded and recorded.
 
-LiveClient (one per test)  ->  Recorder  ->  LiveTransport (one per process)  ->  Chain
+LiveClient (one per test)  ->  RecordingTransport  ->  LiveTransport (one per process)  ->  Chain
 """
 
 import os
@@ -20,7 +20,7 @@ from pytest_prodcheck.live.failures import (
     kind_of,
 )
 from pytest_prodcheck.live.lean_httpx import httpx
-from pytest_prodcheck.live.transport import ENCODINGS, LiveTransport, Permit, origin_of
+from pytest_prodcheck.live.transport import ENCODINGS, LiveTransport, origin_of
 from pytest_prodcheck.live.wire import Clock
 from pytest_prodcheck.model import Exchange
 
@@ -30,8 +30,7 @@ __all__ = [
     "LiveClient",
     "LiveTransport",
     "NameNotResolved",
-    "Permit",
-    "Recorder",
+    "RecordingTransport",
     "RedirectRefused",
     "TlsRefused",
     "UnknownEncoding",
@@ -44,7 +43,7 @@ MAX_HOPS = 5
 NO_ADDRESS = "the answer's Location is no web address. Correct it at the server."
 
 
-class Recorder(httpx.BaseTransport):
+class RecordingTransport(httpx.BaseTransport):
     """Passes requests on to the shared transport and notes each exchange, failed ones too.
 
     Adds what every request of ours carries: User-Agent, Accept-Encoding, and a traceparent
@@ -107,7 +106,7 @@ class LiveClient(httpx.Client):
         learn: Learn | None = None,
         redact: Redact | None = None,
     ) -> None:
-        self._recorder = Recorder(transport, Masking(learn, redact))
+        self._recorder = RecordingTransport(transport, Masking(learn, redact))
         self.exchanges = self._recorder.exchanges
         super().__init__(
             transport=self._recorder,

@@ -4,7 +4,7 @@ import queue
 import re
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 
 import httpcore
@@ -27,9 +27,6 @@ _REPEATABLE = frozenset(("GET", "HEAD"))
 _LEGAL_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")
 _LENGTH = re.compile(rb"^content-length[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 
-Permit = Callable[[httpx.Request], None]
-"""Raises Violation for a request that policy forbids."""
-
 
 class LiveTransport(httpx.BaseTransport):
     """Sends requests within the limits of the run; one for the whole process, safe for threads.
@@ -37,15 +34,14 @@ class LiveTransport(httpx.BaseTransport):
     A request has `target.timeout` seconds in all (or those given with it), an answer at most
     `target.max_body` bytes, raw and decoded. The environment is not consulted: proxy and
     certificates come from the target alone. The target's own headers are added here, on its
-    own origin only, so that no request object ever carries a credential. `permit` is asked
-    before anything else. Raises UsageError for a header, proxy or bundle that cannot be used.
+    own origin only, so that no request object ever carries a credential.
+    Raises UsageError for a header, proxy or bundle that cannot be used.
     """
 
-    def __init__(self, target: Target, chain: Chain, *, permit: Permit | None = None) -> None:
+    def __init__(self, target: Target, chain: Chain) -> None:
         base = httpx.URL(target.base_url)
         self._target = target
         self._chain = chain
-        self._permit = permit
         self._origin = origin_of(base)
         self._headers = [_Header(target, name, value) for name, value in target.headers.items()]
         self._tls: ssl.SSLContext | None = None
@@ -76,8 +72,6 @@ class LiveTransport(httpx.BaseTransport):
                 "below base_url.",
                 request=request,
             )
-        if self._permit:
-            self._permit(request)
         lane = self._free.get()
         try:
             self._chain.admit()

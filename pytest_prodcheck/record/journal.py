@@ -7,6 +7,7 @@ Entries are `{"kind": …}` with kind one of
     begin     the head of a run: id, target, policy, settings
     planned   the frozen set of checks
     report    a pytest report, serialised by pytest itself, with our facts under `prodcheck`
+    collectreport  likewise of a file that could not be collected, for the reporters
     problem   a fact about the run: see `model.Problem`
     release   what is deployed
     service   last lines of a service that the run started

@@ -8,6 +8,7 @@ import msgspec
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.model import Problem, Release, Run
 from pytest_prodcheck.record.journal import Entry, fold
+from pytest_prodcheck.record.verdict import missing
 
 
 def merge(journals: Sequence[list[Entry]], run_id: str) -> list[Entry]:
@@ -30,7 +31,8 @@ def merge(journals: Sequence[list[Entry]], run_id: str) -> list[Entry]:
         suffix = f" @{run.target.vantage}" if several else ""
         entries += [_renamed(e, suffix) for e in journal if e["kind"] not in ("begin", "end")]
         entries += map(_entry, unfinished(journal))
-    unclear = [*_missing_shards(runs), *_releases(runs), *(_conflicts(runs) if several else [])]
+    unclear = [*_missing_shards(runs), *_lacking(runs), *_releases(runs)]
+    unclear += _conflicts(runs) if several else []
     entries += map(_entry, unclear)
     ends = [entry for journal in journals for entry in journal if entry["kind"] == "end"]
     entries.append(
@@ -60,6 +62,7 @@ def _decisive(run: Run) -> dict[str, Any]:
         "threshold": run.policy.threshold,
         "weights": run.policy.weights,
         "actions": [msgspec.to_builtins(action) for action in run.policy.actions],
+        "required": list(run.policy.required),
     }
 
 
@@ -114,6 +117,15 @@ def _releases(runs: list[Run]) -> list[Problem]:
         return []
     names = " and ".join(f"{release.version} ({release.commit})" for release in seen)
     return [Problem(what="required", detail=f"the runs saw different releases: {names}")]
+
+
+def _lacking(runs: list[Run]) -> list[Problem]:
+    """The manifest of a run in parts, which no part could judge."""
+    if not any(run.shard for run in runs):
+        return []
+    planned = {check.id: check for run in runs for check in run.checks}
+    required = runs[0].policy.required
+    return [Problem(what="required", detail=d) for d in missing(required, [*planned.values()])]
 
 
 def _conflicts(runs: list[Run]) -> list[Problem]:

@@ -1,7 +1,9 @@
 """`verdict.json`: what it says, and how a gate reads it."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import msgspec
 
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.judge import EXIT_BY_RULING
-from pytest_prodcheck.model import SCHEMA, Run, Verdict
+from pytest_prodcheck.model import SCHEMA, Check, Planned, Run, Verdict
 from pytest_prodcheck.record.journal import encode
 
 
@@ -72,6 +74,20 @@ def requirement(text: str) -> tuple[str, int]:
     return match[1], int(match[2])
 
 
+def missing(required: tuple[str, ...], planned: Sequence[Planned | Check]) -> list[str]:
+    """What the manifest demands (`smoke>=10`, or a glob over ids) and the plan lacks."""
+    lacking = []
+    for wanted in required:
+        if ">=" in wanted:
+            category, number = requirement(wanted)
+            found = sum(check.category == category for check in planned)
+            if found < number:
+                lacking.append(f"required are {category}>={number}, planned were {found}")
+        elif not any(fnmatchcase(check.id, wanted) for check in planned):
+            lacking.append(f"required check {wanted} was not planned")
+    return lacking
+
+
 def gate(
     run: Path,
     *,
@@ -92,7 +108,7 @@ def gate(
         ruling, state = content["verdict"], content["state"]
         age = (now or datetime.now(UTC)) - datetime.fromisoformat(content["started"])
         told_target, told_commit = content["target"]["name"], content["release"]["commit"]
-        categories = content.get("categories", {})
+        categories = content.get("categories") or {}
         code = EXIT_BY_RULING[ruling]
         told = f"{ruling}: {content['decision']} ({'; '.join(content['reasons']) or 'all well'})"
     except (OSError, msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
