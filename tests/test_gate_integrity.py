@@ -373,3 +373,115 @@ def test_a_pipeline_that_swallows_the_exit_code_is_caught_by_the_gate(project):
     process.wait(60)
     gated = prodcheck(project, "gate")
     assert gated.returncode != 0
+
+
+@pytest.mark.fault(45)
+def test_a_fixture_of_the_users_with_a_name_of_ours_is_theirs(project):
+    project.write(
+        "test_a.py",
+        """
+        import pytest
+
+        @pytest.fixture
+        def health(api):
+            return api.get("/ok").json()["status"]
+
+        @pytest.mark.smoke
+        def test_own(health):
+            assert health == "never so"
+
+        @pytest.mark.smoke
+        @pytest.mark.parametrize("limit, probe", [(1, 2)])
+        def test_limit(api, limit, probe):
+            assert api.get("/ok").status_code == 200 + limit
+        """,
+    )
+    outcome = project.run("test_a.py")
+    assert outcome.outcomes() == {"test_own": "failed", "test_limit[1-2]": "failed"}
+
+
+@pytest.mark.fault(42, 45)
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["n0", "n2"])
+def test_a_module_that_is_skipped_as_a_whole_is_not_passed_over(project, workers):
+    project.write("test_a.py", WELL)
+    project.write("test_b.py", "import pytest\npytest.importorskip('nope')\n" + dedent(WELL))
+    outcome = project.run("test_a.py", "test_b.py", *workers)
+    assert_not_a_pass(outcome, "inconclusive", "test_b.py was skipped as a whole")
+
+
+def test_a_skipped_module_without_checks_is_no_matter(project):
+    project.write("test_a.py", WELL)
+    project.write("test_b.py", "import pytest\npytest.importorskip('nope')\n")
+    assert project.run("test_a.py", "test_b.py").ruling == ("pass", 0)
+
+
+@pytest.mark.fault(45)
+def test_a_class_that_pytest_cannot_collect_is_not_passed_over(project):
+    lost = """
+    class TestLost:
+        def __init__(self):
+            pass
+
+        def test_lost(self, api):
+            assert 0
+    """
+    project.write("test_a.py", WELL + lost)
+    outcome = project.run("test_a.py", "-W", "default")
+    assert_not_a_pass(outcome, "inconclusive", "TestLost")
+
+
+@pytest.mark.fault(45)
+@pytest.mark.parametrize("expression", ["smoke", "smoke and not rollback"])
+def test_a_hook_that_takes_a_check_out_is_found_out_whatever_m_says(project, expression):
+    project.write("test_a.py", WELL)
+    project.write(
+        "conftest.py",
+        """
+        def pytest_collection_modifyitems(items):
+            items[:] = items[:-1]
+        """,
+    )
+    outcome = project.run("test_a.py", "-m", expression)
+    assert_not_a_pass(outcome, "inconclusive", "1 of 4 planned checks did not run")
+
+
+def test_marks_that_a_hook_adds_count(project):
+    plain = WELL.replace("    pytestmark = pytest.mark.smoke\n", "")
+    project.write("test_a.py", plain + "\n    def test_login(api):\n        pytest.skip('no')\n")
+    project.write(
+        "conftest.py",
+        """
+        import pytest
+
+        def pytest_collection_modifyitems(items):
+            for item in items:
+                item.add_marker(pytest.mark.smoke)
+                if "login" in item.nodeid:
+                    item.add_marker(pytest.mark.severity("critical"))
+        """,
+    )
+    outcome = project.run("test_a.py", "-m", "smoke")
+    assert_not_a_pass(outcome, "fail", "1 critical check did not prove anything")
+
+
+@pytest.mark.fault(62)
+def test_a_with_that_is_no_assertion_is_none(project):
+    project.write(
+        "test_a.py",
+        """
+        import httpx, pytest
+
+        @pytest.mark.smoke
+        def test_with(target):
+            with httpx.Client() as client:
+                client.get(f"{target.base_url}/ok").status_code == 500
+        """,
+    )
+    assert_not_a_pass(project.run("test_a.py"), "fail", "this check asserts nothing")
+
+
+def test_dist_each_is_refused(project):
+    project.write("test_a.py", WELL)
+    outcome = project.run("test_a.py", "-n2", "--dist", "each")
+    assert outcome.exit == 4
+    assert "--dist each runs every check once per worker under one id" in outcome.output

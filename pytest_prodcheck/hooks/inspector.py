@@ -7,6 +7,7 @@ that decides has one too, for its guard). What it finds travels as plain data on
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -97,17 +98,23 @@ class Inspector:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None]:
-        try:
+        with self._refusing(items):
             self._refuse_secrets_in_ids(items)
             self._plan.before_selection(items)
+        yield
+        with self._refusing(items):
+            self._plan.after_selection(items)
+
+    @contextmanager
+    def _refusing(self, items: list[pytest.Item]) -> Generator[None]:
+        try:
+            yield
         except pytest.UsageError as error:
             items.clear()  # pytest goes on to `collection_finish`, and nobody shall see them
             # A worker's exception would reach nobody: the plan carries it to who decides.
             if not hasattr(self._config, "workerinput"):
                 raise
             self._plan.refuse(str(error))
-        yield
-        self._plan.after_selection(items)
 
     def pytest_deselected(self, items: list[pytest.Item]) -> None:
         self._plan.deselected(items)

@@ -7,6 +7,7 @@ skipped would count as not passed.
 from __future__ import annotations
 
 import fcntl
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,9 +32,20 @@ UNCONFIGURED = Unconfigured()
 def generate(inspector: Inspector, metafunc: pytest.Metafunc) -> None:
     """Parametrise *metafunc* for each of our parameters that it asks for."""
     for name, values in PARAMETERS.items():
-        if name in metafunc.fixturenames:
+        if name in metafunc.fixturenames and not _is_the_users(metafunc, name):
             found = list(values(inspector)) or [pytest.param(UNCONFIGURED, id="none")]
             metafunc.parametrize(name, found, indirect=name in INDIRECT)
+
+
+def _is_the_users(metafunc: pytest.Metafunc, name: str) -> bool:
+    """Whether the project gives *name* a meaning of its own: a fixture, or `parametrize`."""
+    for mark in metafunc.definition.iter_markers("parametrize"):
+        names = mark.args[0] if mark.args else mark.kwargs.get("argnames", ())
+        if name in (re.split(r"\s*,\s*", names) if isinstance(names, str) else names):
+            return True
+    # pytest has no public way to ask; without this attribute the name is taken for ours.
+    fixtures = getattr(metafunc, "_arg2fixturedefs", {}).get(name, ())
+    return any(fixture.func.__module__ != "pytest_prodcheck.plugin" for fixture in fixtures)
 
 
 def is_configured(item: pytest.Item) -> bool:

@@ -95,7 +95,14 @@ class Plan:
         self._deselected.update((item.nodeid, item) for item in items)
 
     def after_selection(self, items: list[pytest.Item]) -> None:
-        """What vanished from the list without a word counts as deselected too."""
+        """What vanished from the list without a word counts as deselected too.
+
+        Other hooks may have marked items meanwhile: they are read again, and checked again.
+        """
+        self._planned.clear()
+        self._check_markers(items)
+        for item in items:
+            self.planned(item)
         left = {item.nodeid for item in items}
         self._deselected.update(
             (nodeid, item) for nodeid, item in self._candidates.items() if nodeid not in left
@@ -125,16 +132,9 @@ class Plan:
         return all(self._target.name in mark.args for mark in item.iter_markers("targets"))
 
     def _was_wanted(self, item: pytest.Item) -> bool:
-        """Whether `-m` alone would have kept it; an expression beyond `a or b` is trusted."""
-        category = _category(item)
+        """Whether it counts, and `-m` alone would have kept it."""
         expression = self._config.getoption("markexpr", "")
-        if category is None:
-            return False
-        if not expression:
-            return True
-        if re.search(r"\b(and|not)\b", expression):
-            return bool(self._config.getoption("keyword") or self._config.getoption("deselect"))
-        return category in _names(expression)
+        return _category(item) is not None and _matches(expression, item)
 
     def _check_markers(self, items: list[pytest.Item]) -> None:
         """A typo in a marker silently drops a check: refuse it, in code and after `-m`."""
@@ -156,8 +156,23 @@ def _unknown(name: str, where: str, known: set[str]) -> str:
 
 def _names(expression: str) -> list[str]:
     without_arguments = re.sub(r"\([^()]*=[^()]*\)", "", expression)
-    words = re.findall(r"[\w.:+\-/\\\[\]]+", without_arguments)
-    return [word for word in words if word not in ("and", "or", "not", "True", "False")]
+    return [word for word in _WORD.findall(without_arguments) if word not in _OPERATORS]
+
+
+def _matches(expression: str, item: pytest.Item) -> bool:
+    """What `-m` says of *item*. Marks with arguments (`m(x=1)`) count as if without."""
+    without_arguments = re.sub(r"\([^()]*=[^()]*\)", "", expression)
+
+    def truth(word: re.Match[str]) -> str:
+        known = word[0] in _OPERATORS
+        return word[0] if known else str(item.get_closest_marker(word[0]) is not None)
+
+    truths = _WORD.sub(truth, without_arguments)
+    return not truths.strip() or bool(eval(truths))  # noqa: S307 - True, False, and, or, not, ()
+
+
+_WORD = re.compile(r"[\w.:+\-/\\\[\]]+")
+_OPERATORS = ("and", "or", "not", "True", "False")
 
 
 def _category(item: pytest.Item) -> str | None:
@@ -190,7 +205,7 @@ def asserts(function: Any) -> bool:
     except (OSError, TypeError, SyntaxError):
         return True
     for node in ast.walk(tree):
-        if isinstance(node, ast.Assert | ast.Raise | ast.With):
+        if isinstance(node, ast.Assert | ast.Raise):
             return True
         if isinstance(node, ast.Call):
             if isinstance(node.func, ast.Name) and node.func.id not in _NO_PROOF:
@@ -200,7 +215,17 @@ def asserts(function: Any) -> bool:
     return False
 
 
-_PROVING = ("assert", "check", "expect", "raise", "verify", "validate", "fail")
+_PROVING = (
+    "assert",
+    "check",
+    "expect",
+    "raise",
+    "verify",
+    "validate",
+    "fail",
+    "warns",
+    "deprecated_call",
+)
 
 
 def _proves(method: ast.Attribute) -> bool:

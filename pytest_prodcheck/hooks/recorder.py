@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -22,7 +23,7 @@ from pytest_prodcheck.diagnose import diagnose
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.hooks.reports import Reports
 from pytest_prodcheck.judge import EXIT_BY_RULING, judge
-from pytest_prodcheck.model import Planned, Problem, Release, Run, Verdict
+from pytest_prodcheck.model import CATEGORIES, Planned, Problem, Release, Run, Verdict
 from pytest_prodcheck.record import neutral, terminal
 from pytest_prodcheck.record.folder import Folder
 from pytest_prodcheck.record.journal import Journal, fold
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """All of them end a run the way Ctrl-C does: teardowns run, the files are written."""
+
+
+CATEGORY_MARK = re.compile(rf"\bmark\.({'|'.join(CATEGORIES)})\b")
+"""What a file with checks in it says somewhere."""
 
 
 class Recorder:
@@ -169,6 +174,20 @@ class Recorder:
             what = report.nodeid or "the session"
             self._add(Problem(what="collection", detail=f"{what} could not be collected"))
             self.journal.write("collectreport", data=self._plain(report))
+        elif report.skipped:
+            self._note_lost(report.nodeid, f"{report.nodeid} was skipped as a whole")
+
+    def pytest_warning_recorded(self, warning_message: Any) -> None:
+        """pytest only warns of a test class that it cannot collect."""
+        if issubclass(warning_message.category, pytest.PytestCollectionWarning):
+            self._note_lost(warning_message.filename, str(warning_message.message))
+
+    def _note_lost(self, file: str, detail: str) -> None:
+        """Checks were not planned because pytest did not get to see them; helpers are no loss."""
+        path = self._config.rootpath / file.partition("::")[0]
+        with contextlib.suppress(OSError):
+            if CATEGORY_MARK.search(path.read_text("utf-8", "replace")):
+                self._add(Problem(what="narrowed", detail=detail))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:

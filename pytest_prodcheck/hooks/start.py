@@ -56,6 +56,11 @@ def _start_controller(config: pytest.Config, option: str | None, base: Path) -> 
         environ=os.environ,
         threshold=config.getoption("prodcheck_threshold"),
     )
+    if config.getoption("dist", "no") == "each":
+        raise UsageError(
+            "--dist each runs every check once per worker under one id; use --dist load, or "
+            "--prodcheck-vantage and `prodcheck merge` for several points of view"
+        )
     shard = _shard(config.getoption("prodcheck_shard"))
     redactor = _redactor(settings)
     folder = Folder.create(base)
