@@ -619,6 +619,8 @@ def test_a_proxy_of_the_environment_is_another_host(
         monkeypatch.delenv(name, raising=False)
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, other.url)
+    # urllib reads the environment once and keeps what it found for the whole process.
+    monkeypatch.setattr(urllib.request, "_opener", None)
     with pytest.raises(Violation, match=re.escape(other.host)):
         send(service.url + "/")
     assert other.connections() == 0
