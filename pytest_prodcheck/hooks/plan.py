@@ -80,9 +80,10 @@ class Plan:
         here = [item for item in items if self._exists_here(item)]
         if self._shard:
             part, _, whole = self._shard.partition("/")
-            mine = sorted(item.nodeid for item in here)[int(part) - 1 :: int(whole)]
-            here = [item for item in here if item.nodeid in set(mine)]
-        gone = [item for item in items if item not in here]
+            mine = set(sorted(item.nodeid for item in here)[int(part) - 1 :: int(whole)])
+            here = [item for item in here if item.nodeid in mine]
+        stays = set(here)
+        gone = [item for item in items if item not in stays]
         if gone:
             items[:] = here
             self._ours = {item.nodeid for item in gone}

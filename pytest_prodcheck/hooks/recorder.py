@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import msgspec
 import pytest
 
-from pytest_prodcheck.config import Settings
 from pytest_prodcheck.diagnose import diagnose
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.hooks.reports import Reports
@@ -48,7 +47,6 @@ class Recorder:
     def __init__(
         self,
         config: pytest.Config,
-        settings: Settings,
         folder: Folder,
         head: Run,
         redactor: Redactor,
@@ -59,7 +57,8 @@ class Recorder:
         ask_release: Callable[[], Release] | None,
     ) -> None:
         self._config = config
-        self._settings = settings
+        # A part of a run has a part of the plan: whoever joins the parts sees to the manifest.
+        self._required = () if head.shard else head.policy.required
         self._folder = folder
         self._redactor = redactor
         self._reports = reports
@@ -283,9 +282,7 @@ class Recorder:
         if failure := self.journal.failure:
             detail = f"the journal could not be written: {failure.strerror}"
             self._add(Problem(what="journal", detail=detail))
-        # A part of a run has a part of the plan: whoever joins the parts sees to the manifest.
-        required = () if self._told["shard"] else self._settings.required
-        for detail in missing(required, self._planned()) if required else ():
+        for detail in missing(self._required, self._planned()) if self._required else ():
             self._add(Problem(what="required", detail=detail))
 
     def _planned(self) -> list[Planned]:

@@ -98,7 +98,6 @@ def _start_controller(config: pytest.Config, option: str | None, base: Path) -> 
     reports = Reports(config, folder, redactor.text)
     recorder = Recorder(
         config,
-        settings,
         folder,
         head,
         redactor,
