@@ -105,6 +105,8 @@ def pytest_configure(config: pytest.Config) -> None:
             config.stash[INSPECTOR] = start(config, option)
         except UsageError as error:
             raise pytest.UsageError(str(error)) from error
+        # What is loaded by now stays: each full collection (pytest asks for some) passes it over.
+        gc.freeze()
     finally:
         if collecting:
             gc.enable()

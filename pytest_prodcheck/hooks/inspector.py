@@ -6,7 +6,7 @@ that decides has one too, for its guard). What it finds travels as plain data on
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pytest_prodcheck.live.client import LiveClient
     from pytest_prodcheck.live.limits import Measured, Tally
     from pytest_prodcheck.live.probes import Prober, ProbeRun
+    from pytest_prodcheck.live.sender import Sender
     from pytest_prodcheck.live.transport import LiveTransport
 
 
@@ -81,6 +82,7 @@ class Inspector:
         self._config = config
         self._redactor = redactor
         self._plan = Plan(config, settings, folder.work, shard)
+        self._sender: Sender | None = None
 
     # --- collection: what this run sets out to do ---
 
@@ -160,6 +162,10 @@ class Inspector:
 
     @cached_property
     def prober(self) -> Prober:
+        shared = self._sender is not None or hasattr(self._config, "workerinput")
+        return self._make_prober(shared=shared)
+
+    def _make_prober(self, **options: Any) -> Prober:
         from pytest_prodcheck.live.probes import Prober
 
         return Prober(
@@ -168,8 +174,22 @@ class Inspector:
             self.work,
             clean=self._redactor.text,
             tally=self.tally,
-            shared=hasattr(self._config, "workerinput"),
+            **options,
         )
+
+    def fork_sender(self) -> None:
+        """For a run of one process: another one that sends the declared probes."""
+        from pytest_prodcheck.live.sender import Sender
+
+        self._sender = Sender.fork(self.work, self._send_probes)
+
+    def _send_probes(self, lock: int, selected: Callable[[], Sequence[str]]) -> None:
+        """What the sender does; the connection is made before it is known what to ask."""
+        prober = self._make_prober(lock=lock)
+        self.connect().close()
+        chosen = set(selected())
+        prober.start([probe for probe in self.target.probes if probe.id in chosen])
+        prober.wait()
 
     @cached_property
     def tally(self) -> Tally:
@@ -212,6 +232,8 @@ class Inspector:
         """All selected probes are sent as soon as tests may run, while the first one waits."""
         probes = parameters.selected_probes(session.items)
         if probes and not self._config.option.collectonly:
+            if self._sender:
+                self._sender.start([probe.id for probe in probes])
             self.prober.start(probes)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -227,6 +249,8 @@ class Inspector:
         for name in ("prober", "transport"):
             if name in self.__dict__:
                 getattr(self, name).close()
+        if self._sender:
+            self._sender.close()
 
     # --- the reports ---
 

@@ -110,6 +110,9 @@ def _start_controller(config: pytest.Config, option: str | None, base: Path) -> 
     config.pluginmanager.register(recorder, "prodcheck-recorder")
     config.pluginmanager.register(reports, "prodcheck-reports")
     _begin(config, inspector, redactor)
+    alone = config.getoption("dist", "no") == "no" and not config.option.collectonly
+    if alone and settings.target.probes:
+        inspector.fork_sender()
     return inspector
 
 

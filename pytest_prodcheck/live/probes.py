@@ -28,7 +28,10 @@ from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.live.limits import Tally
 from pytest_prodcheck.model import Exchange, Record
 
-POLL = 0.01
+LOCK = "probes.lock"
+"""The process that holds it sends."""
+
+POLL = 0.004
 """Seconds between two looks of a following process at the results."""
 
 GRACE = 10.0
@@ -86,7 +89,8 @@ class Prober:
     `connect` makes a client for one thread. `work` is a folder that all processes of the run
     share and no other run uses. `clean` takes secrets out of texts that are shown or stored.
     `tally` counts the exchanges for the limits of the run. `shared=False` is for a run of one
-    process: then no result has to be written down.
+    process: then no result has to be written down. `lock` is the open lock file of a process that
+    holds it already.
     """
 
     def __init__(
@@ -98,6 +102,7 @@ class Prober:
         clean: Clean = str,
         tally: Tally | None = None,
         shared: bool = True,
+        lock: int | None = None,
     ) -> None:
         self._target = target
         self._connect = connect
@@ -113,7 +118,7 @@ class Prober:
         self._missing = 0
         self._longest = 0
         self._progress_at = 0.0
-        self._lock = os.open(work / "probes.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        self._lock = lock or os.open(work / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         self._results = os.open(work / "probes.jsonl", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         self._files = [self._lock, self._results]
         self._read_to = 0
