@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from pytest_prodcheck.config import Target
     from pytest_prodcheck.hooks.inspector import Inspector
     from pytest_prodcheck.live.client import LiveClient
+    from pytest_prodcheck.live.contract import OperationRun
     from pytest_prodcheck.live.probes import ProbeRun
+    from pytest_prodcheck.live.workflows import WorkflowRun
 
 MARKERS = (
     "smoke: quick checks right after a deploy",
@@ -28,6 +30,7 @@ MARKERS = (
     "severity(level): critical, major (default) or minor",
     "writes: sends unsafe requests; not permitted on a read-only target",
     "targets(*names): this check exists on these targets only",
+    "operations(*entries, regex=None): the operations that a test of `operation` is run for",
     "offline: sends no request, on purpose; without it such a check proves nothing and fails",
 )
 
@@ -132,6 +135,18 @@ def api(request: pytest.FixtureRequest) -> Generator[LiveClient]:
 def probe(request: pytest.FixtureRequest) -> ProbeRun:
     """One declared or derived probe; a test that asks for it runs once for each."""
     return _inspector(request).probe(request.node, request.param)
+
+
+@pytest.fixture
+def operation(request: pytest.FixtureRequest) -> OperationRun:
+    """One operation of the OpenAPI document; a test that asks for it runs once for each."""
+    return _inspector(request).operation(request.node, request.param)
+
+
+@pytest.fixture
+def workflows(request: pytest.FixtureRequest) -> WorkflowRun:
+    """All operations of the OpenAPI document together, one after the other's answer."""
+    return _inspector(request).workflows(request.node, request.param)
 
 
 def _inspector(request: pytest.FixtureRequest) -> Inspector:

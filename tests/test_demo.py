@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partialmethod
 from pathlib import Path
@@ -24,6 +24,7 @@ from pytest_prodcheck.demo.app import create_app
 from pytest_prodcheck.demo.deployment import Deployment, Flags, from_environment
 from pytest_prodcheck.demo.incidents import INCIDENTS, Answer
 from pytest_prodcheck.live.service import Service
+from tests.contract_bugs import CONTRACT_BUGS, ContractBug
 
 ENTRY = {"author": "ada", "text": "Wrote a test before the fix.", "mood_level": 7}
 ADMIN = {"Authorization": "Bearer demo-token"}
@@ -48,6 +49,7 @@ class Direct:
     get = partialmethod(request, "GET")
     post = partialmethod(request, "POST")
     put = partialmethod(request, "PUT")
+    patch = partialmethod(request, "PATCH")
     delete = partialmethod(request, "DELETE")
 
 
@@ -144,6 +146,7 @@ BROKEN = {
         "GET /feedback/summary",
         "GET /metrics/summary",
     },
+    "demo:contract-bugs": set(),  # no probe asks where they are
 }
 """Choice of a target -> the probes of prodcheck.toml that must fail; all others must not."""
 
@@ -221,6 +224,133 @@ def test_a_broken_release_is_another_release_without_its_configuration(tmp_path:
         assert said[0] == said[1]
 
 
+# What each bug of tests/contract_bugs.py breaks: True when it is as the document says.
+
+
+def largest_id_is_no_crash(client: Direct) -> bool:
+    assert client.get(f"/journal/entries/{2**31 - 2}/insight").status_code == 404
+    return client.get(f"/journal/entries/{2**31 - 1}/insight").status_code == 404
+
+
+def moods_are_those_documented(client: Direct) -> bool:
+    assert client.get("/journal/moods?author=ada").json()[0]["mood"] == "good"
+    grace = client.get("/journal/moods?author=grace").json()
+    assert grace[1] == {"entry_id": 5, "mood_level": 8, "mood": "good"}
+    return grace[0] == {"entry_id": 3, "mood_level": 9, "mood": "good"}
+
+
+def comments_are_unicode(client: Direct) -> bool:
+    assert client.post("/feedback", json={"rating": 4, "comment": "Fine."}).status_code == 201
+    return client.post("/feedback", json={"rating": 4, "comment": "Schön."}).status_code == 201
+
+
+def total_is_told_for_an_author(client: Direct) -> bool:
+    assert client.get("/journal/entries").json()["total"] == 6
+    told = client.get("/journal/entries?author=ada").json()
+    assert len(told["items"]) == 2
+    return "total" in told
+
+
+def long_texts_are_taken(client: Direct) -> bool:
+    assert client.post("/journal/insights", json={"text": "x" * 999}).status_code == 200
+    assert client.post("/journal/insights", json={"text": "x" * 2001}).status_code == 422
+    answered = [client.post("/journal/insights", json={"text": "x" * n}) for n in (1000, 2000)]
+    assert {answer.status_code for answer in answered} <= {200, 413}
+    return all(answer.status_code == 200 for answer in answered)
+
+
+def the_index_says_that_it_is_json(client: Direct) -> bool:
+    answer = client.get("/")
+    assert answer.json()["service"] == "prodcheck-demo"
+    return answer.headers["content-type"] == "application/json"
+
+
+def no_tags_are_an_empty_list(client: Direct) -> bool:
+    assert client.get("/journal/tags").json()[0] == {"tag": "work", "entries": 2}
+    return client.get("/journal/tags?author=nobody").json() == []
+
+
+def flags_are_changed_with_a_token_only(client: Direct) -> bool:
+    assert client.get("/admin/flags").status_code == 401
+    flags = {"database_writes": True, "file_fallback": True}
+    assert client.put("/admin/flags", json=flags, headers=ADMIN).status_code == 200
+    wrong = {"Authorization": "Bearer wrong"}
+    refused = [client.put("/admin/flags", json=flags, headers=sent) for sent in ({}, wrong)]
+    return [answer.status_code for answer in refused] == [401, 401]
+
+
+def what_is_deleted_is_gone(client: Direct) -> bool:
+    place = client.post("/journal/entries", json=ENTRY).headers["location"]
+    assert client.delete(place).status_code == 204
+    for method, sent in (("PUT", ENTRY), ("PATCH", {}), ("DELETE", None)):
+        assert client.request(method, place, json=sent).status_code == 404
+    assert client.get("/journal/entries/999999").status_code == 404
+    return client.get(place).status_code == 404
+
+
+def bounds_are_enforced(client: Direct) -> bool:
+    for refused in ({"mood_level": 0}, {"energy_level": 11}, {"mood_level": 11, "text": ""}):
+        assert client.patch("/journal/entries/1", json=refused).status_code == 422
+    assert client.put("/journal/entries/1", json={**ENTRY, "mood_level": 11}).status_code == 422
+    answer = client.patch("/journal/entries/1", json={"mood_level": 11})
+    assert client.get("/journal/entries/1").json()["mood_level"] <= 10
+    return answer.status_code == 422
+
+
+def the_count_of_feedback_is_an_integer(client: Direct) -> bool:
+    answer = client.get("/admin/feedback?limit=1", headers=ADMIN)
+    assert len(answer.json()) == 1
+    return answer.headers["x-total-count"] == "2"
+
+
+def an_empty_search_finds_all(client: Direct) -> bool:
+    assert [found["id"] for found in client.get("/journal/search?text=MOTH").json()] == [3]
+    assert len(client.get("/journal/search").json()) == 6
+    return client.get("/journal/search?text=").status_code == 200
+
+
+CONTRACT: tuple[Callable[[Direct], bool], ...] = (
+    largest_id_is_no_crash,
+    moods_are_those_documented,
+    comments_are_unicode,
+    total_is_told_for_an_author,
+    long_texts_are_taken,
+    the_index_says_that_it_is_json,
+    no_tags_are_an_empty_list,
+    flags_are_changed_with_a_token_only,
+    what_is_deleted_is_gone,
+    bounds_are_enforced,
+    the_count_of_feedback_is_an_integer,
+    an_empty_search_finds_all,
+)
+"""In the order of tests/contract_bugs.py."""
+
+
+@pytest.mark.parametrize(("bug", "holds"), [*zip(CONTRACT_BUGS, CONTRACT, strict=True)])
+def test_each_contract_bug_is_there_with_the_incident_only(
+    bug: ContractBug, holds: Callable[[Direct], bool], tmp_path: Path
+):
+    (tmp_path / "healthy").mkdir()
+    with served(tmp_path / "healthy") as client:
+        assert holds(client), f"healthy, and yet: {bug.wrong}"
+    with served(tmp_path, "contract-bugs") as client:
+        assert not holds(client), bug.wrong
+
+
+def test_contract_bugs_are_twelve_in_as_many_operations_of_an_unchanged_document(
+    client: Direct, tmp_path: Path
+):
+    spec = client.get("/openapi.json").json()
+    (tmp_path / "broken").mkdir()
+    with served(tmp_path / "broken", "contract-bugs") as broken:
+        assert broken.get("/openapi.json").json() == spec
+    operations = {f"{m.upper()} {path}" for path, item in spec["paths"].items() for m in item}
+    assert [bug.number for bug in CONTRACT_BUGS] == list(range(1, 13))
+    assert len({bug.operation for bug in CONTRACT_BUGS} & operations) == 12
+    assert all(bug.operation.startswith("GET ") for bug in CONTRACT_BUGS if bug.safe)
+    assert sum(bug.safe for bug in CONTRACT_BUGS) == 7
+
+
 @pytest.mark.parametrize("name", INCIDENTS)
 def test_an_incident_says_what_it_is_and_where_it_comes_from(name: str):
     incident = INCIDENTS[name]
@@ -273,6 +403,15 @@ def test_an_entry_is_written_read_changed_listed_and_deleted(client: Direct):
     for method in ("GET", "PUT", "DELETE"):
         gone = client.request(method, place, json=ENTRY if method == "PUT" else None)
         assert (gone.status_code, gone.json()) == (404, {"detail": "there is no such entry"})
+
+
+def test_an_amended_entry_keeps_the_rest(client: Direct):
+    before = client.get("/journal/entries/1").json()
+    amended = client.patch("/journal/entries/1", json={"mood_level": 10, "text": None}).json()
+    assert amended == {**before, "mood_level": 10, "updated_at": amended["updated_at"]}
+    assert amended["updated_at"] >= before["updated_at"]
+    assert client.get("/journal/entries/1").json() == amended
+    assert client.patch("/journal/entries/999999", json={}).status_code == 404
 
 
 def test_insights_are_complete_and_differ_with_the_text(client: Direct):
@@ -402,7 +541,7 @@ def test_the_description_has_schemas_and_errors_for_every_operation(client: Dire
         for path, item in spec["paths"].items()
         for method, operation in item.items()
     }
-    assert len(operations) >= 15
+    assert len(operations) == 24
     for name, operation in operations.items():
         answers = operation["responses"]
         good = next(answer for code, answer in answers.items() if code.startswith("2"))
@@ -439,7 +578,7 @@ def test_an_integer_may_be_written_with_a_point(client: Direct):
 
 def test_a_405_names_all_methods_of_the_path(client: Direct):
     refused = client.request("TRACE", "/journal/entries/1")
-    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, PUT, DELETE")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, PUT, PATCH, DELETE")
 
 
 # --- the command ---------------------------------------------------------------------------

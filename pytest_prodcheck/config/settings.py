@@ -96,6 +96,8 @@ class Contract(Record):
     """`METHOD /path` globs, tags and operation ids."""
     parameters: dict[str, tuple[Any, ...]] = msgspec.field(default_factory=dict)
     """Parameter -> real values for it."""
+    seed: int | None = None
+    """Of all that is by chance; None: always the same on a read-only target, else of the run."""
 
 
 class Target(Record):

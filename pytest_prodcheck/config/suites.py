@@ -72,4 +72,5 @@ def contract(reader: Reader, table: ContractTable) -> Contract:
             name: tuple(reader.json(examples, ("contract", "parameters", name)))
             for name, examples in written_or(table.parameters, {}).items()
         },
+        seed=written_or(table.seed, None),
     )

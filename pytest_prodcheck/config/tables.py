@@ -246,6 +246,10 @@ class ContractTable(Table):
             examples=[{"sku": ["SKU-1001"]}],
         ),
     ] = UNSET
+    seed: Annotated[
+        Annotated[int, Meta(ge=0)] | UnsetType,
+        Meta(description="Repeats a run: the seed that it printed."),
+    ] = UNSET
 
 
 class Contents(Table):

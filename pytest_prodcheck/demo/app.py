@@ -3,11 +3,13 @@
 import asyncio
 import hmac
 import platform
+import re
 import statistics
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path as Directory
 from typing import Annotated, Any
 
@@ -58,7 +60,7 @@ def create_app(directory: Directory, deployment: Deployment, incident: Incident 
         app.state.storage.database.create()
         _plant(app.state.storage)
     if incident is not None and incident.change is not None:
-        incident.change(app)
+        import_module(f"pytest_prodcheck.demo.{incident.change}").plant(app)
     return app
 
 
@@ -152,6 +154,7 @@ Stored = Annotated[Storage, Depends(_the_storage)]
 Deployed = Annotated[Deployment, Depends(_the_deployment)]
 EntryId = Annotated[int, Path(ge=1, le=LARGEST_ID, examples=[1])]
 User = Annotated[str, Path(pattern=schemas.NAME, examples=["ada"])]
+Author = Annotated[str | None, Query(pattern=schemas.NAME, examples=["ada"])]
 Limit = Annotated[int, Query(ge=1, le=100)]
 Offset = Annotated[int, Query(ge=0, le=LARGEST_ID)]
 
@@ -161,6 +164,11 @@ NO_SUCH: Responses = {404: {"model": schemas.Detail, "description": "There is no
 UNAVAILABLE: Responses = {
     503: {"model": schemas.Detail, "description": "Nothing can be stored now"}
 }
+
+
+def _with_header(status: int, name: str, schema: dict[str, Any]) -> Responses:
+    return {status: {"headers": {name: {"required": True, "schema": schema}}}}
+
 
 # --- about the service --------------------------------------------------------------------
 
@@ -249,12 +257,12 @@ journal = APIRouter(prefix="/journal", tags=["journal"], responses=UNAVAILABLE)
 @journal.get("/entries")
 def list_entries(
     stored: Stored,
-    author: Annotated[str | None, Query(pattern=schemas.NAME, examples=["ada"])] = None,
+    author: Author = None,
     limit: Limit = 20,
     offset: Offset = 0,
 ) -> schemas.Entries:
     """Entries in the order they were written, of one author or of all."""
-    where = {} if author is None else {"author": author}
+    where = _by(author)
     return schemas.Entries.model_validate(
         {
             "total": stored.count(storage.entries, where),
@@ -263,7 +271,10 @@ def list_entries(
     )
 
 
-@journal.post("/entries", status_code=201, responses=MALFORMED)
+PLACE = _with_header(201, "Location", {"type": "string", "pattern": r"^/journal/entries/\d+$"})
+
+
+@journal.post("/entries", status_code=201, responses=MALFORMED | PLACE)
 def create_entry(new: schemas.NewEntry, stored: Stored, response: Response) -> schemas.Entry:
     """Write an entry; `Location` says where it is."""
     row = _entry(stored.new_id(), new)
@@ -287,6 +298,15 @@ def change_entry(entry_id: EntryId, new: schemas.NewEntry, stored: Stored) -> sc
     return schemas.Entry.model_validate(row)
 
 
+@journal.patch("/entries/{entry_id}", responses=NO_SUCH | MALFORMED)
+def amend_entry(entry_id: EntryId, changes: schemas.EntryChanges, stored: Stored) -> schemas.Entry:
+    """Change some of what an entry says; the rest stays."""
+    old = _existing_entry(stored, entry_id)
+    row = old | changes.model_dump(exclude_none=True) | {"updated_at": _now()}
+    stored.put(storage.entries, row)
+    return schemas.Entry.model_validate(row)
+
+
 @journal.delete("/entries/{entry_id}", status_code=204, responses=NO_SUCH)
 def delete_entry(entry_id: EntryId, stored: Stored) -> None:
     """Remove an entry for good."""
@@ -301,6 +321,39 @@ def entry_insight(entry_id: EntryId, stored: Stored, deployed: Deployed) -> sche
     return _insight(row["text"], row["mood_level"], deployed)
 
 
+@journal.get("/search")
+def search(
+    stored: Stored,
+    text: Annotated[str, Query(max_length=100, examples=["work"])] = "",
+    limit: Limit = 20,
+) -> list[schemas.Entry]:
+    """Entries that hold a text, in any case of letters."""
+    rows = stored.read(storage.entries)
+    found = [row for row in rows if text.casefold() in row["text"].casefold()]
+    return [schemas.Entry.model_validate(row) for row in found[:limit]]
+
+
+@journal.get("/moods")
+def moods(
+    stored: Stored, author: Author = None, limit: Limit = 20, offset: Offset = 0
+) -> list[schemas.EntryMood]:
+    """Each entry's mood in a word, in the order of the entries."""
+    return [
+        schemas.EntryMood(
+            entry_id=row["id"], mood_level=row["mood_level"], mood=_mood(row["mood_level"])
+        )
+        for row in stored.read(storage.entries, _by(author), limit, offset)
+    ]
+
+
+@journal.get("/tags")
+def tags(stored: Stored, author: Author = None) -> list[schemas.Tag]:
+    """Each `#tag` of the texts and how many entries have it, the most frequent first."""
+    rows = stored.read(storage.entries, _by(author))
+    found = Counter(tag for row in rows for tag in set(re.findall(r"#(\w+)", row["text"])))
+    return [schemas.Tag(tag=tag, entries=entries) for tag, entries in found.most_common()]
+
+
 @journal.post("/insights", responses=MALFORMED)
 def insight(asked: schemas.Reflection, deployed: Deployed) -> schemas.Insight:
     """What a text suggests, without keeping it."""
@@ -309,6 +362,14 @@ def insight(asked: schemas.Reflection, deployed: Deployed) -> schemas.Insight:
 
 def _entry(key: int, new: schemas.NewEntry) -> storage.Row:
     return {"id": key, **new.model_dump(), "created_at": _now(), "updated_at": _now()}
+
+
+def _by(author: str | None) -> storage.Row:
+    return {} if author is None else {"author": author}
+
+
+def _mood(level: int) -> schemas.Mood:
+    return "low" if level <= 3 else "fair" if level <= 6 else "good"
 
 
 def _existing_entry(stored: Storage, key: int) -> storage.Row:
@@ -430,10 +491,16 @@ def authors(stored: Stored) -> list[schemas.Author]:
     ]
 
 
-@admin.get("/feedback", responses=UNAVAILABLE)
-def all_feedback(stored: Stored, limit: Limit = 20, offset: Offset = 0) -> list[schemas.Feedback]:
-    """What was said."""
+COUNTED = _with_header(200, "X-Total-Count", {"type": "integer", "minimum": 0})
+
+
+@admin.get("/feedback", responses=UNAVAILABLE | COUNTED)
+def all_feedback(
+    stored: Stored, response: Response, limit: Limit = 20, offset: Offset = 0
+) -> list[schemas.Feedback]:
+    """What was said; `X-Total-Count` says how much there is."""
     rows = stored.read(storage.feedback, limit=limit, offset=offset)
+    response.headers["X-Total-Count"] = str(stored.count(storage.feedback))
     return [schemas.Feedback.model_validate(row) for row in rows]
 
 
@@ -465,11 +532,11 @@ def _in_use(flags: Flags) -> schemas.FlagsInUse:
 # --- what is there from the start ---------------------------------------------------------
 
 _WRITTEN = (
-    ("ada", "Slept well, walked to work, wrote the difficult letter first.", 8, 7, 2),
+    ("ada", "Slept well, walked to work, wrote the difficult letter first. #work", 8, 7, 2),
     ("ada", "The release went out late; everybody was kind about it.", 6, 4, 6),
     ("grace", "Found the fault after lunch: a moth, more or less.", 9, 8, 3),
-    ("linus", "Too many meetings, and none of them mine to leave.", 3, 3, 8),
-    ("grace", "Taught two newcomers to read a core dump. They laughed.", 8, 6, 2),
+    ("linus", "Too many meetings, and none of them mine to leave. #work", 3, 3, 8),
+    ("grace", "Taught two newcomers to read a core dump. They laughed. #teaching", 8, 6, 2),
     ("margaret", "Checked the list twice, then checked the one who checks.", 7, 6, 5),
 )
 

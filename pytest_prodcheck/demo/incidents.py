@@ -6,7 +6,6 @@ Documents and facts are those of the requirements ("002", "fact 34"): real deplo
 """
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 from pytest_prodcheck.model import Record
@@ -51,8 +50,8 @@ class Incident(Record, frozen=True):
     answers: tuple[Answer, ...] = ()
     deployment: dict[str, Any] = {}  # noqa: RUF012 - msgspec copies it for each record
     """Fields of `Deployment` with the value they have in this incident."""
-    change: Callable[[Any], None] | None = None
-    """Applied to the FastAPI application before it starts."""
+    change: str | None = None
+    """A module of the demo: its `plant` is applied to the application before it starts."""
 
 
 _ALL = (
@@ -106,6 +105,14 @@ _ALL = (
             Answer(path="/feedback/**", status=404, body=NOT_FOUND),
             Answer(path="/metrics/summary", delay=1.5),
         ),
+    ),
+    Incident(
+        name="contract-bugs",
+        title="Twelve answers are not as the OpenAPI document says, and no probe asks for them",
+        document="001 PulseCheck",
+        fact="fact 10",
+        rule="contract.broken",
+        change="contract_bugs",
     ),
 )
 

@@ -15,7 +15,13 @@ def _whole(value: object) -> object:
 Level = Annotated[int, Field(ge=1, le=10), BeforeValidator(_whole)]
 Rating = Annotated[int, Field(ge=1, le=5), BeforeValidator(_whole)]
 Name = Annotated[str, Field(pattern=NAME, examples=["ada"])]
+Text = Annotated[
+    str, Field(min_length=1, max_length=2000, examples=["Slept well, walked to work."])
+]
 Mode = Literal["DATABASE_ONLY", "DUAL_WRITE", "FILE_ONLY", "INVALID"]
+Mood = Literal["low", "fair", "good"]
+Theme = Literal["light", "dark", "system"]
+Language = Literal["en", "de", "fr"]
 
 
 class Body(BaseModel):
@@ -93,19 +99,28 @@ class MetricsSummary(BaseModel):
 
 class NewEntry(Body):
     author: Name
-    text: str = Field(min_length=1, max_length=2000, examples=["Slept well, walked to work."])
+    text: Text
     mood_level: Level = 5
     energy_level: Level = 5
     stress_level: Level = 5
 
 
+class EntryChanges(Body):
+    """What is to be different; what is absent or null stays."""
+
+    text: Text | None = None
+    mood_level: Level | None = None
+    energy_level: Level | None = None
+    stress_level: Level | None = None
+
+
 class Entry(BaseModel):
     id: int
-    author: str
-    text: str
-    mood_level: int
-    energy_level: int
-    stress_level: int
+    author: Name
+    text: Text
+    mood_level: Level
+    energy_level: Level
+    stress_level: Level
     created_at: str
     updated_at: str
 
@@ -113,6 +128,17 @@ class Entry(BaseModel):
 class Entries(BaseModel):
     total: int
     items: list[Entry]
+
+
+class EntryMood(BaseModel):
+    entry_id: int
+    mood_level: Level
+    mood: Mood
+
+
+class Tag(BaseModel):
+    tag: str = Field(min_length=1)
+    entries: int = Field(ge=1)
 
 
 class Reflection(Body):
@@ -133,7 +159,7 @@ class NewFeedback(Body):
 
 class Feedback(BaseModel):
     id: int
-    rating: int
+    rating: Rating
     comment: str
     created_at: str
 
@@ -144,15 +170,15 @@ class FeedbackSummary(BaseModel):
 
 
 class NewPreferences(Body):
-    theme: Literal["light", "dark", "system"] = "system"
-    language: Literal["en", "de", "fr"] = "en"
+    theme: Theme = "system"
+    language: Language = "en"
     reminders: bool = True
 
 
 class Preferences(BaseModel):
-    user: str
-    theme: str
-    language: str
+    user: Name
+    theme: Theme
+    language: Language
     reminders: bool
 
 

@@ -6,9 +6,12 @@ that decides has one too, for its guard). What it finds travels as plain data on
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -29,10 +32,13 @@ if TYPE_CHECKING:
     from pytest_prodcheck.config import Probe
     from pytest_prodcheck.live.chain import Chain
     from pytest_prodcheck.live.client import LiveClient
+    from pytest_prodcheck.live.contract import Explorer, OperationRun
     from pytest_prodcheck.live.limits import Measured, Tally
+    from pytest_prodcheck.live.operations import Operation
     from pytest_prodcheck.live.probes import Prober, ProbeRun
     from pytest_prodcheck.live.sender import Sender
     from pytest_prodcheck.live.transport import LiveTransport
+    from pytest_prodcheck.live.workflows import WorkflowRun
 
 
 class Seen:
@@ -41,6 +47,7 @@ class Seen:
     def __init__(self, guard: Guard) -> None:
         self.clients: list[LiveClient] = []
         self.probe: ProbeRun | None = None
+        self.explored: OperationRun | WorkflowRun | None = None
         self.told = 0
         self.requests = guard.requests
         self.violations = len(guard.violations)
@@ -79,7 +86,7 @@ class Inspector:
             self.work / "violations.jsonl",
             controller=getattr(config, "workerinput", {}).get("sock_port"),
         )
-        self._config = config
+        self.config = config
         self._redactor = redactor
         self._plan = Plan(config, settings, folder.work, shard)
         self._sender: Sender | None = None
@@ -114,7 +121,7 @@ class Inspector:
         except pytest.UsageError as error:
             items.clear()  # pytest goes on to `collection_finish`, and nobody shall see them
             # A worker's exception would reach nobody: the plan carries it to who decides.
-            if not hasattr(self._config, "workerinput"):
+            if not hasattr(self.config, "workerinput"):
                 raise
             self._plan.refuse(str(error))
 
@@ -161,8 +168,78 @@ class Inspector:
         return probes
 
     @cached_property
+    def spec(self) -> tuple[dict[str, Any], str]:
+        """The OpenAPI document, and what is wrong with it."""
+        return parameters.fetched(self)
+
+    @cached_property
+    def operations(self) -> tuple[Operation, ...]:
+        """Those of the document that the configuration does not leave out."""
+        from pytest_prodcheck.live.operations import chosen, operations
+
+        spec, problem = self.spec
+        if problem:
+            self._plan.complain(f"no operation could be tested: {problem}")
+        target = parameters.with_openapi(self.target)
+        return chosen(operations(spec, target), self.settings.contract.exclude)
+
+    @cached_property
+    def explorer(self) -> Explorer:
+        from pytest_prodcheck.live.contract import Explorer
+        from pytest_prodcheck.live.patience import Patience
+        from pytest_prodcheck.live.values import RealValues
+
+        def once(name: str, make: Callable[[], Any]) -> Any:
+            digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+            return parameters.once(self.work / f"{digest}.json", make)
+
+        contract = self.settings.contract
+        return Explorer(
+            self.target,
+            contract,
+            lambda: self.spec[0],
+            RealValues(contract.parameters, self.operations, once),
+            Patience(self.work / "patience"),
+            self._hypothesis_home(),
+            self._seed,
+        )
+
+    def _hypothesis_home(self) -> Path:
+        """A folder of the run for what Hypothesis writes, except its tables of Unicode: they are
+        the same every time and take seconds to make."""
+        home = self.work / f"hypothesis-{os.getpid()}"
+        home.mkdir()
+        cache = getattr(self.config, "cache", None)
+        if cache:
+            (home / "unicode_data").symlink_to(cache.mkdir("prodcheck-unicode"))
+        return home
+
+    @property
+    def _seed(self) -> int:
+        """Of all that is by chance: the same in every process of a run, and always on a
+        read-only target."""
+        configured = self.settings.contract.seed
+        if configured is not None or self.target.read_only:
+            return configured or 0
+        return int(hashlib.sha256(self.work.parent.name.encode()).hexdigest()[:8], 16)
+
+    def operation(self, item: pytest.Item, operation: Operation) -> OperationRun:
+        from pytest_prodcheck.live.contract import OperationRun
+
+        run = OperationRun(operation, self.explorer, self.connect)
+        item.stash[SEEN].explored = run
+        return run
+
+    def workflows(self, item: pytest.Item, operations: tuple[Operation, ...]) -> WorkflowRun:
+        from pytest_prodcheck.live.workflows import WorkflowRun
+
+        run = WorkflowRun(operations, self.explorer, self.connect)
+        item.stash[SEEN].explored = run
+        return run
+
+    @cached_property
     def prober(self) -> Prober:
-        shared = self._sender is not None or hasattr(self._config, "workerinput")
+        shared = self._sender is not None or hasattr(self.config, "workerinput")
         return self._make_prober(shared=shared)
 
     def _make_prober(self, **options: Any) -> Prober:
@@ -231,7 +308,7 @@ class Inspector:
     def pytest_runtestloop(self, session: pytest.Session) -> None:
         """All selected probes are sent as soon as tests may run, while the first one waits."""
         probes = parameters.selected_probes(session.items)
-        if probes and not self._config.option.collectonly:
+        if probes and not self.config.option.collectonly:
             if self._sender:
                 self._sender.start([probe.id for probe in probes])
             self.prober.start(probes)
@@ -327,6 +404,8 @@ class Inspector:
         if seen.probe and report.when == "call" and seen.probe.done:
             new += seen.probe.result.exchanges
             report.duration = seen.probe.result.elapsed_s
+        if seen.explored and report.when == "call":
+            new += seen.explored.evidence
         if report.passed:
             empty: dict[str, Any] = {"request_headers": {}, "response_headers": {}, "body": ""}
             new = [msgspec.structs.replace(exchange, **empty) for exchange in new]
@@ -366,12 +445,12 @@ class Inspector:
             told = [getattr(report, name, None) for name in _SHOWN]
             if scrub(told, self._redactor) is told:
                 return
-        hook = self._config.hook
-        data = hook.pytest_report_to_serializable(config=self._config, report=report)
+        hook = self.config.hook
+        data = hook.pytest_report_to_serializable(config=self.config, report=report)
         cleaned = scrub(data, self._redactor)
         changed = [name for name in _SHOWN if data.get(name) != cleaned.get(name)]
         if changed:
-            clean = hook.pytest_report_from_serializable(config=self._config, data=cleaned)
+            clean = hook.pytest_report_from_serializable(config=self.config, data=cleaned)
             for name in changed:
                 attribute = _SHOWN[name] or name
                 setattr(report, attribute, getattr(clean, attribute))

@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 
-from pytest_prodcheck.config import Probe
+from pytest_prodcheck.config import Probe, Target
+from pytest_prodcheck.hooks import selection
 
 if TYPE_CHECKING:
     from pytest_prodcheck.hooks.inspector import Inspector
@@ -33,7 +34,7 @@ def generate(inspector: Inspector, metafunc: pytest.Metafunc) -> None:
     """Parametrise *metafunc* for each of our parameters that it asks for."""
     for name, values in PARAMETERS.items():
         if name in metafunc.fixturenames and not _is_the_users(metafunc, name):
-            found = list(values(inspector)) or [pytest.param(UNCONFIGURED, id="none")]
+            found = list(values(inspector, metafunc)) or [pytest.param(UNCONFIGURED, id="none")]
             metafunc.parametrize(name, found, indirect=name in INDIRECT)
 
 
@@ -61,37 +62,72 @@ def selected_probes(items: Iterable[pytest.Item]) -> Sequence[Probe]:
     return list({probe.id: probe for probe in probes if isinstance(probe, Probe)}.values())
 
 
-def _probes(inspector: Inspector) -> Iterable[Any]:
+def _probes(inspector: Inspector, _: pytest.Metafunc) -> Iterable[Any]:
     return [
         pytest.param(probe, id=probe.id, marks=pytest.mark.severity(probe.severity))
         for probe in inspector.probes
     ]
 
 
-def _health(inspector: Inspector) -> Iterable[str]:
+def _health(inspector: Inspector, _: pytest.Metafunc) -> Iterable[str]:
     return [inspector.target.health] if inspector.target.health else []
 
 
-def _certificate(inspector: Inspector) -> Iterable[str]:
+def _certificate(inspector: Inspector, _: pytest.Metafunc) -> Iterable[str]:
     """The host and port whose TLS certificate there is."""
     url = urlsplit(inspector.target.base_url)
     return [f"{url.hostname}:{url.port or 443}"] if url.scheme == "https" else []
 
 
-def _private_paths(inspector: Inspector) -> Iterable[Any]:
+def _private_paths(inspector: Inspector, _: pytest.Metafunc) -> Iterable[Any]:
     from pytest_prodcheck.live.private import private_paths
 
     paths = private_paths(inspector.target)
     return [pytest.param(paths, id="paths")] if paths else []
 
 
-def _limits(inspector: Inspector) -> Iterable[Any]:
+def _limits(inspector: Inspector, _: pytest.Metafunc) -> Iterable[Any]:
     from pytest_prodcheck.live.limits import LimitRun, configured
 
     return [
         pytest.param(LimitRun(limit, inspector.measured), id=limit.name)
         for limit in configured(inspector.target.limits)
     ]
+
+
+def _operations(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterable[Any]:
+    """Each operation of the document, unless `-m` leaves the test out: it is not read in vain."""
+    from pytest_prodcheck.live.operations import matches
+
+    if not _is_wanted(inspector, metafunc):
+        return []
+    chosen = inspector.operations
+    for mark in metafunc.definition.iter_markers("operations"):
+        pattern = re.compile(mark.kwargs.get("regex", ""))
+        chosen = tuple(
+            one
+            for one in chosen
+            if pattern.search(one.id)
+            and (not mark.args or any(matches(one, entry) for entry in mark.args))
+        )
+    return [
+        pytest.param(one, id=one.id, marks=[pytest.mark.writes] if one.writes else [])
+        for one in chosen
+    ]
+
+
+def _workflows(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterable[Any]:
+    """One for the whole document, where something can be made and asked for again."""
+    if not _is_wanted(inspector, metafunc):
+        return []
+    chosen = [one for one in inspector.operations if not one.obstacle]
+    makes = any(one.method in ("POST", "PUT") for one in chosen)
+    leads = any("{" in one.path for one in chosen)
+    return [pytest.param(tuple(chosen), id="all")] if makes and leads else []
+
+
+def _is_wanted(inspector: Inspector, metafunc: pytest.Metafunc) -> bool:
+    return selection.matches(inspector.config.getoption("markexpr", ""), metafunc.definition)
 
 
 WELL_KNOWN_SPEC = "/openapi.json"
@@ -103,20 +139,34 @@ def derived(inspector: Inspector) -> tuple[tuple[Probe, ...], str]:
 
     A target of which nothing is known has to answer at its own URL at least.
     """
-    from pytest_prodcheck.live.openapi import derive, fetch_spec
+    from pytest_prodcheck.live.openapi import derive
 
-    configured = inspector.target.openapi
-    target = msgspec.structs.replace(inspector.target, openapi=configured or WELL_KNOWN_SPEC)
+    spec, problem = inspector.spec
+    probes = derive(spec, with_openapi(inspector.target))
+    root = Probe(method="GET", path="", id="GET /", severity="critical")
+    return probes or (root,), problem
+
+
+def with_openapi(target: Target) -> Target:
+    """The target with a place of its document, be it only where many have one."""
+    return msgspec.structs.replace(target, openapi=target.openapi or WELL_KNOWN_SPEC)
+
+
+def fetched(inspector: Inspector) -> tuple[dict[str, Any], str]:
+    """The OpenAPI document, empty when there is none, and what is wrong if one is configured.
+
+    Asked for once in a run: what the first process was given is what all of them work with.
+    """
+    from pytest_prodcheck.live.openapi import fetch_spec
 
     def fetch() -> dict[str, Any] | str:
         with inspector.connect() as client:
-            return fetch_spec(client, target)
+            return fetch_spec(client, with_openapi(inspector.target))
 
     spec = once(inspector.work / "openapi.json", fetch)
-    problem = spec if isinstance(spec, str) and configured else ""
-    probes = derive({} if isinstance(spec, str) else spec, target)
-    root = Probe(method="GET", path="", id="GET /", severity="critical")
-    return probes or (root,), problem
+    if isinstance(spec, str):
+        return {}, spec if inspector.target.openapi else ""
+    return spec, ""
 
 
 def once(path: Path, make: Callable[[], Any]) -> Any:
@@ -128,13 +178,15 @@ def once(path: Path, make: Callable[[], Any]) -> Any:
         return msgspec.json.decode(path.read_bytes())
 
 
-PARAMETERS: dict[str, Callable[[Inspector], Iterable[Any]]] = {
+PARAMETERS: dict[str, Callable[[Inspector, pytest.Metafunc], Iterable[Any]]] = {
     "probe": _probes,
     "health": _health,
     "certificate": _certificate,
-    "documentation": lambda inspector: inspector.target.documentation,
-    "metrics_page": lambda inspector: inspector.target.metrics,
+    "documentation": lambda inspector, _: inspector.target.documentation,
+    "metrics_page": lambda inspector, _: inspector.target.metrics,
     "private_paths": _private_paths,
     "limit": _limits,
+    "operation": _operations,
+    "workflows": _workflows,
 }
-INDIRECT = ("probe",)
+INDIRECT = ("probe", "operation", "workflows")

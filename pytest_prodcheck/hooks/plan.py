@@ -20,6 +20,7 @@ import msgspec
 import pytest
 
 from pytest_prodcheck.config import Settings
+from pytest_prodcheck.hooks import selection
 from pytest_prodcheck.hooks.parameters import is_configured
 from pytest_prodcheck.model import CATEGORIES, SEVERITIES, Planned, Problem, Severity
 from pytest_prodcheck.record.neutral import text as neutral
@@ -135,12 +136,12 @@ class Plan:
     def _was_wanted(self, item: pytest.Item) -> bool:
         """Whether it counts, and `-m` alone would have kept it."""
         expression = self._config.getoption("markexpr", "")
-        return _category(item) is not None and _matches(expression, item)
+        return _category(item) is not None and selection.matches(expression, item)
 
     def _check_markers(self, items: list[pytest.Item]) -> None:
         """A typo in a marker silently drops a check: refuse it, in code and after `-m`."""
         known = {re.split(r"[:(]", line)[0].strip() for line in self._config.getini("markers")}
-        for name in _names(self._config.getoption("markexpr", "")):
+        for name in selection.names(self._config.getoption("markexpr", "")):
             if name not in known:
                 raise pytest.UsageError(_unknown(name, "in -m", known))
         for item in items:
@@ -153,27 +154,6 @@ def _unknown(name: str, where: str, known: set[str]) -> str:
     close = get_close_matches(name, known, 1)
     hint = f"did you mean {close[0]!r}?" if close else "register it under `markers` if it is yours"
     return f"unknown marker {name!r} {where}; {hint}"
-
-
-def _names(expression: str) -> list[str]:
-    without_arguments = re.sub(r"\([^()]*=[^()]*\)", "", expression)
-    return [word for word in _WORD.findall(without_arguments) if word not in _OPERATORS]
-
-
-def _matches(expression: str, item: pytest.Item) -> bool:
-    """What `-m` says of *item*. Marks with arguments (`m(x=1)`) count as if without."""
-    without_arguments = re.sub(r"\([^()]*=[^()]*\)", "", expression)
-
-    def truth(word: re.Match[str]) -> str:
-        known = word[0] in _OPERATORS
-        return word[0] if known else str(item.get_closest_marker(word[0]) is not None)
-
-    truths = _WORD.sub(truth, without_arguments)
-    return not truths.strip() or bool(eval(truths))  # noqa: S307 - True, False, and, or, not, ()
-
-
-_WORD = re.compile(r"[\w.:+\-/\\\[\]]+")
-_OPERATORS = ("and", "or", "not", "True", "False")
 
 
 def _category(item: pytest.Item) -> str | None:

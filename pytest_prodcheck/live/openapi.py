@@ -92,7 +92,7 @@ def _spec_from_bytes(content: bytes, named: str) -> dict[str, Any] | str:
             f"{named} is not an OpenAPI document: it says neither `openapi` nor `swagger`; "
             "set `openapi` to the document itself"
         )
-    if not any(True for _ in _operations(spec)):
+    if not any(True for _ in declared(spec)):
         return f"the OpenAPI document {named} has no operations: its `paths` are empty"
     return spec
 
@@ -138,8 +138,10 @@ def derive(spec: Mapping[str, Any], target: Target) -> tuple[Probe, ...]:
     if health:
         probe = Probe(method="GET", path=health, id=f"GET {health}", severity="critical")
         probes[probe.id] = probe
-    for path, item, operation in _operations(spec, only="get"):
-        base = _base(spec, item, operation, target)
+    for path, item, operation, method in declared(spec):
+        if method != "get":
+            continue
+        base = base_of(spec, item, operation, target)
         if base is None or not _sendable(spec, path, item, operation, target):
             continue
         where = _join(base, path, target)
@@ -157,15 +159,15 @@ def derive(spec: Mapping[str, Any], target: Target) -> tuple[Probe, ...]:
 METHODS = frozenset(("get", "put", "post", "delete", "options", "head", "patch", "trace"))
 
 
-def _operations(
-    spec: Mapping[str, Any], only: str | None = None
-) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
-    """Path, path item and operation of each well-formed operation."""
+def declared(
+    spec: Mapping[str, Any],
+) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any], str]]:
+    """Path, path item, operation and method (in small letters) of each well-formed operation."""
     for path, item in _table(spec.get("paths")).items():
-        item = _resolved(spec, item)
+        item = resolved(spec, item)
         for method, operation in item.items():
-            if method in METHODS and only in (None, method) and isinstance(operation, Mapping):
-                yield str(path), item, operation
+            if method in METHODS and isinstance(operation, Mapping):
+                yield str(path), item, operation, method
 
 
 def _sendable(
@@ -179,7 +181,7 @@ def _sendable(
         return False
     parameters = {}
     for one in [*_list(item.get("parameters")), *_list(operation.get("parameters"))]:
-        parameter = _resolved(spec, one)
+        parameter = resolved(spec, one)
         if not parameter:
             # Defined where we do not look: it may well be required.
             return False
@@ -187,7 +189,7 @@ def _sendable(
         parameters[parameter.get("in"), parameter.get("name")] = parameter
     if any(one.get("required") is True or one.get("in") == "path" for one in parameters.values()):
         return False
-    if _resolved(spec, operation.get("requestBody")).get("required") is True:
+    if resolved(spec, operation.get("requestBody")).get("required") is True:
         return False
     last = path.rstrip("/").rpartition("/")[2].lower()
     if (
@@ -224,7 +226,7 @@ def _media_types(
     for status, response in _table(operation.get("responses")).items():
         if not str(status).startswith("2"):
             continue
-        response = _resolved(spec, response)
+        response = resolved(spec, response)
         if "swagger" in spec:
             if response.get("schema") or not with_schema:
                 found.update(_list(operation.get("produces", spec.get("produces"))))
@@ -235,7 +237,7 @@ def _media_types(
     return {str(kind).partition(";")[0].strip().lower() for kind in found}
 
 
-def _base(
+def base_of(
     spec: Mapping[str, Any],
     item: Mapping[str, Any],
     operation: Mapping[str, Any],
@@ -315,7 +317,7 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, port
 
 
-def _resolved(spec: Mapping[str, Any], value: Any) -> Mapping[str, Any]:
+def resolved(spec: Mapping[str, Any], value: Any) -> Mapping[str, Any]:
     """The table that `value` is or refers to inside the document; empty when there is none."""
     for _ in range(20):
         table = _table(value)

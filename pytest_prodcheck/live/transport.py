@@ -23,6 +23,10 @@ MAX_HEADERS = 256
 
 ENCODINGS = ("gzip", "deflate")
 
+WITHOUT = "prodcheck.without"
+"""Extension of a request: names (in small letters) of the target's headers that do not go along,
+to see whether it is refused without them."""
+
 _REPEATABLE = frozenset(("GET", "HEAD"))
 _LEGAL_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")
 _LENGTH = re.compile(rb"^content-length[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
@@ -100,7 +104,12 @@ class LiveTransport(httpx.BaseTransport):
     def _added(self, request: httpx.Request) -> list["_Header"]:
         if not self._headers or origin_of(request.url) != self._origin:
             return []
-        return [header for header in self._headers if header.name not in request.headers]
+        without = request.extensions.get(WITHOUT, ())
+        return [
+            header
+            for header in self._headers
+            if header.name not in request.headers and header.name.lower() not in without
+        ]
 
     def _seconds(self, request: httpx.Request) -> float:
         """httpx has four timeouts; the longest of those given is the time of the whole request."""

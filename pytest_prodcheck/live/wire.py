@@ -4,6 +4,7 @@ A timeout of httpx or httpcore is per read, so an answer that drips never ends. 
 (resolver, connect, handshake, send, receive) asks the request's Clock how long it may still take.
 """
 
+import contextlib
 import os
 import select
 import socket
@@ -180,6 +181,10 @@ class _Lookup:
         self._done.set()
 
 
+PACKET = 64 * 1024
+"""Bytes of a request that are collected before they are sent."""
+
+
 class Stream(httpcore.NetworkStream):
     """One connection, whose every wait is bounded by the clock of the lane's request."""
 
@@ -188,6 +193,7 @@ class Stream(httpcore.NetworkStream):
         self._lane = lane
         self._request: Clock | None = None
         self._requests = 0
+        self._unsent = bytearray()
         self._certificate: Any = None
         if isinstance(connection, ssl.SSLSocket):
             # Kept, because a closed connection no longer tells it.
@@ -195,6 +201,10 @@ class Stream(httpcore.NetworkStream):
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         clock = self._lane.clock
+        if self._unsent:
+            # The server may have answered before it hung up: what it said is read all the same.
+            with contextlib.suppress(httpcore.WriteError):
+                self._send()
         heading = clock.stage != "body"
         if heading:
             clock.stage = "header"
@@ -221,15 +231,21 @@ class Stream(httpcore.NetworkStream):
             clock.stream = self
             clock.reused = self._requests > 1
         clock.stage = "send"
-        unsent = memoryview(buffer)
+        # Head and body come one by one; a small request leaves in one packet.
+        self._unsent += buffer
+        if len(self._unsent) >= PACKET:
+            self._send()
+
+    def _send(self) -> None:
+        unsent = memoryview(bytes(self._unsent))
+        self._unsent.clear()
         try:
             while unsent:
-                self._socket.settimeout(clock.left())
+                self._socket.settimeout(self._lane.clock.left())
                 unsent = unsent[self._socket.send(unsent) :]
         except TimeoutError:
             raise httpcore.WriteTimeout from None
         except OSError as error:
-            # httpcore goes on to read: the server may have answered before it hung up.
             raise httpcore.WriteError(error) from None
 
     def start_tls(

@@ -1,0 +1,193 @@
+"""Twelve ways in which answers leave the OpenAPI document, each in one operation.
+
+The document stays as it is. `tests/contract_bugs.py` says the same as a table.
+"""
+
+import json
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+
+from pytest_prodcheck.demo import schemas, storage
+from pytest_prodcheck.demo.storage import Storage
+
+Service = Callable[[Request], Awaitable[Response]]
+Bug = Callable[[Request, Service], Awaitable[Response]]
+
+BUGS: list[tuple[str, str, Bug]] = []
+"""Method, pattern of the path, and what answers there in place of the service alone."""
+
+ENTRY = r"/journal/entries/[0-9]{1,9}"
+
+
+def plant(app: FastAPI) -> None:
+    """From now on the application answers with all of the bugs."""
+    app.state.deleted = {}
+    app.middleware("http")(_answer)
+
+
+async def _answer(request: Request, service: Service) -> Response:
+    for method, path, bug in BUGS:
+        if request.method == method and re.fullmatch(path, request.scope["path"]):
+            return await bug(request, service)
+    return await service(request)
+
+
+def _bug(method: str, path: str) -> Callable[[Bug], Bug]:
+    def register(bug: Bug) -> Bug:
+        BUGS.append((method, path, bug))
+        return bug
+
+    return register
+
+
+def _crash() -> Response:
+    return PlainTextResponse("Internal Server Error", 500)
+
+
+async def _told(answer: Any) -> Any:
+    """What an answer says; to a middleware it is a stream, though its type does not tell."""
+    return json.loads(b"".join([part async for part in answer.body_iterator]))
+
+
+def _the_storage(request: Request) -> Storage:
+    found: Storage = request.app.state.storage
+    return found
+
+
+def _entry_id(request: Request) -> int:
+    return int(request.scope["path"].rpartition("/")[2])
+
+
+# --- found with GET alone -----------------------------------------------------------------
+
+
+@_bug("GET", r"/journal/entries/2147483647/insight")
+async def boundary(_request: Request, _service: Service) -> Response:
+    """1. The largest documented id is a 500; all others above the last entry are a 404."""
+    return _crash()
+
+
+@_bug("GET", r"/journal/moods")
+async def enumeration(request: Request, service: Service) -> Response:
+    """2. A level of 9 or 10 is called "great", which is not among the documented words."""
+    answer = await service(request)
+    if answer.status_code != 200:
+        return answer
+    items = await _told(answer)
+    for item in items:
+        if item["mood_level"] >= 9:
+            item["mood"] = "great"
+    return JSONResponse(items)
+
+
+@_bug("GET", r"/journal/entries")
+async def lost_field(request: Request, service: Service) -> Response:
+    """4. `total` is missing when one author's entries are asked for."""
+    answer = await service(request)
+    if answer.status_code != 200 or "author" not in request.query_params:
+        return answer
+    return JSONResponse({"items": (await _told(answer))["items"]})
+
+
+@_bug("GET", r"/")
+async def content_type(request: Request, service: Service) -> Response:
+    """6. The index is JSON and says that it is plain text."""
+    answer = await service(request)
+    answer.headers["Content-Type"] = "text/plain; charset=utf-8"
+    return answer
+
+
+@_bug("GET", r"/journal/tags")
+async def empty_list(request: Request, service: Service) -> Response:
+    """7. No tags at all are a null instead of an empty list."""
+    answer = await service(request)
+    if answer.status_code != 200:
+        return answer
+    return JSONResponse(await _told(answer) or None)
+
+
+@_bug("GET", r"/admin/feedback")
+async def header(request: Request, service: Service) -> Response:
+    """11. `X-Total-Count` is a sentence instead of an integer."""
+    answer = await service(request)
+    if "X-Total-Count" in answer.headers:
+        answer.headers["X-Total-Count"] += " in all"
+    return answer
+
+
+@_bug("GET", r"/journal/search")
+async def empty_parameter(request: Request, service: Service) -> Response:
+    """12. An optional `text` that is given and empty is a 500."""
+    return _crash() if request.query_params.get("text") == "" else await service(request)
+
+
+# --- found by writing ---------------------------------------------------------------------
+
+
+@_bug("POST", r"/feedback")
+async def unicode(request: Request, service: Service) -> Response:
+    """3. A comment with a character outside ASCII is stored, and then a 500."""
+    body = await request.body()
+    answer = await service(request)
+    if answer.status_code != 201 or json.loads(body).get("comment", "").isascii():
+        return answer
+    return _crash()
+
+
+@_bug("POST", r"/journal/insights")
+async def status(request: Request, service: Service) -> Response:
+    """5. A text of 1000 characters and more, half of what is allowed, is an undocumented 413."""
+    body = await request.body()
+    answer = await service(request)
+    if answer.status_code != 200 or len(json.loads(body)["text"]) < 1000:
+        return answer
+    return JSONResponse({"detail": "too long"}, 413)
+
+
+@_bug("PUT", r"/admin/flags")
+async def authentication(request: Request, service: Service) -> Response:
+    """8. Anybody may change the operating mode; reading it still needs the token."""
+    token = request.app.state.deployment.token
+    others = [(name, value) for name, value in request.headers.raw if name != b"authorization"]
+    request.scope["headers"] = [*others, (b"authorization", f"Bearer {token}".encode())]
+    return await service(request)
+
+
+@_bug("GET", ENTRY)
+async def deletion(request: Request, service: Service) -> Response:
+    """9. What was deleted can still be read."""
+    answer = await service(request)
+    row = request.app.state.deleted.get(_entry_id(request))
+    return JSONResponse(row) if answer.status_code == 404 and row else answer
+
+
+@_bug("DELETE", ENTRY)
+async def remembered(request: Request, service: Service) -> Response:
+    """No bug: what `deletion` answers is kept."""
+    row = _the_storage(request).get(storage.entries, _entry_id(request))
+    answer = await service(request)
+    if answer.status_code == 204:
+        request.app.state.deleted[_entry_id(request)] = row
+    return answer
+
+
+@_bug("PATCH", ENTRY)
+async def validation(request: Request, service: Service) -> Response:
+    """10. A mood above 10 is accepted, and kept as 10."""
+    body = await request.body()
+    answer = await service(request)
+    if answer.status_code != 422:
+        return answer
+    told = await _told(answer)
+    row = _the_storage(request).get(storage.entries, _entry_id(request))
+    problems = [(problem["loc"], problem["type"]) for problem in told["detail"]]
+    if row is None or problems != [(["body", "mood_level"], "less_than_equal")]:
+        return JSONResponse(told, 422)
+    changes = schemas.EntryChanges.model_validate({**json.loads(body), "mood_level": 10})
+    row |= changes.model_dump(exclude_none=True)
+    _the_storage(request).put(storage.entries, row)
+    return JSONResponse(row)

@@ -1,0 +1,456 @@
+"""One operation of the target against its own specification: every case sent, judged, counted.
+
+What the cases are is `live.generation`'s; here is what becomes of them. An operation passes when
+all answers are as the document says *and* at least one was a success: a wall of 401 proves
+nothing.
+"""
+
+import contextlib
+import re
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pytest_prodcheck.config import Contract as Limits
+from pytest_prodcheck.config import Target
+from pytest_prodcheck.errors import NotAsked
+from pytest_prodcheck.live.failures import kind_of
+from pytest_prodcheck.live.lean_httpx import httpx
+from pytest_prodcheck.live.operations import Operation
+from pytest_prodcheck.live.patience import Patience
+from pytest_prodcheck.live.transport import WITHOUT
+from pytest_prodcheck.live.values import RealValues
+from pytest_prodcheck.model import Exchange, Record
+
+if TYPE_CHECKING:
+    import requests
+    import schemathesis
+
+    from pytest_prodcheck.live.client import LiveClient
+    from pytest_prodcheck.live.generation import Broken, Case, Contract
+
+SHOWN = 20
+"""Distinct failures of one operation that are told; the rest is counted."""
+
+GUESSED_EVERY = 4
+"""Of so many cases, one keeps the generated value where a real one is known."""
+
+
+class Finding(Record):
+    """One distinct way in which an operation breaks its contract, by the smallest case seen."""
+
+    check: str
+    title: str
+    message: str
+    exchange: Exchange
+    times: int = 1
+
+    @property
+    def line(self) -> str:
+        """`Server error: GET /x answered 500 …`"""
+        status = self.exchange.status or self.exchange.error or "no answer"
+        facts = " ".join(self.message.split())
+        times = f" ({self.times} times)" if self.times > 1 else ""
+        return (
+            f"{self.title}{times}: {self.exchange.method} {self.exchange.url} -> {status}. {facts}"
+        )
+
+
+class Stop(BaseException):
+    """Ends an exploration from within; Hypothesis must not take it for a finding."""
+
+    def __init__(self, why: str, cause: BaseException | None = None) -> None:
+        super().__init__(why)
+        self.cause = cause
+
+
+class Explorer:
+    """What all operations of one process share: the document as it is read, and the connection.
+
+    `spec` gives the document; `connect` makes a client for one operation.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        limits: Limits,
+        spec: Callable[[], Mapping[str, Any]],
+        values: RealValues,
+        patience: Patience,
+        home: Path,
+        seed: int,
+    ) -> None:
+        self.target = target
+        self.limits = limits
+        self.values = values
+        self.patience = patience
+        self.seed = seed
+        self._spec = spec
+        self._home = home
+        self._send: Callable[..., schemathesis.Response] | None = None
+
+    @cached_property
+    def contract(self) -> "Contract":
+        """Loaded once a process, and not before an operation runs. Raises Untestable."""
+        from pytest_prodcheck.live import generation
+
+        read_only = self.target.read_only
+        return generation.Contract(
+            self._spec(),
+            frozenset(self.target.headers),
+            self._wire,
+            generation.Effort(
+                max_examples=self.limits.max_examples,
+                negative=not read_only,
+                undeclared=not read_only,
+                seed=self.seed,
+            ),
+            self._home,
+        )
+
+    @contextlib.contextmanager
+    def through(self, send: Callable[..., "schemathesis.Response"]) -> Iterator[None]:
+        """For one operation: where its requests go."""
+        self._send = send
+        try:
+            yield
+        finally:
+            self._send = None
+
+    def _wire(
+        self, prepared: "requests.PreparedRequest", without: frozenset[str]
+    ) -> "schemathesis.Response":
+        assert self._send, "requests are sent while an operation is explored only"
+        return self._send(prepared, without)
+
+
+class Exploration:
+    """The requests of one operation, their answers, and what was wrong with them."""
+
+    def __init__(self, explorer: Explorer, client: "LiveClient", seconds: float) -> None:
+        self._explorer = explorer
+        self._client = client
+        self._until = time.monotonic() + seconds
+        self._seconds = seconds
+        self.findings: dict[tuple[str, ...], Finding] = {}
+        self.statuses: Counter[int] = Counter()
+        self.cases = 0
+        self.unsendable = 0
+        self.proven = False
+        self.troubles: list[str] = []
+        self.stopped = ""
+        self.withheld: NotAsked | None = None
+
+    def explore(self, operation: Operation) -> None:
+        """Ask every case of it, until its time is over."""
+
+        def ask_all(contract: "Contract") -> None:
+            known = self._known(contract, operation)
+
+            def ask(case: "Case") -> None:
+                self.put_in(case, known)
+                response = self.send(case, operation)
+                if response is not None:
+                    self.judge(case, response, operation)
+
+            self.troubles = contract.cases(operation, ask)
+
+        self.run(ask_all)
+
+    def run(self, ask_all: Callable[["Contract"], None]) -> None:
+        """Let it ask, and note what it ended with."""
+        from pytest_prodcheck.live.generation import Untestable
+
+        with self._explorer.through(self._over_the_wire):
+            try:
+                with self._time_limit():
+                    ask_all(self._explorer.contract)
+            except Untestable as trouble:
+                self.troubles.append(str(trouble))
+            except Stop as stop:
+                self.stopped = str(stop)
+                if isinstance(stop.cause, NotAsked):
+                    self.withheld = stop.cause
+
+    def _known(
+        self, contract: "Contract", operation: Operation
+    ) -> dict[str, dict[str, Sequence[Any]]]:
+        """Real values by place and name of the parameter."""
+        values = self._explorer.values
+        return {
+            place: {
+                name: real
+                for name in names
+                if (real := values.of(name, operation, self._client, place))
+            }
+            for place, names in contract.parameters(operation).items()
+        }
+
+    def send(self, case: "Case", operation: Operation) -> "schemathesis.Response | None":
+        """Its answer; None where there was none, or where no request can be made of it."""
+        from pytest_prodcheck.live.generation import Untestable
+
+        if time.monotonic() > self._until:
+            raise Stop(f"its {self._seconds:g} s were over")
+        self.cases += 1
+        try:
+            return self._explorer.contract.request(case, operation.base)
+        except Untestable:
+            self.unsendable += 1
+        except httpx.RequestError as failure:
+            self._note_silence(failure)
+        return None
+
+    def judge(
+        self,
+        case: "Case",
+        response: "schemathesis.Response",
+        operation: Operation,
+        recorder: Any = None,
+    ) -> None:
+        """Note what is wrong with this answer, and keep the evidence of that alone."""
+        from pytest_prodcheck.live import generation
+
+        exchange = self._client.exchanges[-1]
+        self.statuses[response.status_code] += 1
+        try:
+            if response.status_code == 429:
+                self._explorer.patience.heed(response.headers, self._until)
+                return
+            declared = case.operation.responses.status_codes
+            self.proven |= is_success(response.status_code, declared)
+            wrong = self._explorer.contract.broken(case, response, operation.base, recorder)
+        except httpx.RequestError as failure:
+            self._note_silence(failure)
+            return
+        finally:
+            self._client.exchanges.clear()
+        for broken in wrong:
+            self._note(broken, exchange, generation.aimed_at(case), _shape(broken.message))
+
+    def _note(self, broken: "Broken", exchange: Exchange, *about: str) -> None:
+        key = (broken.check, broken.title, str(exchange.status), *about)
+        seen = self.findings.get(key)
+        times = 1 + (seen.times if seen else 0)
+        if seen and _size(seen.exchange) <= _size(exchange):
+            self.findings[key] = msgspec.structs.replace(seen, times=times)
+        else:
+            self.findings[key] = Finding(
+                check=broken.check,
+                title=broken.title,
+                message=broken.message,
+                exchange=exchange,
+                times=times,
+            )
+
+    def _note_silence(self, failure: httpx.RequestError) -> None:
+        from pytest_prodcheck.live.generation import Broken
+
+        exchange = self._client.exchanges[-1]
+        self._client.exchanges.clear()
+        kind = kind_of(failure)
+        self._note(Broken(check="answers", title="No answer", message=str(failure)), exchange, kind)
+
+    def put_in(self, case: "Case", known: Mapping[str, Mapping[str, Sequence[Any]]]) -> None:
+        """Real values for what nobody can guess; now and then the generated one stays."""
+        from pytest_prodcheck.live.generation import is_positive_path
+
+        if not any(known.values()) or self.cases % GUESSED_EVERY == 0 or not is_positive_path(case):
+            return
+        for place, real in known.items():
+            given = getattr(case, place) or {}
+            wanted = real if place == "path_parameters" else set(real).intersection(given)
+            chosen = {name: real[name][self.cases % len(real[name])] for name in wanted}
+            if chosen:
+                setattr(case, place, {**given, **chosen})
+
+    def _over_the_wire(
+        self, prepared: "requests.PreparedRequest", without: frozenset[str]
+    ) -> "schemathesis.Response":
+        import schemathesis
+
+        request = httpx.Request(
+            str(prepared.method),
+            str(prepared.url),
+            # Blanks around a value are not part of it (RFC 9110, 5.5), and h11 sends none.
+            headers=[
+                (_bytes(name), _bytes(value).strip(b" \t"))
+                for name, value in prepared.headers.items()
+            ],
+            content=_bytes(prepared.body or b""),
+            extensions={WITHOUT: without},
+        )
+        try:
+            self._explorer.patience.wait(self._until)
+            response = self._client.send(request)
+        except NotAsked as withheld:
+            raise Stop(str(withheld), withheld) from withheld
+        headers: dict[str, list[str]] = {}
+        for name, value in response.headers.multi_items():
+            headers.setdefault(name, []).append(value)
+        return schemathesis.Response(
+            status_code=response.status_code,
+            headers=headers,
+            content=response.content,
+            request=prepared,
+            elapsed=response.elapsed.total_seconds(),
+            verify=True,
+            message=response.reason_phrase,
+            encoding=response.encoding,
+        )
+
+    @contextlib.contextmanager
+    def _time_limit(self) -> Iterator[None]:
+        """Making a case may take for ever (a pattern, a length of a thousand million): a timer
+        ends that, too, where there can be one."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def over(_number: int, _frame: object) -> None:
+            raise Stop(f"its {self._seconds:g} s were over")
+
+        # Requests have a limit of their own, and the clock is looked at before each: the timer
+        # comes last.
+        handler = signal.signal(signal.SIGALRM, over)
+        timer = signal.setitimer(signal.ITIMER_REAL, self._seconds + self._explorer.target.timeout)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, *timer)
+            signal.signal(signal.SIGALRM, handler)
+
+
+class OperationRun:
+    """One operation as a test sees it: what it is, and `check()`."""
+
+    def __init__(
+        self, operation: Operation, explorer: Explorer, connect: Callable[[], "LiveClient"]
+    ) -> None:
+        self.operation = operation
+        self.evidence: tuple[Exchange, ...] = ()
+        self.requests = 0
+        self._explorer = explorer
+        self._connect = connect
+
+    @property
+    def id(self) -> str:
+        return self.operation.id
+
+    @property
+    def method(self) -> str:
+        return self.operation.method
+
+    @property
+    def path(self) -> str:
+        """As the document has it: `/journal/{id}`."""
+        return self.operation.path
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return self.operation.tags
+
+    def check(self) -> Exploration:
+        """Return when every answer was as the document says, one of them a success.
+
+        Raises AssertionError with all distinct failures, and NotAsked when nothing is proven.
+        """
+        __tracebackhide__ = True
+        operation = self.operation
+        if operation.obstacle:
+            raise NotAsked(f"not run: {operation.id} cannot be tested: {operation.obstacle}")
+        with self._connect() as client:
+            found = Exploration(self._explorer, client, self._explorer.limits.time_per_operation)
+            found.explore(operation)
+        self.requests = found.cases
+        self.evidence = tuple(finding.exchange for finding in found.findings.values())[:SHOWN]
+        if found.findings:
+            raise AssertionError(failures(operation.id, found, self._explorer.seed))
+        if unproven := _unproven(operation, found):
+            raise NotAsked(f"not run: {unproven}")
+        return found
+
+    def __repr__(self) -> str:
+        return f"<operation {self.id}>"
+
+
+def failures(what: str, found: Exploration, seed: int) -> str:
+    """All distinct failures, the first line as a headline."""
+    findings = sorted(found.findings.values(), key=lambda one: (one.check, one.exchange.url))
+    number = len(findings)
+    cases = f"{found.cases} case{'s' if found.cases != 1 else ''} (seed {seed})"
+    lines = [f"{number} failure{'s' if number != 1 else ''} in {cases} of {what}"]
+    for index, finding in enumerate(findings[:SHOWN], 1):
+        lines.append(f"{index}. {finding.line}")
+        if finding.exchange.curl:
+            lines.append(f"   {finding.exchange.curl}")
+    if number > SHOWN:
+        lines.append(f"and {number - SHOWN} more")
+    if found.stopped:
+        lines.append(f"not all cases were asked: {found.stopped}")
+    return "\n".join(lines)
+
+
+def _unproven(operation: Operation, found: Exploration) -> str:
+    """Why this operation is not proven to be as the document says; "" if it is."""
+    if found.withheld:
+        return str(found.withheld).removeprefix("not run: ")
+    if found.troubles:
+        return f"{operation.id} cannot be tested in full: {'; '.join(found.troubles)}"
+    if not found.cases or found.unsendable == found.cases:
+        why = found.stopped or "no case could be made of its definition"
+        return f"{operation.id} was not asked: {why}"
+    if found.proven:
+        return ""
+    answers = ", ".join(f"{status} ({n})" for status, n in found.statuses.most_common(5))
+    return (
+        f"{operation.id} is not proven: it never answered with a success in {found.cases} cases, "
+        f"but {answers}. {_way_out(operation, found.statuses)}"
+    )
+
+
+def _way_out(operation: Operation, statuses: Mapping[int, int]) -> str:
+    most = max(statuses, key=lambda status: statuses[status], default=0)
+    names = re.findall(r"\{([^{}]+)\}", operation.path)
+    if most in (401, 403):
+        return "Give credentials that may ask it: `headers` of the target."
+    if most == 429:
+        return "Lower `rate` of the target."
+    if most in (404, 410) and names:
+        values = ", ".join(f"{name} = [...]" for name in names)
+        return f"Give values that exist: {values} in [contract.parameters]."
+    if most in (400, 404, 409, 422):
+        return (
+            "Give it data that it takes: an example in the document, or real values in "
+            "[contract.parameters]; or leave it out: `exclude` in [contract]."
+        )
+    return "See what it answers, or leave it out: `exclude` in [contract]."
+
+
+def is_success(status: int, declared: Sequence[str]) -> bool:
+    """2xx; where the document promises no 2xx at all, any status that it does promise below 400."""
+    if 200 <= status < 300:
+        return True
+    promised = any(code.startswith("2") or code == "default" for code in declared)
+    return not promised and status < 400 and str(status) in declared
+
+
+def _shape(message: str) -> str:
+    """A message without the values in it: what is the same failure in another case."""
+    first = message.strip().partition("\n\n")[0]
+    return re.sub(r"\"[^\"]*\"|'[^']*'|`[^`]*`|[\d.]+", "…", first)[:300]
+
+
+def _size(exchange: Exchange) -> int:
+    return len(exchange.url) + len(exchange.curl)
+
+
+def _bytes(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode("latin-1", "replace")

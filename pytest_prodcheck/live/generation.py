@@ -1,0 +1,357 @@
+"""All contact with Schemathesis and Hypothesis: which cases to ask, and what an answer breaks.
+
+Nothing here sends: cases go to a function that is given, and what checks send on their own
+(a request once more without credentials) goes to the same place. Imported when a contract item
+runs, never earlier: it takes half a second.
+"""
+
+import contextlib
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import hypothesis
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, Verbosity
+from hypothesis import strategies as st
+from hypothesis.configuration import set_hypothesis_home_dir
+from hypothesis.errors import HypothesisException
+from requests.adapters import BaseAdapter
+from schemathesis.core.failures import Failure, FailureGroup
+from schemathesis.generation.drivers import CoverageGenerator, ExamplesGenerator
+from schemathesis.generation.feedback import NO_FEEDBACK
+from schemathesis.generation.hypothesis.reporting import ignore_hypothesis_output
+from schemathesis.generation.overrides import Override
+from schemathesis.specs.openapi.checks import ignored_auth
+
+from pytest_prodcheck.live.operations import Operation, closed
+from pytest_prodcheck.model import Record
+
+Case: TypeAlias = schemathesis.Case[Any]
+Wire = Callable[[requests.PreparedRequest, frozenset[str]], schemathesis.Response]
+"""Sends a request, without those headers of the target that are named, and gives the answer."""
+
+PLACEHOLDER = "prodcheck"
+"""Stands for the value of a header of the target, which is never given to Schemathesis."""
+
+NOT_OURS = frozenset(("user-agent", "x-schemathesis-testcaseid"))
+
+STEPS = 6
+"""Requests in a row of one workflow: create, read, change, read, delete, read again."""
+
+
+class Untestable(Exception):
+    """No case can be made of this operation; the message says why."""
+
+
+class Effort(Record):
+    """How much is asked of an operation."""
+
+    max_examples: int
+    """Cases drawn by chance; examples and coverage of the document come on top."""
+    negative: bool
+    """Also what the document forbids, which has to be refused."""
+    undeclared: bool
+    """Also methods that the path does not have."""
+    seed: int
+
+
+class Broken(Record):
+    """One way in which an answer is not as the document says."""
+
+    check: str
+    title: str
+    message: str
+
+
+class Contract:
+    """The document as Schemathesis reads it, and the cases that follow from it.
+
+    `headers` are the names of what the target adds to each request on its own. Raises
+    Untestable when the document cannot be read.
+    """
+
+    def __init__(
+        self,
+        spec: Mapping[str, Any],
+        headers: frozenset[str],
+        wire: Wire,
+        effort: Effort,
+        home: Path,
+    ) -> None:
+        set_hypothesis_home_dir(home)
+        self._effort = effort
+        self._wire = wire
+        self._headers = dict.fromkeys(headers, PLACEHOLDER)
+        self._authenticated: set[str] = set()
+        try:
+            self._schema = schemathesis.openapi.from_dict(
+                closed(spec), config=schemathesis.Config.discover()
+            )
+        except Exception as error:
+            raise Untestable(f"the document cannot be read: {_told(error)}") from error
+        project = self._schema.config
+        if not effort.undeclared:
+            project.phases.coverage.unexpected_methods = set()
+
+    # --- cases ---
+
+    def cases(self, operation: Operation, ask: Callable[[Case], None]) -> list[str]:
+        """Give each case of *operation* to `ask`: the document's examples, its boundaries, then
+        cases by chance. The answer is why some could not be made.
+
+        Raises Untestable when there is no such operation for Schemathesis.
+        """
+        found = self._find(operation)
+        troubles: list[str] = []
+        for phase in (self._examples, self._coverage, self._fuzzing):
+            with _quiet():
+                try:
+                    phase(found, ask, troubles)
+                except (HypothesisException, schemathesis.errors.SchemathesisError) as error:
+                    troubles.append(_told(error))
+                except RecursionError:
+                    troubles.append("its schema is nested too deeply")
+        return list(dict.fromkeys(troubles))
+
+    def parameters(self, operation: Operation) -> dict[str, tuple[str, ...]]:
+        """Names of the parameters, by where they go: `path_parameters`, `query`."""
+        found = self._find(operation)
+        return {
+            place: tuple(parameter.name for parameter in getattr(found, place))
+            for place in ("path_parameters", "query")
+        }
+
+    def _find(self, operation: Operation) -> Any:
+        try:
+            return self._schema[operation.path][operation.method]
+        except Exception as error:
+            raise Untestable(_told(error)) from error
+
+    @property
+    def _modes(self) -> list[schemathesis.GenerationMode]:
+        mode = schemathesis.GenerationMode
+        return [mode.POSITIVE, mode.NEGATIVE] if self._effort.negative else [mode.POSITIVE]
+
+    def _examples(self, operation: Any, ask: Callable[[Case], None], troubles: list[str]) -> None:
+        generator = ExamplesGenerator(
+            operation=operation, override=Override(), feedback=NO_FEEDBACK, fill_missing=False
+        )
+        self._drain(generator, ask, troubles)
+
+    def _coverage(self, operation: Any, ask: Callable[[Case], None], troubles: list[str]) -> None:
+        generator = CoverageGenerator(
+            operation=operation,
+            generation_modes=self._modes,
+            generation_config=self._schema.config.generation_for(
+                operation=operation, phase="coverage"
+            ),
+            auth_storage=None,
+            override=Override(),
+            feedback=NO_FEEDBACK,
+        )
+        self._drain(generator, ask, troubles)
+
+    def _drain(
+        self,
+        generator: CoverageGenerator | ExamplesGenerator,
+        ask: Callable[[Case], None],
+        troubles: list[str],
+    ) -> None:
+        for case in generator:
+            ask(case)
+        troubles += map(_told, generator.controller.deferred_errors)
+
+    def _fuzzing(self, operation: Any, ask: Callable[[Case], None], troubles: list[str]) -> None:
+        strategy = st.one_of([operation.as_strategy(generation_mode=mode) for mode in self._modes])
+
+        @hypothesis.seed(self._effort.seed)
+        @_settings(self._effort.max_examples)
+        @hypothesis.given(case=strategy)
+        def fuzz(case: Case) -> None:
+            ask(case)
+
+        fuzz()
+
+    # --- workflows ---
+
+    def workflows(
+        self,
+        allowed: Collection[tuple[str, str]],
+        send: Callable[[Case], schemathesis.Response | None],
+        judge: Callable[[Case, schemathesis.Response, Any], None],
+    ) -> None:
+        """Give each step of many sequences of the *allowed* (method, path) to `send`, and its
+        answer with the sequence so far to `judge`. Without an answer a sequence ends.
+
+        Raises Untestable when no operation leads to another.
+        """
+
+        def is_allowed(context: Any) -> bool:
+            return (context.operation.method.upper(), context.operation.path) in allowed
+
+        try:
+            with _quiet():
+                machine: Any = self._schema.include(is_allowed).as_state_machine()
+
+                class Workflow(machine):  # type: ignore[misc]
+                    def call(self, case: Case, **_kwargs: Any) -> schemathesis.Response:
+                        response = send(case)
+                        return response if response is not None else hypothesis.reject()
+
+                    def validate_response(self, response: Any, case: Case, **_kwargs: Any) -> None:
+                        judge(case, response, self.recorder)
+
+                settings = _settings(self._effort.max_examples, stateful_step_count=STEPS)
+                hypothesis.seed(self._effort.seed)(Workflow)
+                Workflow.run(settings=settings)
+        except (HypothesisException, schemathesis.errors.SchemathesisError) as error:
+            raise Untestable(_told(error)) from error
+
+    # --- requests and answers ---
+
+    def request(self, case: Case, base: str) -> schemathesis.Response:
+        """Send this case. Raises Untestable for what no request can be made of."""
+        try:
+            kwargs = case.as_transport_kwargs(base_url=base, headers=self._headers)
+            prepared = requests.Request(**kwargs).prepare()
+        except (requests.RequestException, ValueError, TypeError) as error:
+            raise Untestable(f"{type(error).__name__}: {error}") from error
+        return self._send(prepared)
+
+    def _send(self, prepared: requests.PreparedRequest) -> schemathesis.Response:
+        withheld = set()
+        for name, placeholder in self._headers.items():
+            if prepared.headers.get(name) == placeholder:
+                del prepared.headers[name]
+            else:
+                withheld.add(name.lower())
+        for name in NOT_OURS.intersection(map(str.lower, prepared.headers)):
+            del prepared.headers[name]
+        return self._wire(prepared, frozenset(withheld))
+
+    def broken(
+        self, case: Case, response: schemathesis.Response, base: str, recorder: Any = None
+    ) -> list[Broken]:
+        """Everything about this answer that is not as the document says."""
+        label = case.operation.label
+        session = requests.Session()
+        session.trust_env = False
+        session.mount("http", _Adapter(self._send))
+        excluded = [ignored_auth] if label in self._authenticated else []
+        try:
+            case.validate_response(
+                response,
+                excluded_checks=excluded,
+                headers=dict(self._headers),
+                transport_kwargs={
+                    "session": session,
+                    "base_url": base,
+                    "headers": dict(self._headers),
+                    "allow_redirects": False,
+                },
+                recorder=recorder,
+            )
+        except FailureGroup as group:
+            return [_broken(failure, case) for failure in group.exceptions]
+        except Failure as failure:
+            return [_broken(failure, case)]
+        if 200 <= response.status_code < 300:
+            self._authenticated.add(label)  # it was asked without credentials, too
+        return []
+
+
+class _Adapter(BaseAdapter):
+    """Takes what a check sends with `requests` to where all requests go."""
+
+    def __init__(self, send: Callable[[requests.PreparedRequest], schemathesis.Response]) -> None:
+        super().__init__()
+        self._send_it = send
+
+    def send(  # type: ignore[override]
+        self, request: requests.PreparedRequest, **_options: Any
+    ) -> requests.Response:
+        answer = self._send_it(request)
+        response = requests.Response()
+        response.status_code = answer.status_code
+        response.headers.update({name: ", ".join(each) for name, each in answer.headers.items()})
+        response.request = request
+        response.url = request.url or ""
+        response.reason = answer.message
+        response._content = answer.content
+        response.raw = _Raw(answer)
+        return response
+
+    def close(self) -> None:
+        """Nothing: connections belong to the run."""
+
+
+class _Raw:
+    """What Schemathesis reads of urllib3's answer."""
+
+    version = 11
+
+    def __init__(self, answer: schemathesis.Response) -> None:
+        from urllib3 import HTTPHeaderDict
+
+        self.headers = HTTPHeaderDict()
+        for name, values in answer.headers.items():
+            for value in values:
+                self.headers.add(name, value)
+        self._original_response = None
+
+    def release_conn(self) -> None:
+        """Nothing: it is read in full."""
+
+
+def is_positive_path(case: Case) -> bool:
+    """Whether the path of this case is meant to be right."""
+    meta = case.meta
+    return meta is None or not meta.is_negative_at(_PATH)
+
+
+def aimed_at(case: Case) -> str:
+    """The parameter that a case is about, if it is about one: two bugs are two."""
+    data = getattr(getattr(case.meta, "phase", None), "data", None)
+    return str(getattr(data, "parameter", "") or "")
+
+
+_PATH = schemathesis.core.parameters.ParameterLocation.PATH
+
+
+def _broken(failure: Failure, case: Case) -> Broken:
+    checks = type(failure).checks
+    return Broken(
+        check=checks[0] if checks else type(failure).__name__,
+        title=failure.title,
+        message=failure.message,
+    )
+
+
+def _settings(max_examples: int, **more: Any) -> hypothesis.settings:
+    return hypothesis.settings(
+        max_examples=max_examples,
+        database=None,
+        deadline=None,
+        derandomize=False,
+        phases=[Phase.generate],
+        verbosity=Verbosity.quiet,
+        suppress_health_check=list(HealthCheck),
+        **more,
+    )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Neither warnings nor advice of Hypothesis: they are for who writes its tests."""
+    with warnings.catch_warnings(), ignore_hypothesis_output():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _told(error: BaseException) -> str:
+    """What an error says, in one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__

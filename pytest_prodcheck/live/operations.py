@@ -1,0 +1,174 @@
+"""The operations of an OpenAPI document, as this target has them: what there is to test.
+
+Read from the document itself, without Schemathesis: it takes milliseconds, is the same in every
+process, and leaves nothing out.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from pytest_prodcheck.config import Target
+from pytest_prodcheck.live.openapi import EFFECTS, base_of, declared, resolved
+from pytest_prodcheck.model import Record
+
+SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
+
+LONGEST_ID = 200
+"""Characters of an id; a longer one is cut and told apart by a hash."""
+
+
+class Operation(Record):
+    """One method of one path."""
+
+    id: str
+    """`GET /journal/{id}`; unique in the document, printable, at most LONGEST_ID long."""
+    method: str
+    """In capitals."""
+    path: str
+    """As the document has it."""
+    operation_id: str = ""
+    tags: tuple[str, ...] = ()
+    base: str = ""
+    """URL that its path is under."""
+    obstacle: str = ""
+    """Why it cannot be tested, if so; the rest of a sentence."""
+    writes: bool = False
+    """It may change something."""
+
+
+def operations(spec: Mapping[str, Any], target: Target) -> tuple[Operation, ...]:
+    """Every operation of the document, in the order of paths, then methods."""
+    external = External(spec)
+    found: dict[str, Operation] = {}
+    for path, item, operation, method in sorted(_all(spec), key=lambda one: (one[0], one[3])):
+        base = base_of(spec, item, operation, target)
+        obstacle = ""
+        if base is None:
+            obstacle = "its `servers` name another host, where nothing is sent"
+        elif reference := external.within(operation) or external.within(_shared(item)):
+            obstacle = (
+                f"its definition is in {reference[:120]}, outside of the document, and is not "
+                "followed; bundle the document into one file"
+            )
+        name = _unique(_printable(f"{method} {path}"), found)
+        found[name] = Operation(
+            id=name,
+            method=method,
+            path=path,
+            operation_id=str(operation.get("operationId", "")),
+            tags=tuple(map(str, _list(operation.get("tags")))),
+            base=base or "",
+            obstacle=obstacle,
+            writes=method not in SAFE or _does_something(path, operation),
+        )
+    return tuple(found.values())
+
+
+def chosen(all_: Iterable[Operation], excluded: Sequence[str]) -> tuple[Operation, ...]:
+    """Those that no entry of `[contract] exclude` matches."""
+    return tuple(one for one in all_ if not any(matches(one, entry) for entry in excluded))
+
+
+def matches(operation: Operation, entry: str) -> bool:
+    """Whether `METHOD /path`, a path (globs: `*` within a segment, `**` over any), a tag or an
+    operation id means this operation."""
+    if " " not in entry and not entry.startswith("/"):
+        return entry in operation.tags or entry == operation.operation_id
+    method, _, path = f"* {entry}".rpartition(" ")
+    method = method.removeprefix("* ").upper() or "*"
+    return fnmatchcase(operation.method, method) and bool(_glob(path).fullmatch(operation.path))
+
+
+def _glob(path: str) -> re.Pattern[str]:
+    pattern = re.escape(path).replace(r"\*\*", ".*").replace(r"\*", "[^/]*")
+    if pattern.endswith("/.*"):  # `/admin/**` is `/admin` itself, too
+        pattern = f"{pattern.removesuffix('/.*')}(/.*)?"
+    return re.compile(pattern)
+
+
+def _all(
+    spec: Mapping[str, Any],
+) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any], str]]:
+    for path, item, operation, method in declared(spec):
+        yield path, item, operation, method.upper()
+
+
+def _shared(item: Mapping[str, Any]) -> Any:
+    return item.get("parameters")
+
+
+def _does_something(path: str, operation: Mapping[str, Any]) -> bool:
+    """A GET that is not safe to repeat: `/logout`, or marked `x-mutating`."""
+    last = path.rstrip("/").rpartition("/")[2].lower()
+    tags = _list(operation.get("tags"))
+    return bool(last in EFFECTS or operation.get("x-mutating") or "x-mutating" in tags)
+
+
+def _printable(name: str) -> str:
+    """Paths come from a server: no line break, control character or megabyte gets into an id."""
+    clean = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in name)
+    if len(clean) <= LONGEST_ID:
+        return clean
+    return f"{clean[: LONGEST_ID - 9]}…{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def _unique(name: str, taken: Mapping[str, Operation]) -> str:
+    number = 2
+    unique = name
+    while unique in taken:
+        unique, number = f"{name} ({number})", number + 1
+    return unique
+
+
+class External:
+    """References out of the document, wherever a definition leads to one."""
+
+    def __init__(self, spec: Mapping[str, Any]) -> None:
+        self._spec = spec
+        self._none = not self._first(spec, follow=False)
+
+    def within(self, part: Any) -> str:
+        """The first reference out of the document that *part* leads to; "" without one."""
+        return "" if self._none else self._first(part, follow=True)
+
+    def _first(self, part: Any, *, follow: bool) -> str:
+        pending = [part]
+        seen: set[str] = set()
+        while pending:
+            value = pending.pop()
+            if isinstance(value, Mapping):
+                reference = value.get("$ref")
+                if isinstance(reference, str):
+                    if not reference.startswith("#"):
+                        return reference
+                    if follow and reference not in seen:
+                        seen.add(reference)
+                        pending.append(resolved(self._spec, value))
+                pending.extend(value.values())
+            elif isinstance(value, list):
+                pending.extend(value)
+        return ""
+
+
+def closed(value: Any) -> Any:
+    """The document without what would make its reader fetch something: references out of it,
+    and examples that are elsewhere."""
+    if isinstance(value, Mapping):
+        reference = value.get("$ref")
+        if isinstance(reference, str) and not reference.startswith("#"):
+            return {}
+        return {key: closed(one) for key, one in value.items() if not _elsewhere(key, one)}
+    if isinstance(value, list):
+        return [closed(one) for one in value]
+    return value
+
+
+def _elsewhere(key: Any, value: Any) -> bool:
+    return key == "externalValue" and isinstance(value, str)
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,14 @@
+"""The API answers as its own specification says, whatever it is asked.
+
+Each operation of the OpenAPI document is one check: the document's examples, the boundaries of its
+schemas, and cases by chance. On a read-only target only what the document allows is asked, with
+methods that change nothing. An operation that never answered with a success is not proven.
+"""
+
+import pytest
+
+
+@pytest.mark.contract
+def test_operation(operation):
+    """Every answer is as documented, and at least one of them is a success."""
+    operation.check()
