@@ -62,8 +62,11 @@ class Variables:
         return Secret(value, label)
 
     def header(self, name: str, template: str, keys: Keys) -> str | Secret:
-        """The value of a header to send: secret when it has a variable or a telling name."""
-        if not (_VARIABLE.search(template) or _CREDENTIAL_NAME.search(name)):
+        """The value of a header to send: secret when it has a variable or a telling name.
+
+        An empty one leaves out the target's header of that name.
+        """
+        if not template or not (_VARIABLE.search(template) or _CREDENTIAL_NAME.search(name)):
             return self.text(template, keys)
         secret = self.secret(template, keys)
         if name.lower() == "cookie":

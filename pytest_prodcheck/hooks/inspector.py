@@ -198,7 +198,9 @@ class Inspector:
             self.target,
             contract,
             lambda: self.spec[0],
-            RealValues(contract.parameters, self.operations, once),
+            RealValues(
+                contract.parameters, self.operations, once, changing=not self.target.read_only
+            ),
             Patience(self.work / "patience"),
             self._hypothesis_home(),
             self._seed,

@@ -125,10 +125,13 @@ class Explorer:
             self._send = None
 
     def _wire(
-        self, prepared: "requests.PreparedRequest", without: frozenset[str]
+        self,
+        prepared: "requests.PreparedRequest",
+        headers: Mapping[str, str],
+        without: frozenset[str],
     ) -> "schemathesis.Response":
         assert self._send, "requests are sent while an operation is explored only"
-        return self._send(prepared, without)
+        return self._send(prepared, headers, without)
 
 
 class Exploration:
@@ -216,8 +219,6 @@ class Exploration:
         recorder: Any = None,
     ) -> None:
         """Note what is wrong with this answer, and keep the evidence of that alone."""
-        from pytest_prodcheck.live import generation
-
         exchange = self._client.exchanges[-1]
         self.statuses[response.status_code] += 1
         try:
@@ -227,13 +228,16 @@ class Exploration:
             declared = case.operation.responses.status_codes
             self.proven |= is_success(response.status_code, declared)
             wrong = self._explorer.contract.broken(case, response, operation.base, recorder)
+            last = self._client.exchanges[-1]
         except httpx.RequestError as failure:
             self._note_silence(failure)
             return
         finally:
             self._client.exchanges.clear()
         for broken in wrong:
-            self._note(broken, exchange, generation.aimed_at(case), _shape(broken.message))
+            # That check asks once more, without credentials: what it got is the evidence.
+            shown = last if broken.check == "ignored_auth" else exchange
+            self._note(broken, shown, broken.parameter, _shape(broken.message))
 
     def _note(self, broken: "Broken", exchange: Exchange, *about: str) -> None:
         key = (broken.check, broken.title, str(exchange.status), *about)
@@ -260,9 +264,13 @@ class Exploration:
 
     def put_in(self, case: "Case", known: Mapping[str, Mapping[str, Sequence[Any]]]) -> None:
         """Real values for what nobody can guess; now and then the generated one stays."""
-        from pytest_prodcheck.live.generation import is_positive_path
+        from pytest_prodcheck.live.generation import takes_real_values
 
-        if not any(known.values()) or self.cases % GUESSED_EVERY == 0 or not is_positive_path(case):
+        if (
+            not any(known.values())
+            or self.cases % GUESSED_EVERY == 0
+            or not takes_real_values(case)
+        ):
             return
         for place, real in known.items():
             given = getattr(case, place) or {}
@@ -272,7 +280,10 @@ class Exploration:
                 setattr(case, place, {**given, **chosen})
 
     def _over_the_wire(
-        self, prepared: "requests.PreparedRequest", without: frozenset[str]
+        self,
+        prepared: "requests.PreparedRequest",
+        headers: Mapping[str, str],
+        without: frozenset[str],
     ) -> "schemathesis.Response":
         import schemathesis
 
@@ -281,8 +292,7 @@ class Exploration:
             str(prepared.url),
             # Blanks around a value are not part of it (RFC 9110, 5.5), and h11 sends none.
             headers=[
-                (_bytes(name), _bytes(value).strip(b" \t"))
-                for name, value in prepared.headers.items()
+                (_bytes(name), _bytes(value).strip(b" \t")) for name, value in headers.items()
             ],
             content=_bytes(prepared.body or b""),
             extensions={WITHOUT: without},
@@ -292,12 +302,12 @@ class Exploration:
             response = self._client.send(request)
         except NotAsked as withheld:
             raise Stop(str(withheld), withheld) from withheld
-        headers: dict[str, list[str]] = {}
+        received: dict[str, list[str]] = {}
         for name, value in response.headers.multi_items():
-            headers.setdefault(name, []).append(value)
+            received.setdefault(name, []).append(value)
         return schemathesis.Response(
             status_code=response.status_code,
-            headers=headers,
+            headers=received,
             content=response.content,
             request=prepared,
             elapsed=response.elapsed.total_seconds(),

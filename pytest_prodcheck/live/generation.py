@@ -7,7 +7,7 @@ runs, never earlier: it takes half a second.
 
 import contextlib
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -30,8 +30,10 @@ from pytest_prodcheck.live.operations import Operation, closed
 from pytest_prodcheck.model import Record
 
 Case: TypeAlias = schemathesis.Case[Any]
-Wire = Callable[[requests.PreparedRequest, frozenset[str]], schemathesis.Response]
-"""Sends a request, without those headers of the target that are named, and gives the answer."""
+Wire = Callable[
+    [requests.PreparedRequest, Mapping[str, str], frozenset[str]], schemathesis.Response
+]
+"""Sends a request with these headers, without those of the target that are named."""
 
 PLACEHOLDER = "prodcheck"
 """Stands for the value of a header of the target, which is never given to Schemathesis."""
@@ -64,6 +66,8 @@ class Broken(Record):
     check: str
     title: str
     message: str
+    parameter: str = ""
+    """What the request was about, where that is what is judged."""
 
 
 class Contract:
@@ -222,15 +226,16 @@ class Contract:
         return self._send(prepared)
 
     def _send(self, prepared: requests.PreparedRequest) -> schemathesis.Response:
+        headers = prepared.headers.copy()
         withheld = set()
         for name, placeholder in self._headers.items():
-            if prepared.headers.get(name) == placeholder:
-                del prepared.headers[name]
+            if headers.get(name) == placeholder:
+                del headers[name]
             else:
                 withheld.add(name.lower())
-        for name in NOT_OURS.intersection(map(str.lower, prepared.headers)):
-            del prepared.headers[name]
-        return self._wire(prepared, frozenset(withheld))
+        for name in NOT_OURS.intersection(map(str.lower, headers)):
+            del headers[name]
+        return self._wire(prepared, headers, frozenset(withheld))
 
     def broken(
         self, case: Case, response: schemathesis.Response, base: str, recorder: Any = None
@@ -255,9 +260,9 @@ class Contract:
                 recorder=recorder,
             )
         except FailureGroup as group:
-            return [_broken(failure, case) for failure in group.exceptions]
+            return _broken(group.exceptions, case)
         except Failure as failure:
-            return [_broken(failure, case)]
+            return _broken([failure], case)
         if 200 <= response.status_code < 300:
             self._authenticated.add(label)  # it was asked without credentials, too
         return []
@@ -306,10 +311,13 @@ class _Raw:
         """Nothing: it is read in full."""
 
 
-def is_positive_path(case: Case) -> bool:
-    """Whether the path of this case is meant to be right."""
+def takes_real_values(case: Case) -> bool:
+    """Whether the path of this case is neither meant to be wrong nor what the case is about."""
     meta = case.meta
-    return meta is None or not meta.is_negative_at(_PATH)
+    if meta is None:
+        return True
+    place = getattr(meta.phase.data, "parameter_location", None)
+    return place != _PATH and not meta.is_negative_at(_PATH)
 
 
 def aimed_at(case: Case) -> str:
@@ -321,13 +329,36 @@ def aimed_at(case: Case) -> str:
 _PATH = schemathesis.core.parameters.ParameterLocation.PATH
 
 
-def _broken(failure: Failure, case: Case) -> Broken:
-    checks = type(failure).checks
-    return Broken(
-        check=checks[0] if checks else type(failure).__name__,
-        title=failure.title,
-        message=failure.message,
-    )
+ABOUT_REQUESTS = frozenset(
+    ("negative_data_rejection", "positive_data_acceptance", "missing_required_header")
+)
+"""Checks that judge a parameter: with another one it is another failure."""
+
+
+def _broken(failures: Sequence[Failure], case: Case) -> list[Broken]:
+    found = []
+    for failure in failures:
+        checks = type(failure).checks
+        check = checks[0] if checks else type(failure).__name__
+        found.append(
+            Broken(
+                check=check,
+                title=failure.title,
+                message=_essence(failure.message),
+                parameter=aimed_at(case) if check in ABOUT_REQUESTS else "",
+            )
+        )
+    names = {one.check for one in found}
+    # A 500 is rarely documented: it is one failure, not two.
+    if "not_a_server_error" in names:
+        found = [one for one in found if one.check != "status_code_conformance"]
+    return found
+
+
+def _essence(message: str) -> str:
+    """A message without the schema that it repeats: that is in the document."""
+    parts = [part.strip() for part in message.split("\n\n")]
+    return "\n".join(part for part in parts if not part.startswith(("Schema", "Validated against")))
 
 
 def _settings(max_examples: int, **more: Any) -> hypothesis.settings:

@@ -111,6 +111,12 @@ class LiveTransport(httpx.BaseTransport):
             if header.name not in request.headers and header.name.lower() not in without
         ]
 
+    def _sent(self, request: httpx.Request) -> list[tuple[bytes, bytes]]:
+        """With the target's headers; an empty one leaves out that of the target."""
+        own = {header.raw[0].lower() for header in self._headers}
+        written = [one for one in request.headers.raw if one[1] or one[0].lower() not in own]
+        return written + [header.raw for header in self._added(request)]
+
     def _seconds(self, request: httpx.Request) -> float:
         """httpx has four timeouts; the longest of those given is the time of the whole request."""
         timeouts = request.extensions.get("timeout", {})
@@ -166,7 +172,7 @@ class LiveTransport(httpx.BaseTransport):
                 httpcore.URL(
                     scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
                 ),
-                headers=request.headers.raw + [header.raw for header in self._added(request)],
+                headers=self._sent(request),
                 content=request.stream,
             )
         )

@@ -23,11 +23,18 @@ Once = Callable[[str, Callable[[], Any]], Any]
 
 
 class RealValues:
-    """Real values of parameters. `all_` are the operations of the document."""
+    """Real values of parameters. `all_` are the operations of the document; `changing`
+    tells whether the run itself makes and deletes things."""
 
     def __init__(
-        self, configured: Mapping[str, Sequence[Any]], all_: Sequence[Operation], once: Once
+        self,
+        configured: Mapping[str, Sequence[Any]],
+        all_: Sequence[Operation],
+        once: Once,
+        *,
+        changing: bool,
     ) -> None:
+        self._changing = changing
         self._configured = configured
         self._lists = {one.path: one for one in all_ if one.method == "GET"}
         self._once = once
@@ -37,7 +44,7 @@ class RealValues:
     ) -> Sequence[Any]:
         """Values for that parameter of the operation; none known is normal.
 
-        May send one GET for the whole run: to the list that the parameter picks from.
+        May send a GET, once in the run unless things change: to the list that has them.
         """
         if name in self._configured:
             return self._configured[name]
@@ -47,9 +54,13 @@ class RealValues:
         parent = self._lists.get(before.rstrip("/")) or self._lists.get(before)
         if not found or parent is None or "{" in parent.path or parent.obstacle:
             return ()
-        listed = self._once(f"list {parent.path}", lambda: _ask(client, parent))
-        noun = parent.path.rstrip("/").rpartition("/")[2]
-        return values_in(listed, name, noun)
+        # What is made and deleted meanwhile changes the list: then each operation asks anew.
+        name_of_list = f"list {parent.path} {operation.id if self._changing else ''}"
+        listed = self._once(name_of_list, lambda: _ask(client, parent))
+        values = values_in(listed, name, noun=parent.path.rstrip("/").rpartition("/")[2])
+        # What is deleted is gone for the others: of many, the last are given to deletion.
+        kept = len(values) - len(values) // 3
+        return values[kept:] if operation.method == "DELETE" else values[:kept]
 
 
 def _ask(client: "LiveClient", parent: Operation) -> Any:

@@ -17,7 +17,7 @@ import pytest
 @pytest.mark.smoke
 def test_nothing_private_is_public(api, target, private_paths):
     """No such path answers 2xx with anything but the page that every unknown path gets."""
-    # Public is what needs no credentials: an empty header replaces the one of the target.
+    # Public is what needs no credentials: an empty header leaves out the one of the target.
     nobody = dict.fromkeys(target.headers, "")
     # What a path that cannot exist gets: many apps answer all of them with their start page.
     unknown = f"/{secrets.token_hex(8)}"
