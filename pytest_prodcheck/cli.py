@@ -4,7 +4,7 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,21 @@ def _parser() -> argparse.ArgumentParser:
     recover.add_argument("run", type=Path, metavar="RUN")
     recover.add_argument("--json", action="store_true", help="print the verdict as JSON")
     recover.set_defaults(command=_recover)
+
+    known = commands.add_parser("known", help="accept the contract failures of a run for a while")
+    known.add_argument("--add", type=Path, required=True, metavar="RUN")
+    known.add_argument(
+        "--reason", default="there before the gate was", help="why they are accepted"
+    )
+    known.add_argument(
+        "--for",
+        dest="span",
+        type=_span,
+        default=timedelta(days=90),
+        metavar="SPAN",
+        help="how long: 30d (default: 90d)",
+    )
+    known.set_defaults(command=_known)
 
     demo = commands.add_parser("demo", help="list the incidents of the demo")
     demo.add_argument("--json", action="store_true", help="print them as JSON")
@@ -158,6 +173,27 @@ def _entries(run: Path) -> list[dict[str, Any]]:
             "for instance prodcheck-report/latest"
         ) from error
     return entries
+
+
+def _known(options: argparse.Namespace) -> int:
+    from pytest_prodcheck.config.file import find
+    from pytest_prodcheck.config.known import known_failures
+    from pytest_prodcheck.known import NAME, entries_for, written
+    from pytest_prodcheck.record.journal import fold
+
+    run = fold(_entries(options.add))
+    file = find(Path.cwd())
+    folder = file.path.parent if file else Path.cwd()
+    existing = known_failures(folder)
+    expires = datetime.now(UTC).date() + options.span
+    entries = entries_for(run.checks, existing, options.reason, expires)
+    path = folder / NAME
+    if entries:
+        with path.open("a", encoding="utf-8") as sink:
+            sink.write(("\n" if existing else "") + written(entries))
+    noun = "entry" if len(entries) == 1 else "entries"
+    print(f"{len(entries)} {noun} added to {path}, accepted until {expires}")
+    return 0
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -185,6 +185,27 @@ def slow(run: Run) -> Finding | None:
     )
 
 
+def contract(run: Run) -> Finding | None:
+    operations = [check for check in run.checks if check.category == "contract"]
+    broken = [check for check in operations if check.outcome == "failed" and check.failures]
+    if not broken:
+        return None
+    titles = Counter(title for check in broken for title in check.failures)
+    well = sum(check.outcome == "passed" for check in operations)
+    return Finding(
+        rule="contract.broken",
+        title="the service does not answer as its own OpenAPI document says",
+        confidence="high",
+        evidence=tuple(
+            f"{title}: {_some({_name(check) for check in broken if title in check.failures})}"
+            for title, _ in titles.most_common(5)
+        ),
+        against=(f"{well} contract checks passed",) if well else (),
+        next_check="send the curl command of a failure: is the answer wrong, or the document?",
+        remedy="correct the service where clients rely on the document, else the document",
+    )
+
+
 RULES: tuple[Callable[[Run], Finding | None], ...] = (
     unreachable,
     maintenance_page,
@@ -194,6 +215,7 @@ RULES: tuple[Callable[[Run], Finding | None], ...] = (
     config_not_loaded,
     server_errors,
     slow,
+    contract,
 )
 
 _SILENCE = {"connect", "dns", "timeout", "transport"}
@@ -240,6 +262,12 @@ def _of_failed(run: Run, saying: str = "") -> list[Exchange]:
         if check.outcome != "passed" and saying in check.message
         for exchange in check.exchanges
     ]
+
+
+def _name(check: Check) -> str:
+    """The operation that a check is about, or the check's own name."""
+    test = check.id.rpartition("::")[2]
+    return test.partition("[")[2].removesuffix("]") or test
 
 
 def _path(exchange: Exchange) -> str:

@@ -7,8 +7,13 @@
         ├── TargetDown       the circuit breaker is open: the target stopped answering
         └── BudgetExhausted  the run has used its request budget
 
+    AssertionError
+    └── ContractBroken   the service, or its document, is not what it promised
+
 Each message tells the facts first and the way out second.
 """
+
+from collections.abc import Iterable
 
 
 class ProdcheckError(Exception):
@@ -33,3 +38,11 @@ class TargetDown(NotAsked):
 
 class BudgetExhausted(NotAsked):
     """The run has used up `request_budget`."""
+
+
+class ContractBroken(AssertionError):
+    """What was promised does not hold; `failures` are the titles of what was found."""
+
+    def __init__(self, message: str, failures: Iterable[str]) -> None:
+        super().__init__(message)
+        self.failures = tuple(dict.fromkeys(failures))

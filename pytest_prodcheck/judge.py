@@ -30,6 +30,9 @@ EXIT_USAGE = 4
 PROVES_FAILURE = {"violation", "collection", "target_down"}
 """Problems after which the release is not good, whatever else is still unknown."""
 
+UNCOUNTED = frozenset(("not_permitted", "known"))
+"""Outcomes that are left out on both sides of the score."""
+
 LEAVES_UNKNOWN = {
     "interrupted",
     "internal",
@@ -45,7 +48,7 @@ LEAVES_UNKNOWN = {
 def judge(run: Run, findings: Iterable[Finding] = ()) -> Verdict:
     """Decide on *run*: score, ruling, decision, reasons and exit code."""
     findings = tuple(findings)
-    scored = [check for check in run.checks if check.outcome != "not_permitted"]
+    scored = [check for check in run.checks if check.outcome not in UNCOUNTED]
     score = _score(scored, run)
     threshold = Fraction(Decimal(run.policy.threshold))
     problems = {problem.what for problem in run.problems}
@@ -141,6 +144,7 @@ _PHRASES = {
     "failed": "failed",
     "skipped": "did not prove anything (skipped or expected to fail)",
     "flaky": "passed only when run again",
+    "known": "failed, which is accepted for now",
 }
 
 
@@ -153,7 +157,7 @@ def _remarks(run: Run) -> list[str]:
     return [
         f"{_number(some, 'check')} of severity {severity} {_PHRASES[outcome]}"
         for severity in SEVERITIES
-        for outcome in ("failed", "skipped", "flaky")
+        for outcome in ("failed", "skipped", "flaky", "known")
         if (
             some := [
                 check
@@ -179,7 +183,7 @@ def _actions(run: Run, findings: Sequence[Finding]) -> tuple[Action, ...]:
 def _categories(run: Run) -> dict[str, Category]:
     categories = {}
     for name in CATEGORIES:
-        scored = [c for c in run.checks if c.category == name and c.outcome != "not_permitted"]
+        scored = [c for c in run.checks if c.category == name and c.outcome not in UNCOUNTED]
         if scored:
             score = _score(scored, run)
             categories[name] = Category(
@@ -192,8 +196,8 @@ def _categories(run: Run) -> dict[str, Category]:
 
 def _counts(checks: Sequence[Check]) -> dict[str, int]:
     outcomes: list[str] = [check.outcome for check in checks]
-    names = ("passed", "failed", "skipped", "not_permitted", "not_run", "flaky")
-    planned = len(outcomes) - outcomes.count("not_permitted")
+    names = ("passed", "failed", "skipped", "not_permitted", "not_run", "flaky", "known")
+    planned = sum(outcome not in UNCOUNTED for outcome in outcomes)
     return {"planned": planned, **{name: outcomes.count(name) for name in names}}
 
 

@@ -16,7 +16,7 @@ CATEGORIES = ("smoke", "contract", "rollback", "environment")
 SEVERITIES = ("critical", "major", "minor")
 
 Severity = Literal["critical", "major", "minor"]
-Outcome = Literal["passed", "failed", "skipped", "not_permitted", "not_run", "flaky"]
+Outcome = Literal["passed", "failed", "skipped", "not_permitted", "not_run", "flaky", "known"]
 State = Literal["running", "finished", "recovered"]
 Ruling = Literal["pass", "fail", "inconclusive"]
 Decision = Literal["promote", "hold", "rollback"]
@@ -74,6 +74,8 @@ class Check(Record):
     outcome: Outcome
     duration_s: float = 0.0
     message: str = ""
+    failures: tuple[str, ...] = ()
+    """Titles of what was wrong, where a check tells several things apart."""
     exchanges: tuple[Exchange, ...] = ()
 
 

@@ -17,6 +17,7 @@ import pytest
 if TYPE_CHECKING:
     from pytest_prodcheck.config import Target
     from pytest_prodcheck.hooks.inspector import Inspector
+    from pytest_prodcheck.live.baseline import CompatibilityRun
     from pytest_prodcheck.live.client import LiveClient
     from pytest_prodcheck.live.contract import OperationRun
     from pytest_prodcheck.live.probes import ProbeRun
@@ -147,6 +148,12 @@ def operation(request: pytest.FixtureRequest) -> OperationRun:
 def workflows(request: pytest.FixtureRequest) -> WorkflowRun:
     """All operations of the OpenAPI document together, one after the other's answer."""
     return _inspector(request).workflows(request.node, request.param)
+
+
+@pytest.fixture
+def compatibility(request: pytest.FixtureRequest) -> CompatibilityRun:
+    """The live OpenAPI document and an older one: `compatibility.check()`."""
+    return _inspector(request).compatibility(request.param)
 
 
 def _inspector(request: pytest.FixtureRequest) -> Inspector:

@@ -67,6 +67,16 @@ def ill(**body: Any) -> Check:
     return check(ask("/health", 200, body), message="json: expected healthy")
 
 
+def operation(name: str, *failures: str) -> Check:
+    return Check(
+        id=f"suites/contract/test_operations.py::test_operation[{name}]",
+        category="contract",
+        severity="major",
+        outcome="failed" if failures else "passed",
+        failures=failures,
+    )
+
+
 FIRES = [
     # rule, confidence, words of the evidence, words of what speaks against it, checks
     ("target.unreachable", "high", "3 requests ended in a connect failure", "",
@@ -121,6 +131,11 @@ FIRES = [
      [late("/a"), late("/b")]),
     ("latency.slow", "medium", "test_probe[GET /a]: time: expected", "only one check was late",
      [late("/a", "status: expected 2xx, got 500")]),
+    ("contract.broken", "high", "Undocumented status code: GET /a", "",
+     [operation("GET /a", "Undocumented status code")]),
+    ("contract.broken", "high", "Server error: GET /a, GET /b", "1 contract checks passed",
+     [operation("GET /a", "Server error"), operation("GET /b", "Server error"),
+      operation("GET /c")]),
 ]  # fmt: skip
 
 
@@ -222,7 +237,7 @@ def test_no_body_upsets_a_rule(body):
 
 
 def test_each_incident_is_named_by_a_rule_that_exists():
-    assert len(RULES) == 8
+    assert len(RULES) == 9
     assert {incident.rule for incident in INCIDENTS.values()} <= {case[0] for case in FIRES}
 
 
@@ -233,7 +248,8 @@ def test_each_incident_is_named_by_a_rule_that_exists():
 def test_each_incident_of_the_demo_is_named_and_nothing_foreign_is(pytester, name):
     (pytester.path / "tmp").mkdir()
     project = Project(pytester, server=None, environ={"TMPDIR": str(pytester.path / "tmp")})
-    outcome = project.outcome(project.start(f"--target=demo:{name}", "-m", "smoke"))
+    suite = "contract" if INCIDENTS[name].rule.startswith("contract.") else "smoke"
+    outcome = project.outcome(project.start(f"--target=demo:{name}", "-m", suite))
     rules = [finding["rule"] for finding in outcome.verdict["findings"]]
     assert INCIDENTS[name].rule in rules, outcome.output
     assert outcome.ruling == ("fail", 1)
@@ -241,6 +257,7 @@ def test_each_incident_of_the_demo_is_named_and_nothing_foreign_is(pytester, nam
 
 
 ALSO = {
+    "contract-bugs": ("server.errors",),
     "broken-release": ("config.not_loaded", "latency.slow"),
     "database-down": ("server.errors",),
 }

@@ -112,6 +112,7 @@ COUNTS = {
     "not_permitted": 1,
     "not_run": 0,
     "flaky": 0,
+    "known": 0,
 }
 ALL_IS_WELL = ("pass", 0, 100, COUNTS, [], [])
 

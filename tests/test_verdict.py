@@ -65,6 +65,7 @@ def test_the_document_has_what_the_interface_promises():
         "not_permitted": 0,
         "not_run": 0,
         "flaky": 0,
+        "known": 0,
     }
     assert content["categories"] == {"smoke": {"score": 100.0, "planned": 3, "passed": 3}}
     assert set(content["checks"][0]) == {
@@ -74,6 +75,7 @@ def test_the_document_has_what_the_interface_promises():
         "outcome",
         "duration_s",
         "message",
+        "failures",
         "exchanges",
     }
     assert set(content) >= {"run_id", "started", "finished", "duration_s", "reasons"}

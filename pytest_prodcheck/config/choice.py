@@ -11,6 +11,7 @@ from pytest_prodcheck import urls
 from pytest_prodcheck.config import suites
 from pytest_prodcheck.config.file import NAME, PROJECT, ConfigFile, find, read
 from pytest_prodcheck.config.judging import judging
+from pytest_prodcheck.config.known import known_failures
 from pytest_prodcheck.config.misfit import did_you_mean
 from pytest_prodcheck.config.reader import Reader
 from pytest_prodcheck.config.settings import Contract, Settings, Target
@@ -92,6 +93,7 @@ def _ad_hoc(choice: str, file: ConfigFile | None, threshold: str | None) -> Sett
         target=Target(name=address.url, base_url=address.url),
         **values,
         origins=origins | {"target": origin},
+        known=known_failures(file.path.parent) if file else (),
         file=file.path if file else None,
     )
 
@@ -155,6 +157,7 @@ def _resolved(
         **values,
         flags=None if flags is UNSET else suites.flags(reader, flags),
         contract=Contract() if contract is UNSET else suites.contract(reader, contract),
+        known=known_failures(file.path.parent),
         origins=origins | judged_by,
         file=file.path,
         secrets=variables.secrets,

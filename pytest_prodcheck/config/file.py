@@ -49,7 +49,7 @@ def find(root: Path) -> ConfigFile | None:
     for folder in (root, *root.parents):
         # lexists: a dangling link is a fault to tell, not a reason to take a file further up
         own, project = (
-            _parse(path, os.path.relpath(path, root)) if os.path.lexists(path) else None
+            parse(path, os.path.relpath(path, root)) if os.path.lexists(path) else None
             for path in (folder / NAME, folder / PROJECT)
         )
         tool = project[1].get("tool") if project else None
@@ -68,10 +68,11 @@ def find(root: Path) -> ConfigFile | None:
 
 def read(path: Path, label: str) -> ConfigFile:
     """The configuration in `path`, which messages call `label`. Raises UsageError."""
-    return _fit(*_parse(path, label))
+    return _fit(*parse(path, label))
 
 
-def _parse(path: Path, label: str) -> tuple[ConfigFile, dict[str, Any]]:
+def parse(path: Path, label: str) -> tuple[ConfigFile, dict[str, Any]]:
+    """A TOML file, and what stands in it. Raises UsageError."""
     if path.exists() and not path.is_file():  # reading a pipe would wait for ever
         raise UsageError(f"{label}: is not a file; write the settings into a file of this name")
     try:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from pytest_prodcheck.known import NAME, Known
 from pytest_prodcheck.model import Action, Record, Severity
 
 
@@ -96,6 +97,8 @@ class Contract(Record):
     """`METHOD /path` globs, tags and operation ids."""
     parameters: dict[str, tuple[Any, ...]] = msgspec.field(default_factory=dict)
     """Parameter -> real values for it."""
+    baseline: str | None = None
+    """File of an older document to compare with; None: that of the last run that passed."""
     seed: int | None = None
     """Of all that is by chance; None: always the same on a read-only target, else of the run."""
 
@@ -148,6 +151,8 @@ class Settings(Record):
     """Manifest: `smoke>=10`, or globs over check ids that must be planned."""
     flags: Flags | None = None
     contract: Contract = Contract()
+    known: tuple[Known, ...] = ()
+    """Failures that are accepted for a while."""
     origins: dict[str, str] = msgspec.field(default_factory=dict)
     """Setting -> where its value came from (`default`, `prodcheck.toml`, `command line`)."""
     file: Path | None = None
@@ -186,6 +191,8 @@ def describe(settings: Settings) -> list[str]:
         lines.append(line("database", "database"))
     if settings.required:
         lines.append(line("required", f"required {', '.join(settings.required)}"))
+    if settings.known:
+        lines.append(f"known failures {len(settings.known)} ({NAME})")
     if target.probes:
         lines.append(line("probes", f"probes {len(target.probes)}"))
     return lines

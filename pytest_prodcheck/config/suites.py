@@ -72,5 +72,8 @@ def contract(reader: Reader, table: ContractTable) -> Contract:
             name: tuple(reader.json(examples, ("contract", "parameters", name)))
             for name, examples in written_or(table.parameters, {}).items()
         },
+        baseline=str(reader.beside(table.baseline, ("contract", "baseline")))
+        if table.baseline
+        else None,
         seed=written_or(table.seed, None),
     )

@@ -246,6 +246,14 @@ class ContractTable(Table):
             examples=[{"sku": ["SKU-1001"]}],
         ),
     ] = UNSET
+    baseline: Annotated[
+        Text | UnsetType,
+        Meta(
+            description="File of an older document: what a release must not break. "
+            "Default: that of the last run on the target that passed.",
+            examples=["openapi.json"],
+        ),
+    ] = UNSET
     seed: Annotated[
         Annotated[int, Meta(ge=0)] | UnsetType,
         Meta(description="Repeats a run: the seed that it printed."),

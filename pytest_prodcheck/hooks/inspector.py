@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from pytest_prodcheck.errors import NotAsked, ProdcheckError
 from pytest_prodcheck.hooks import parameters
 from pytest_prodcheck.hooks.plan import Plan, asserts
 from pytest_prodcheck.hooks.suites import SUITES
+from pytest_prodcheck.known import KnownFailures
 from pytest_prodcheck.live.guard import Guard
 from pytest_prodcheck.live.policy import Policy
 from pytest_prodcheck.model import Exchange, Planned
@@ -30,6 +32,7 @@ from pytest_prodcheck.record.redact import Redactor, scrub
 
 if TYPE_CHECKING:
     from pytest_prodcheck.config import Probe
+    from pytest_prodcheck.live.baseline import CompatibilityRun
     from pytest_prodcheck.live.chain import Chain
     from pytest_prodcheck.live.client import LiveClient
     from pytest_prodcheck.live.contract import Explorer, OperationRun
@@ -90,6 +93,7 @@ class Inspector:
         self._redactor = redactor
         self._plan = Plan(config, settings, folder.work, shard)
         self._sender: Sender | None = None
+        self._known = KnownFailures(settings.known, datetime.now(UTC).date())
 
     # --- collection: what this run sets out to do ---
 
@@ -183,6 +187,21 @@ class Inspector:
         target = parameters.with_openapi(self.target)
         return chosen(operations(spec, target), self.settings.contract.exclude)
 
+    @property
+    def baseline(self) -> tuple[str, dict[str, Any]] | None:
+        """What the document is compared with, and whose it is: a file, or the last that passed."""
+        from pytest_prodcheck.live.openapi import spec_from_file
+        from pytest_prodcheck.record.last_good import last_good
+
+        if named := self.settings.contract.baseline:
+            spec = spec_from_file(named)
+            if isinstance(spec, str):
+                self._plan.complain(f"no document to compare with: {spec}")
+                return None
+            return Path(named).name, spec
+        found = last_good(self.work.parents[1], self.target.name)
+        return (found.source, found.spec) if found else None
+
     @cached_property
     def explorer(self) -> Explorer:
         from pytest_prodcheck.live.contract import Explorer
@@ -215,6 +234,12 @@ class Inspector:
         if cache:
             (home / "unicode_data").symlink_to(cache.mkdir("prodcheck-unicode"))
         return home
+
+    def compatibility(self, documents: tuple[str, Any, Any]) -> CompatibilityRun:
+        from pytest_prodcheck.live.baseline import CompatibilityRun
+
+        source, old, new = documents
+        return CompatibilityRun(old, new, source)
 
     @property
     def _seed(self) -> int:
@@ -382,6 +407,24 @@ class Inspector:
                 _fail(report, told, emptiness)
         elif report.failed and error:
             told["message"] = _sentence(call)
+            told["failures"] = list(getattr(error, "failures", ()))
+        if report.when == "call" and not violations:
+            self._compare_with_known(item, report, told)
+
+    def _compare_with_known(
+        self, item: pytest.Item, report: pytest.TestReport, told: dict[str, Any]
+    ) -> None:
+        """A failure that the team has accepted is none; one that is gone has to leave the list."""
+        check = item.stash[PLANNED].id
+        if report.failed:
+            if accepted := self._known.accepted(check, told.get("failures", ())):
+                told["known"] = f"{accepted}. {told.get('message', '')}"
+                report.outcome = "skipped"
+                report.longrepr = (str(item.path), report.location[1] or 0, accepted)
+            elif expired := self._known.expired(check):
+                told["message"] = f"{told.get('message', '')}\n{expired}"
+        elif report.passed and (outdated := self._known.outdated(check)):
+            _fail(report, told, outdated)
 
     def _emptiness(self, item: pytest.Item, seen: Seen) -> str | None:
         """Why a passed check proves nothing, if so."""

@@ -126,6 +126,14 @@ def _workflows(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterable[Any]
     return [pytest.param(tuple(chosen), id="all")] if makes and leads else []
 
 
+def _compatibility(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterable[Any]:
+    """The live document and an older one, where there are both."""
+    if not _is_wanted(inspector, metafunc):
+        return []
+    older, (live, _) = inspector.baseline, inspector.spec
+    return [pytest.param((*older, live), id="document")] if older and live else []
+
+
 def _is_wanted(inspector: Inspector, metafunc: pytest.Metafunc) -> bool:
     return selection.matches(inspector.config.getoption("markexpr", ""), metafunc.definition)
 
@@ -188,5 +196,6 @@ PARAMETERS: dict[str, Callable[[Inspector, pytest.Metafunc], Iterable[Any]]] = {
     "limit": _limits,
     "operation": _operations,
     "workflows": _workflows,
+    "compatibility": _compatibility,
 }
-INDIRECT = ("probe", "operation", "workflows")
+INDIRECT = ("probe", "operation", "workflows", "compatibility")

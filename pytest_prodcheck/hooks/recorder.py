@@ -299,6 +299,7 @@ class Recorder:
         if self._verdict is None:
             self._add(Problem(what="internal", detail="the session ended before it began"))
             self._close()
+        self._keep_document()
         self._folder.tidy()
         self._unwatch_the_exits()
         run, verdict = self._verdict or self._decide()
@@ -308,6 +309,19 @@ class Recorder:
         with contextlib.suppress(OSError):
             for line, markup in lines:
                 writer.line(line, **markup)
+
+    def _keep_document(self) -> None:
+        """Of a release that is promoted, for the next one to be compared with."""
+        from pytest_prodcheck.record.last_good import LastGood, keep
+
+        run, verdict = self._verdict or self._decide()
+        document = self._folder.work / "openapi.json"
+        if verdict.decision != "promote" or not document.exists():
+            return
+        with contextlib.suppress(OSError, msgspec.MsgspecError):
+            spec = scrub(msgspec.json.decode(document.read_bytes()), self._redactor)
+            found = LastGood(run_id=run.run_id, release=run.release, spec=spec)
+            keep(self._folder.path.parent, run.target.name, found)
 
     # --- ways out that would skip the end ---
 

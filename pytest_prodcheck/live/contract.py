@@ -20,7 +20,7 @@ import msgspec
 
 from pytest_prodcheck.config import Contract as Limits
 from pytest_prodcheck.config import Target
-from pytest_prodcheck.errors import NotAsked
+from pytest_prodcheck.errors import ContractBroken, NotAsked
 from pytest_prodcheck.live.failures import kind_of
 from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.live.operations import Operation
@@ -31,10 +31,9 @@ from pytest_prodcheck.model import Exchange, Record
 
 if TYPE_CHECKING:
     import requests
-    import schemathesis
 
     from pytest_prodcheck.live.client import LiveClient
-    from pytest_prodcheck.live.generation import Broken, Case, Contract
+    from pytest_prodcheck.live.generation import Broken, Case, Contract, Response
 
 SHOWN = 20
 """Distinct failures of one operation that are told; the rest is counted."""
@@ -94,7 +93,7 @@ class Explorer:
         self.seed = seed
         self._spec = spec
         self._home = home
-        self._send: Callable[..., schemathesis.Response] | None = None
+        self._send: Callable[..., httpx.Response] | None = None
 
     @cached_property
     def contract(self) -> "Contract":
@@ -116,7 +115,7 @@ class Explorer:
         )
 
     @contextlib.contextmanager
-    def through(self, send: Callable[..., "schemathesis.Response"]) -> Iterator[None]:
+    def through(self, send: Callable[..., httpx.Response]) -> Iterator[None]:
         """For one operation: where its requests go."""
         self._send = send
         try:
@@ -127,9 +126,9 @@ class Explorer:
     def _wire(
         self,
         prepared: "requests.PreparedRequest",
-        headers: Mapping[str, str],
+        headers: Mapping[str, str | bytes],
         without: frozenset[str],
-    ) -> "schemathesis.Response":
+    ) -> httpx.Response:
         assert self._send, "requests are sent while an operation is explored only"
         return self._send(prepared, headers, without)
 
@@ -196,7 +195,7 @@ class Exploration:
             for place, names in contract.parameters(operation).items()
         }
 
-    def send(self, case: "Case", operation: Operation) -> "schemathesis.Response | None":
+    def send(self, case: "Case", operation: Operation) -> "Response | None":
         """Its answer; None where there was none, or where no request can be made of it."""
         from pytest_prodcheck.live.generation import Untestable
 
@@ -205,7 +204,9 @@ class Exploration:
         self.cases += 1
         try:
             return self._explorer.contract.request(case, operation.base)
-        except Untestable:
+        except (Untestable, httpx.InvalidURL, httpx.LocalProtocolError):
+            # Such as a URL of more than 64 kB: nothing was sent, so it is no failure.
+            self._client.exchanges.clear()
             self.unsendable += 1
         except httpx.RequestError as failure:
             self._note_silence(failure)
@@ -214,7 +215,7 @@ class Exploration:
     def judge(
         self,
         case: "Case",
-        response: "schemathesis.Response",
+        response: "Response",
         operation: Operation,
         recorder: Any = None,
     ) -> None:
@@ -232,6 +233,8 @@ class Exploration:
         except httpx.RequestError as failure:
             self._note_silence(failure)
             return
+        except NotAsked as withheld:
+            raise Stop(str(withheld), withheld) from withheld
         finally:
             self._client.exchanges.clear()
         for broken in wrong:
@@ -282,11 +285,9 @@ class Exploration:
     def _over_the_wire(
         self,
         prepared: "requests.PreparedRequest",
-        headers: Mapping[str, str],
+        headers: Mapping[str, str | bytes],
         without: frozenset[str],
-    ) -> "schemathesis.Response":
-        import schemathesis
-
+    ) -> httpx.Response:
         request = httpx.Request(
             str(prepared.method),
             str(prepared.url),
@@ -299,22 +300,9 @@ class Exploration:
         )
         try:
             self._explorer.patience.wait(self._until)
-            response = self._client.send(request)
+            return self._client.send(request)
         except NotAsked as withheld:
             raise Stop(str(withheld), withheld) from withheld
-        received: dict[str, list[str]] = {}
-        for name, value in response.headers.multi_items():
-            received.setdefault(name, []).append(value)
-        return schemathesis.Response(
-            status_code=response.status_code,
-            headers=received,
-            content=response.content,
-            request=prepared,
-            elapsed=response.elapsed.total_seconds(),
-            verify=True,
-            message=response.reason_phrase,
-            encoding=response.encoding,
-        )
 
     @contextlib.contextmanager
     def _time_limit(self) -> Iterator[None]:
@@ -382,7 +370,7 @@ class OperationRun:
         self.requests = found.cases
         self.evidence = tuple(finding.exchange for finding in found.findings.values())[:SHOWN]
         if found.findings:
-            raise AssertionError(failures(operation.id, found, self._explorer.seed))
+            raise broken(operation.id, found, self._explorer.seed)
         if unproven := _unproven(operation, found):
             raise NotAsked(f"not run: {unproven}")
         return found
@@ -391,7 +379,7 @@ class OperationRun:
         return f"<operation {self.id}>"
 
 
-def failures(what: str, found: Exploration, seed: int) -> str:
+def broken(what: str, found: Exploration, seed: int) -> ContractBroken:
     """All distinct failures, the first line as a headline."""
     findings = sorted(found.findings.values(), key=lambda one: (one.check, one.exchange.url))
     number = len(findings)
@@ -405,7 +393,7 @@ def failures(what: str, found: Exploration, seed: int) -> str:
         lines.append(f"and {number - SHOWN} more")
     if found.stopped:
         lines.append(f"not all cases were asked: {found.stopped}")
-    return "\n".join(lines)
+    return ContractBroken("\n".join(lines), (finding.title for finding in findings))
 
 
 def _unproven(operation: Operation, found: Exploration) -> str:

@@ -26,12 +26,14 @@ from schemathesis.generation.hypothesis.reporting import ignore_hypothesis_outpu
 from schemathesis.generation.overrides import Override
 from schemathesis.specs.openapi.checks import ignored_auth
 
+from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.live.operations import Operation, closed
 from pytest_prodcheck.model import Record
 
 Case: TypeAlias = schemathesis.Case[Any]
+Response: TypeAlias = schemathesis.Response
 Wire = Callable[
-    [requests.PreparedRequest, Mapping[str, str], frozenset[str]], schemathesis.Response
+    [requests.PreparedRequest, Mapping[str, str | bytes], frozenset[str]], httpx.Response
 ]
 """Sends a request with these headers, without those of the target that are named."""
 
@@ -184,8 +186,8 @@ class Contract:
     def workflows(
         self,
         allowed: Collection[tuple[str, str]],
-        send: Callable[[Case], schemathesis.Response | None],
-        judge: Callable[[Case, schemathesis.Response, Any], None],
+        send: Callable[[Case], Response | None],
+        judge: Callable[[Case, Response, Any], None],
     ) -> None:
         """Give each step of many sequences of the *allowed* (method, path) to `send`, and its
         answer with the sequence so far to `judge`. Without an answer a sequence ends.
@@ -201,7 +203,7 @@ class Contract:
                 machine: Any = self._schema.include(is_allowed).as_state_machine()
 
                 class Workflow(machine):  # type: ignore[misc]
-                    def call(self, case: Case, **_kwargs: Any) -> schemathesis.Response:
+                    def call(self, case: Case, **_kwargs: Any) -> Response:
                         response = send(case)
                         return response if response is not None else hypothesis.reject()
 
@@ -216,7 +218,7 @@ class Contract:
 
     # --- requests and answers ---
 
-    def request(self, case: Case, base: str) -> schemathesis.Response:
+    def request(self, case: Case, base: str) -> Response:
         """Send this case. Raises Untestable for what no request can be made of."""
         try:
             kwargs = case.as_transport_kwargs(base_url=base, headers=self._headers)
@@ -225,7 +227,7 @@ class Contract:
             raise Untestable(f"{type(error).__name__}: {error}") from error
         return self._send(prepared)
 
-    def _send(self, prepared: requests.PreparedRequest) -> schemathesis.Response:
+    def _send(self, prepared: requests.PreparedRequest) -> Response:
         headers = prepared.headers.copy()
         withheld = set()
         for name, placeholder in self._headers.items():
@@ -235,10 +237,10 @@ class Contract:
                 withheld.add(name.lower())
         for name in NOT_OURS.intersection(map(str.lower, headers)):
             del headers[name]
-        return self._wire(prepared, headers, frozenset(withheld))
+        return _response(prepared, self._wire(prepared, headers, frozenset(withheld)))
 
     def broken(
-        self, case: Case, response: schemathesis.Response, base: str, recorder: Any = None
+        self, case: Case, response: Response, base: str, recorder: Any = None
     ) -> list[Broken]:
         """Everything about this answer that is not as the document says."""
         label = case.operation.label
@@ -268,10 +270,26 @@ class Contract:
         return []
 
 
+def _response(prepared: requests.PreparedRequest, answer: httpx.Response) -> Response:
+    headers: dict[str, list[str]] = {}
+    for name, value in answer.headers.multi_items():
+        headers.setdefault(name, []).append(value)
+    return Response(
+        status_code=answer.status_code,
+        headers=headers,
+        content=answer.content,
+        request=prepared,
+        elapsed=answer.elapsed.total_seconds(),
+        verify=True,
+        message=answer.reason_phrase,
+        encoding=answer.encoding,
+    )
+
+
 class _Adapter(BaseAdapter):
     """Takes what a check sends with `requests` to where all requests go."""
 
-    def __init__(self, send: Callable[[requests.PreparedRequest], schemathesis.Response]) -> None:
+    def __init__(self, send: Callable[[requests.PreparedRequest], Response]) -> None:
         super().__init__()
         self._send_it = send
 
@@ -298,7 +316,7 @@ class _Raw:
 
     version = 11
 
-    def __init__(self, answer: schemathesis.Response) -> None:
+    def __init__(self, answer: Response) -> None:
         from urllib3 import HTTPHeaderDict
 
         self.headers = HTTPHeaderDict()

@@ -41,7 +41,7 @@ def fetch_spec(client: Asking, target: Target) -> dict[str, Any] | str:
     if not named:
         return "the target has no `openapi`; set it to a path on the target, a URL or a file"
     if not named.startswith(("/", "http://", "https://")):
-        return _spec_from_file(named)
+        return spec_from_file(named)
     try:
         response = client.get(named)
     except (httpx.HTTPError, httpx.InvalidURL) as failure:
@@ -56,7 +56,8 @@ def fetch_spec(client: Asking, target: Target) -> dict[str, Any] | str:
     return _spec_from_bytes(response.content, named)
 
 
-def _spec_from_file(named: str) -> dict[str, Any] | str:
+def spec_from_file(named: str) -> dict[str, Any] | str:
+    """The document in a file (`file:///…` or a path), or a sentence that says why there is none."""
     path = Path(unquote(urlsplit(named).path) if named.startswith("file:") else named)
     try:
         return _spec_from_bytes(path.read_bytes(), named)

@@ -46,7 +46,10 @@ def operations(spec: Mapping[str, Any], target: Target) -> tuple[Operation, ...]
     for path, item, operation, method in sorted(_all(spec), key=lambda one: (one[0], one[3])):
         base = base_of(spec, item, operation, target)
         obstacle = ""
-        if base is None:
+        if not path.startswith("/"):
+            # Behind an address it would become part of it: `@host`, `.host`.
+            obstacle = "its path does not begin with a slash"
+        elif base is None:
             obstacle = "its `servers` name another host, where nothing is sent"
         elif reference := external.within(operation) or external.within(_shared(item)):
             obstacle = (
@@ -64,7 +67,20 @@ def operations(spec: Mapping[str, Any], target: Target) -> tuple[Operation, ...]
             obstacle=obstacle,
             writes=method not in SAFE or _does_something(path, operation),
         )
+    for path, reference in _missing(spec):
+        name = _unique(_printable(f"* {path}"), found)
+        obstacle = f"its definition is in {reference[:120]}, which is not in the document"
+        found[name] = Operation(id=name, method="*", path=path, obstacle=obstacle)
     return tuple(found.values())
+
+
+def _missing(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Paths whose methods nobody knows, since they refer to what is not there; and to what."""
+    paths = spec.get("paths")
+    for path, item in sorted(paths.items()) if isinstance(paths, Mapping) else ():
+        reference = item.get("$ref") if isinstance(item, Mapping) else None
+        if isinstance(reference, str) and not resolved(spec, item):
+            yield str(path), reference
 
 
 def chosen(all_: Iterable[Operation], excluded: Sequence[str]) -> tuple[Operation, ...]:

@@ -1,5 +1,6 @@
 """What a target asks for with 429 and Retry-After, heeded by all processes of a run."""
 
+import fcntl
 import time
 from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
@@ -24,23 +25,22 @@ class Patience:
         """
         seconds = retry_after("".join(headers.get("retry-after", ())[:1]))
         until = time.monotonic() + seconds
-        part = self._path.with_suffix(".part")
-        part.write_text(f"{max(until, self._until()):.3f}")
-        part.replace(self._path)
+        with self._path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            part = self._path.with_suffix(".part")
+            part.write_text(f"{max(until, self._until()):.3f}")
+            part.replace(self._path)
         self.wait(deadline)
 
     def wait(self, deadline: float) -> None:
         """Return when requests are welcome. Raises NotAsked when that is after *deadline*."""
-        until = self._until()
-        left = until - time.monotonic()
-        if left <= 0:
-            return
-        if until > deadline:
-            raise NotAsked(
-                f"not run: the target answered 429 and asked for {left:.0f} s without requests. "
-                "Lower `rate` of the target, and run again then."
-            )
-        time.sleep(left)
+        while (left := (until := self._until()) - time.monotonic()) > 0:
+            if until > deadline:
+                raise NotAsked(
+                    f"not run: the target answered 429 and asked for {left:.0f} s without "
+                    "requests. Lower `rate` of the target, and run again then."
+                )
+            time.sleep(left)  # meanwhile another process may be asked for more
 
     def _until(self) -> float:
         try:

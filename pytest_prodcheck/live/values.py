@@ -67,7 +67,7 @@ def _ask(client: "LiveClient", parent: Operation) -> Any:
     try:
         response = client.get(parent.base.rstrip("/") + parent.path)
         return strict_json(response.content) if response.is_success else None
-    except (httpx.HTTPError, NotAsked, ValueError):
+    except (httpx.HTTPError, httpx.InvalidURL, NotAsked, ValueError):
         return None
     finally:
         client.exchanges.clear()

@@ -4,15 +4,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_prodcheck.errors import NotAsked
-from pytest_prodcheck.live.contract import SHOWN, Exploration, Explorer, failures
+from pytest_prodcheck.live.contract import SHOWN, Exploration, Explorer, broken
 from pytest_prodcheck.live.operations import Operation
 from pytest_prodcheck.model import Exchange
 
 if TYPE_CHECKING:
-    import schemathesis
-
     from pytest_prodcheck.live.client import LiveClient
-    from pytest_prodcheck.live.generation import Case, Contract
+    from pytest_prodcheck.live.generation import Case, Contract, Response
 
 TIMES_LONGER = 3
 """All sequences together may take so many times the time of one operation."""
@@ -46,7 +44,7 @@ class WorkflowRun:
         self.requests = found.cases
         self.evidence = tuple(finding.exchange for finding in found.findings.values())[:SHOWN]
         if found.findings:
-            raise AssertionError(failures("workflows", found, self._explorer.seed))
+            raise broken("workflows", found, self._explorer.seed)
         if found.withheld:
             raise found.withheld
         if not found.proven:
@@ -55,10 +53,10 @@ class WorkflowRun:
         return found
 
     def _walk(self, contract: "Contract", found: Exploration) -> None:
-        def send(case: "Case") -> "schemathesis.Response | None":
+        def send(case: "Case") -> "Response | None":
             return found.send(case, self._operation(case))
 
-        def judge(case: "Case", response: "schemathesis.Response", recorder: Any) -> None:
+        def judge(case: "Case", response: "Response", recorder: Any) -> None:
             found.judge(case, response, self._operation(case), recorder)
 
         contract.workflows(self._operations.keys(), send, judge)

@@ -179,7 +179,7 @@ def _unplanned(id_: str, reports: list[Entry]) -> Planned:
     return Planned(id=id_, category=told.get("category"), severity=told.get("severity", "major"))
 
 
-_WORST_FIRST = ("failed", "not_run", "skipped", "flaky", "passed")
+_WORST_FIRST = ("failed", "not_run", "known", "skipped", "flaky", "passed")
 
 
 def _check(planned: Planned, reports: list[Entry]) -> Check:
@@ -210,8 +210,9 @@ def _attempt(phases: list[Entry]) -> tuple[Any, str]:
             return "failed", message_of(report)
     for report in phases:
         told = report.get("prodcheck") or {}
-        if told.get("not_run"):
-            return "not_run", told["not_run"]
+        for outcome in ("not_run", "known"):
+            if told.get(outcome):
+                return outcome, told[outcome]
     for report in phases:
         if report["outcome"] != "passed" or "wasxfail" in report:
             return "skipped", message_of(report)
@@ -246,6 +247,7 @@ def _as(planned: Planned, outcome: Any, message: str, reports: list[Entry]) -> C
         outcome=outcome,
         duration_s=round(sum(report.get("duration", 0.0) for report in reports), 6),
         message=message,
+        failures=tuple(title for facts in told for title in facts.get("failures", ())),
         exchanges=tuple(
             msgspec.convert(exchange, Exchange)
             for facts in told

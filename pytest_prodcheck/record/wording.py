@@ -21,6 +21,7 @@ OUTCOMES = {
     "not_permitted": "not permitted",
     "not_run": "not run",
     "flaky": "flaky",
+    "known": "known to fail",
 }
 
 
@@ -119,13 +120,13 @@ def facts(run: Run, verdict: Verdict) -> str:
         passed = sum(category.passed for category in verdict.categories.values())
         said = [f"{passed} of {counted(planned, 'check')} passed"]
         said += [_failures(failures)] if failures else []
-        for name in ("skipped", "flaky"):
+        for name in ("skipped", "flaky", "known"):
             count = sum(check.outcome == name for check in run.checks)
-            said += [f"{count} {name}"] if count else []
+            said += [f"{count} {OUTCOMES[name]}"] if count else []
         return f"{score(run, verdict)}; {', '.join(said)}"
 
     said = [] if verdict.score is None else [score(run, verdict)]
-    planned = sum(check.outcome != "not_permitted" for check in run.checks)
+    planned = verdict.counts["planned"]
     missing = sum(check.outcome == "not_run" for check in run.checks)
     critical = [check for check in failures if check.severity == "critical"]
     rest = []

@@ -1,0 +1,40 @@
+"""The live document against an older one: would this release break its clients?"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_prodcheck.compatibility import breaking_changes
+from pytest_prodcheck.errors import ContractBroken
+
+SHOWN = 50
+"""Changes that are told; the rest is counted."""
+
+
+class CompatibilityRun:
+    """Two documents as a test sees them: `check()`. *source* says whose the old one is."""
+
+    def __init__(self, old: Mapping[str, Any], new: Mapping[str, Any], source: str) -> None:
+        self.old = old
+        self.new = new
+        self.source = source
+
+    def check(self) -> None:
+        """Return when nothing of more than minor severity would break a client of the old one.
+
+        Raises ContractBroken with every breaking change.
+        """
+        __tracebackhide__ = True
+        changes = breaking_changes(self.old, self.new)
+        if all(change.severity == "minor" for change in changes):
+            return
+        noun = "change breaks" if len(changes) == 1 else "changes break"
+        lines = [f"{len(changes)} {noun} clients of {self.source}"]
+        for change in changes[:SHOWN]:
+            lines.append(f"{change.severity}: {change.place}: {change.message} [{change.rule}]")
+            lines.append(f"   {change.remedy}")
+        if len(changes) > SHOWN:
+            lines.append(f"and {len(changes) - SHOWN} more")
+        raise ContractBroken("\n".join(lines), (change.rule for change in changes))
+
+    def __repr__(self) -> str:
+        return f"<compatibility with {self.source}>"
