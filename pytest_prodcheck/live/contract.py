@@ -52,14 +52,13 @@ class Finding(Record):
     times: int = 1
 
     @property
-    def line(self) -> str:
-        """`Server error: GET /x answered 500 …`"""
-        status = self.exchange.status or self.exchange.error or "no answer"
-        facts = " ".join(self.message.split())
+    def lines(self) -> list[str]:
+        """What is wrong, in the words of the check; then the smallest case that shows it."""
+        facts = [line.strip() for line in self.message.splitlines() if line.strip()]
         times = f" ({self.times} times)" if self.times > 1 else ""
-        return (
-            f"{self.title}{times}: {self.exchange.method} {self.exchange.url} -> {status}. {facts}"
-        )
+        answer = self.exchange.status or "no answer"
+        asked = f"{self.exchange.method} {self.exchange.url} -> {answer}"
+        return [f"{self.title}{times}", *facts, asked, *filter(None, [self.exchange.curl])]
 
 
 class Stop(BaseException):
@@ -370,7 +369,7 @@ class OperationRun:
         self.requests = found.cases
         self.evidence = tuple(finding.exchange for finding in found.findings.values())[:SHOWN]
         if found.findings:
-            raise broken(operation.id, found, self._explorer.seed)
+            raise broken(found, self._explorer.seed)
         if unproven := _unproven(operation, found):
             raise NotAsked(f"not run: {unproven}")
         return found
@@ -379,18 +378,16 @@ class OperationRun:
         return f"<operation {self.id}>"
 
 
-def broken(what: str, found: Exploration, seed: int) -> ContractBroken:
+def broken(found: Exploration, seed: int) -> ContractBroken:
     """All distinct failures, the first line as a headline."""
     findings = sorted(found.findings.values(), key=lambda one: (one.check, one.exchange.url))
-    number = len(findings)
-    cases = f"{found.cases} case{'s' if found.cases != 1 else ''} (seed {seed})"
-    lines = [f"{number} failure{'s' if number != 1 else ''} in {cases} of {what}"]
-    for index, finding in enumerate(findings[:SHOWN], 1):
-        lines.append(f"{index}. {finding.line}")
-        if finding.exchange.curl:
-            lines.append(f"   {finding.exchange.curl}")
-    if number > SHOWN:
-        lines.append(f"and {number - SHOWN} more")
+    titles = list(dict.fromkeys(finding.title for finding in findings))
+    lines = [f"{'; '.join(titles)} (in {found.cases} cases, seed {seed})"]
+    for number, finding in enumerate(findings[:SHOWN], 1):
+        title, *rest = finding.lines
+        lines += [f"{number}. {title}", *(f"   {line}" for line in rest)]
+    if len(findings) > SHOWN:
+        lines.append(f"and {len(findings) - SHOWN} more")
     if found.stopped:
         lines.append(f"not all cases were asked: {found.stopped}")
     return ContractBroken("\n".join(lines), (finding.title for finding in findings))
@@ -442,7 +439,7 @@ def is_success(status: int, declared: Sequence[str]) -> bool:
 
 def _shape(message: str) -> str:
     """A message without the values in it: what is the same failure in another case."""
-    first = message.strip().partition("\n\n")[0]
+    first = message.strip().partition("\nValue:")[0]
     return re.sub(r"\"[^\"]*\"|'[^']*'|`[^`]*`|[\d.]+", "…", first)[:300]
 
 

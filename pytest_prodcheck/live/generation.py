@@ -42,6 +42,9 @@ PLACEHOLDER = "prodcheck"
 
 NOT_OURS = frozenset(("user-agent", "x-schemathesis-testcaseid"))
 
+SEQUENCES = 3
+"""So many times the examples of one operation are the workflows of all of them."""
+
 STEPS = 6
 """Requests in a row of one workflow: create, read, change, read, delete, read again."""
 
@@ -99,6 +102,10 @@ class Contract:
         except Exception as error:
             raise Untestable(f"the document cannot be read: {_told(error)}") from error
         project = self._schema.config
+        if headers:
+            # The target's own credentials go along: whether they are needed is a check of its
+            # own, and a case without them would be sent with them.
+            project.generation.with_security_parameters = False
         if not effort.undeclared:
             project.phases.coverage.unexpected_methods = set()
 
@@ -210,7 +217,8 @@ class Contract:
                     def validate_response(self, response: Any, case: Case, **_kwargs: Any) -> None:
                         judge(case, response, self.recorder)
 
-                settings = _settings(self._effort.max_examples, stateful_step_count=STEPS)
+                number = SEQUENCES * self._effort.max_examples
+                settings = _settings(number, stateful_step_count=STEPS)
                 hypothesis.seed(self._effort.seed)(Workflow)
                 Workflow.run(settings=settings)
         except (HypothesisException, schemathesis.errors.SchemathesisError) as error:
@@ -374,9 +382,18 @@ def _broken(failures: Sequence[Failure], case: Case) -> list[Broken]:
 
 
 def _essence(message: str) -> str:
-    """A message without the schema that it repeats: that is in the document."""
-    parts = [part.strip() for part in message.split("\n\n")]
-    return "\n".join(part for part in parts if not part.startswith(("Schema", "Validated against")))
+    """A message without the schema that it repeats, which is in the document."""
+    kept, heading = [], ""
+    for part in map(str.strip, message.split("\n\n")):
+        if heading == "Value:":
+            kept.append(f"Value: {' '.join(part.split())[:200]}")
+        elif not f"{heading}\n{part}".startswith("Schema") and not part.startswith(_REPEATED):
+            kept.append(part)
+        heading = part if part.endswith(":") else ""
+    return "\n".join(kept)
+
+
+_REPEATED = ("Schema", "Validated against", "Value:")
 
 
 def _settings(max_examples: int, **more: Any) -> hypothesis.settings:

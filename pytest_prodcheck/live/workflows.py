@@ -44,7 +44,7 @@ class WorkflowRun:
         self.requests = found.cases
         self.evidence = tuple(finding.exchange for finding in found.findings.values())[:SHOWN]
         if found.findings:
-            raise broken("workflows", found, self._explorer.seed)
+            raise broken(found, self._explorer.seed)
         if found.withheld:
             raise found.withheld
         if not found.proven:

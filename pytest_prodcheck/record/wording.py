@@ -152,15 +152,15 @@ def _failures(checks: list[Check]) -> str:
 
 
 def name(check_id: str) -> str:
-    """A check's id without its file, as one line: `test_login`; of a probe, its own id."""
+    """A check's id without its file, in one line; of a probe or operation, its own alone."""
     test = check_id.partition("::")[2] or check_id
-    return line(
-        test.removeprefix("test_probe[").removesuffix("]") if _is_probe(test) else test, 120
-    )
+    kind, _, subject = test.partition("[")
+    said = subject.removesuffix("]") if kind in _SAY_ENOUGH and test.endswith("]") else test
+    return line(said, 120)
 
 
-def _is_probe(test: str) -> bool:
-    return test.startswith("test_probe[") and test.endswith("]")
+_SAY_ENOUGH = ("test_probe", "test_operation")
+"""Tests whose parameter alone says what was checked."""
 
 
 def reasons(run: Run, verdict: Verdict) -> list[str]:
