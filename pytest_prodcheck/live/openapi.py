@@ -325,13 +325,18 @@ def resolved(spec: Mapping[str, Any], value: Any) -> Mapping[str, Any]:
         pointer = table.get("$ref")
         if not isinstance(pointer, str):
             return table
-        if not pointer.startswith("#/"):
-            # References to files and other hosts are never followed.
-            return {}
-        value = spec
-        for part in pointer[2:].split("/"):
-            value = _table(value).get(unquote(part).replace("~1", "/").replace("~0", "~"))
+        value = pointed(spec, pointer)
     return {}
+
+
+def pointed(spec: Mapping[str, Any], pointer: str) -> Any:
+    """What a reference means, one step far; None outside of the document or where nothing is."""
+    if not pointer.startswith("#/"):
+        return None
+    value: Any = spec
+    for part in pointer[2:].split("/"):
+        value = _table(value).get(unquote(part).replace("~1", "/").replace("~0", "~"))
+    return value
 
 
 def _table(value: Any) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from pytest_prodcheck.config import Target
-from pytest_prodcheck.live.openapi import EFFECTS, base_of, declared, resolved
+from pytest_prodcheck.live.openapi import EFFECTS, base_of, declared, pointed
 from pytest_prodcheck.model import Record
 
 SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
@@ -162,7 +162,7 @@ class External:
                         return reference
                     if follow and reference not in seen:
                         seen.add(reference)
-                        pending.append(resolved(self._spec, value))
+                        pending.append(pointed(self._spec, reference))
                 pending.extend(value.values())
             elif isinstance(value, list):
                 pending.extend(value)
