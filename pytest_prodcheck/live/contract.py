@@ -256,6 +256,14 @@ class Exploration:
                 times=times,
             )
 
+    def note_last(self, check: str, title: str, message: str) -> None:
+        """What the last request has shown, beyond what one answer can break."""
+        from pytest_prodcheck.live.generation import Broken
+
+        exchange = self._client.exchanges[-1]
+        self._client.exchanges.clear()
+        self._note(Broken(check=check, title=title, message=message), exchange, _shape(message))
+
     def _note_silence(self, failure: httpx.RequestError) -> None:
         from pytest_prodcheck.live.generation import Broken
 

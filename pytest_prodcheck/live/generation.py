@@ -22,6 +22,7 @@ from requests.adapters import BaseAdapter
 from schemathesis.core.failures import Failure, FailureGroup
 from schemathesis.generation.drivers import CoverageGenerator, ExamplesGenerator
 from schemathesis.generation.feedback import NO_FEEDBACK
+from schemathesis.generation.hypothesis.examples import generate_one
 from schemathesis.generation.hypothesis.reporting import ignore_hypothesis_output
 from schemathesis.generation.overrides import Override
 from schemathesis.specs.openapi.checks import ignored_auth
@@ -187,6 +188,15 @@ class Contract:
             ask(case)
 
         fuzz()
+
+    def sample(self, operation: Operation) -> Case:
+        """One plain case that the document allows. Raises Untestable."""
+        with _quiet():
+            try:
+                case: Case = generate_one(self._find(operation).as_strategy())
+            except (HypothesisException, schemathesis.errors.SchemathesisError) as error:
+                raise Untestable(_told(error)) from error
+        return case
 
     # --- workflows ---
 

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from pytest_prodcheck.config import Target
-from pytest_prodcheck.live.openapi import EFFECTS, base_of, declared, pointed
+from pytest_prodcheck.live.openapi import EFFECTS, base_of, declared, pointed, resolved
 from pytest_prodcheck.model import Record
 
 SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
@@ -128,7 +128,7 @@ def _printable(name: str) -> str:
     clean = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in name)
     if len(clean) <= LONGEST_ID:
         return clean
-    return f"{clean[: LONGEST_ID - 9]}…{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return f"{clean[: LONGEST_ID - 9]}~{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _unique(name: str, taken: Mapping[str, Operation]) -> str:

@@ -78,7 +78,7 @@ def values_in(answer: Any, name: str, noun: str) -> list[Any]:
     items = next((one for one in _candidates(answer, noun) if isinstance(one, list)), [])
     found = []
     for item in items[:MOST]:
-        value = _pick(item, name) if isinstance(item, dict) else item
+        value = pick(item, name) if isinstance(item, dict) else item
         if isinstance(value, str | int) and not isinstance(value, bool) and value != "":
             found.append(value)
     return found
@@ -90,7 +90,7 @@ def _candidates(answer: Any, noun: str) -> list[Any]:
     return [answer.get(noun), *answer.values()]
 
 
-def _pick(item: Mapping[str, Any], name: str) -> Any:
+def pick(item: Mapping[str, Any], name: str) -> Any:
     """The field that the parameter means: its own name, or what is left without the noun."""
     plain = {_plain(key): value for key, value in item.items()}
     wanted = _plain(name)

@@ -1,11 +1,15 @@
 """Sequences of operations, each fed with the answers before it."""
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
 
 from pytest_prodcheck.errors import NotAsked
+from pytest_prodcheck.live.bodies import strict_json
 from pytest_prodcheck.live.contract import SHOWN, Exploration, Explorer, broken
 from pytest_prodcheck.live.operations import Operation
+from pytest_prodcheck.live.values import pick
 from pytest_prodcheck.model import Exchange
 
 if TYPE_CHECKING:
@@ -14,6 +18,45 @@ if TYPE_CHECKING:
 
 TIMES_LONGER = 3
 """All sequences together may take so many times the time of one operation."""
+
+
+class Life(NamedTuple):
+    """Operations that make a thing, read it and delete it; *name* is the parameter that tells it."""
+
+    create: Operation
+    read: Operation
+    delete: Operation
+    name: str
+
+
+def lives(operations: Mapping[tuple[str, str], Operation]) -> list[Life]:
+    """Every `POST /things`, `GET /things/{id}`, `DELETE /things/{id}` of the document."""
+    found = []
+    for (method, path), create in operations.items():
+        if method != "POST" or "{" in path:
+            continue
+        item = re.compile(re.escape(path.rstrip("/")) + r"/\{([^{}/]+)\}/?")
+        for (other, item_path), read in operations.items():
+            matched = item.fullmatch(item_path)
+            delete = operations.get(("DELETE", item_path))
+            if matched and delete and other == "GET":
+                found.append(Life(create, read, delete, matched[1]))
+    return found
+
+
+def _identity(created: "Response", name: str) -> Any:
+    """Which thing was made: told in the answer, or the last part of its Location."""
+    if not 200 <= created.status_code < 300:
+        return None
+    try:
+        body = strict_json(created.content)
+    except ValueError:
+        body = None
+    told = pick(body, name) if isinstance(body, dict) else None
+    if isinstance(told, str | int):
+        return told
+    location = "".join(created.headers.get("location", ())[:1])
+    return urlsplit(location).path.rstrip("/").rpartition("/")[2] or None
 
 
 class WorkflowRun:
@@ -59,7 +102,42 @@ class WorkflowRun:
         def judge(case: "Case", response: "Response", recorder: Any) -> None:
             found.judge(case, response, self._operation(case), recorder)
 
+        for life in lives(self._operations):
+            self._live_through(life, contract, found)
         contract.workflows(self._operations.keys(), send, judge)
+
+    def _live_through(self, life: "Life", contract: "Contract", found: Exploration) -> None:
+        """Create a thing, read it, delete it, read it again: not by chance, but for certain."""
+
+        def ask(operation: Operation, **parameters: Any) -> "Response | None":
+            case = contract.sample(operation)
+            case.path_parameters = {**(case.path_parameters or {}), **parameters}
+            response = found.send(case, operation)
+            if response is not None:
+                found.judge(case, response, operation)
+            return response
+
+        created = ask(life.create)
+        name = life.name
+        identity = None if created is None else _identity(created, name)
+        if identity is None:
+            return
+        read = ask(life.read, **{name: identity})
+        if read is None or read.status_code >= 400:
+            return
+        deleted = ask(life.delete, **{name: identity})
+        if deleted is None or not 200 <= deleted.status_code < 300:
+            return
+        again = contract.sample(life.read)
+        again.path_parameters = {name: identity}
+        response = found.send(again, life.read)
+        if response is not None and 200 <= response.status_code < 300:
+            found.note_last(
+                "use_after_free",
+                "Deleted resource still available",
+                f"expected 404 or 410, got {response.status_code}\n"
+                f"created by {life.create.id}, deleted by {life.delete.id}",
+            )
 
     def _operation(self, case: "Case") -> Operation:
         """A case of a method that the path does not have belongs to a neighbour."""

@@ -1,0 +1,277 @@
+"""The contract suite, for real: the demo with its twelve bugs, and documents of others."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pytest_prodcheck.live.contract import is_success
+from tests.contract_bugs import CONTRACT_BUGS
+from tests.faulty import json_answer
+from tests.project import Outcome, Project
+
+TITLES = {
+    "not_a_server_error": "Server error",
+    "response_schema_conformance": "Response violates schema",
+    "status_code_conformance": "Undocumented status code",
+    "content_type_conformance": "Undocumented Content-Type",
+    "ignored_auth": "API accepts requests without authentication",
+    "use_after_free": "Deleted resource still available",
+    "negative_data_rejection": "Schema-violating request accepted",
+    "response_headers_conformance": "Response header does not conform to the schema",
+}
+"""What Schemathesis calls a failure of each check that the truth table names."""
+
+DEMO = 'openapi = "/openapi.json"\nheaders = { Authorization = "Bearer demo-token" }\n'
+
+
+def found(outcome: Outcome) -> set[int]:
+    """Numbers of the bugs that a failed check names, by its operation and its failure."""
+    failed = [one for one in outcome.verdict["checks"] if one["outcome"] == "failed"]
+    told = {(one["id"].partition("[")[2].removesuffix("]"), title)
+            for one in failed for title in one["failures"]}  # fmt: skip
+    return {
+        bug.number
+        for bug in CONTRACT_BUGS
+        if (bug.operation, TITLES[bug.check]) in told
+        or (bug.check == "use_after_free" and ("all", TITLES[bug.check]) in told)
+    }
+
+
+def stray(outcome: Outcome) -> set[str]:
+    """Operations that failed and have no bug."""
+    failed = {
+        one["id"].partition("[")[2].removesuffix("]")
+        for one in outcome.verdict["checks"]
+        if one["outcome"] == "failed"
+    }
+    return failed - {bug.operation for bug in CONTRACT_BUGS} - {"all"}
+
+
+@pytest.mark.parametrize(
+    "workers",
+    [(), ("-n2", "--dist", "loadscope"), ("-n2", "--dist", "worksteal")],
+    ids=["n0", "n2-loadscope", "n2-worksteal"],
+)
+def test_all_twelve_bugs_are_found_and_nothing_else(pytester, workers) -> None:
+    project = Project(pytester, server=None)  # type: ignore[arg-type]
+    process = project.start("--target=demo:contract-bugs", "-m", "contract", *workers)
+    outcome = project.outcome(process, timeout=240)
+    assert found(outcome) == {bug.number for bug in CONTRACT_BUGS}, outcome.output
+    assert stray(outcome) == set()
+    assert outcome.exit == 1
+    assert "seed" in outcome.output
+
+
+def test_reading_alone_finds_what_reading_can_find(pytester) -> None:
+    project = Project(pytester, server=None)  # type: ignore[arg-type]
+    start = "python -m pytest_prodcheck.demo --port {port} --incident contract-bugs"
+    project.path.joinpath("prodcheck.toml").write_text(
+        f'[targets.t]\nstart = "{start}"\nbase_url = "http://127.0.0.1:{{port}}"\n{DEMO}'
+    )
+    outcome = project.outcome(project.start("--target=t", "-m", "contract"), timeout=240)
+    assert found(outcome) == {bug.number for bug in CONTRACT_BUGS if bug.safe}, outcome.output
+    assert stray(outcome) == set()
+    outcomes = outcome.outcomes()
+    assert outcomes["test_operation[POST /feedback]"] == "not_permitted"
+    assert outcomes["test_workflows[all]"] == "not_permitted"
+
+
+def test_the_healthy_demo_passes_and_every_operation_is_proven(pytester) -> None:
+    project = Project(pytester, server=None)  # type: ignore[arg-type]
+    process = project.start("--target=demo", "-m", "contract", "-n2")
+    outcome = project.outcome(process, timeout=240)
+    assert outcome.ruling == ("pass", 0), outcome.output
+    assert set(outcome.outcomes().values()) == {"passed"}
+    assert len(outcome.outcomes()) >= 16
+
+
+# --- what a developer sees --------------------------------------------------------------------
+
+SPEC = {
+    "openapi": "3.1.0",
+    "info": {"title": "t", "version": "1"},
+    "paths": {
+        "/items/{id}": {
+            "get": {
+                "operationId": "getItem",
+                "tags": ["items"],
+                "parameters": [
+                    {"name": "id", "in": "path", "required": True, "schema": {"type": "integer"}}
+                ],
+                "responses": {
+                    "200": {
+                        "description": "it",
+                        "content": {
+                            "application/json": {
+                                "schema": {
+                                    "type": "object",
+                                    "required": ["id"],
+                                    "properties": {"id": {"type": "integer"}},
+                                }
+                            }
+                        },
+                    },
+                    "404": {"description": "none"},
+                },
+            }
+        },
+        "/items": {"get": {"responses": {"200": {"description": "all"}}}},
+    },
+}
+
+
+@pytest.fixture
+def served(project: Project) -> Project:
+    project.server.on("/openapi.json", json_answer(SPEC))
+    project.server.on("/items", json_answer([{"id": 4711}]))
+    project.server.on("/items/4711", json_answer({"id": "4711"}))
+    project.configure('openapi = "/openapi.json"\n\n[contract]\nmax_examples = 4\n')
+    return project
+
+
+def test_a_failure_tells_expected_got_the_case_and_a_command(served: Project) -> None:
+    message = served.run("-m", "contract").check("[GET /items/{id}]")["message"]
+    first, number, what, value, asked, curl = message.splitlines()
+    assert first.startswith("Response violates schema (in ")
+    assert first.endswith(" cases, seed 0)")
+    assert number.startswith("1. Response violates schema (")
+    assert what.strip() == '"4711" is not of type "integer"'
+    assert value.strip() == 'Value: "4711"'
+    assert asked.strip() == f"GET {served.server.url}/items/4711 -> 200"
+    assert curl.strip().startswith("curl ")
+    assert curl.endswith(f"{served.server.url}/items/4711")
+
+
+def test_the_evidence_is_that_of_the_failures_alone(served: Project) -> None:
+    check = served.run("-m", "contract").check("[GET /items/{id}]")
+    assert [one["url"] for one in check["exchanges"]] == [f"{served.server.url}/items/4711"]
+    assert '"4711"' in check["exchanges"][0]["body"]
+
+
+def test_a_read_only_run_asks_the_same_every_time(served: Project) -> None:
+    served.run("-m", "contract")
+    first = served.server.paths()
+    served.server.ledger.clear()
+    served.run("-m", "contract")
+    assert served.server.paths() == first
+
+
+def test_one_operation_is_selected_by_its_id(served: Project) -> None:
+    outcome = served.run("suites/contract/test_operations.py::test_operation[GET /items]")
+    assert outcome.outcomes() == {"test_operation[GET /items]": "passed"}
+
+
+def test_a_smoke_run_reads_no_document_that_it_does_not_need(served: Project) -> None:
+    text = (served.path / "prodcheck.toml").read_text()
+    (served.path / "prodcheck.toml").write_text(f'{text}\n[[probes]]\nget = "/ok"\n')
+    served.run("-m", "smoke")
+    assert "/openapi.json" not in served.server.paths()
+
+
+@pytest.mark.parametrize(
+    ("mark", "expected"),
+    [
+        ('"GET /items"', {"GET /items"}),
+        ('"items"', {"GET /items/{id}"}),
+        ('"getItem"', {"GET /items/{id}"}),
+        ('regex="items$"', {"GET /items"}),
+        ('"/items/**"', {"GET /items", "GET /items/{id}"}),
+        ('"POST /items"', set()),
+    ],
+)
+def test_a_test_of_ones_own_is_run_for_the_operations_that_it_names(served, mark, expected) -> None:
+    served.write(
+        "test_own.py",
+        f"""
+        import pytest
+
+        @pytest.mark.contract
+        @pytest.mark.offline
+        @pytest.mark.operations({mark})
+        def test_own(operation):
+            assert operation.method == "GET" and operation.path.startswith("/items")
+        """,
+    )
+    outcome = served.run("-m", "contract", "test_own.py")
+    assert set(outcome.outcomes()) == {f"test_own[{name}]" for name in expected}
+
+
+def test_configured_values_and_exclusions_are_heeded(served: Project) -> None:
+    served.server.on("/items/7", json_answer({"id": 7}))
+    served.configure(
+        'openapi = "/openapi.json"\n\n[contract]\nexclude = ["GET /items"]\n'
+        "max_examples = 4\nparameters = { id = [7] }\n"
+    )
+    outcome = served.run("-m", "contract")
+    assert outcome.outcomes() == {"test_operation[GET /items/{id}]": "passed"}
+    assert "/items/4711" not in served.server.paths()
+
+
+@pytest.mark.parametrize(
+    ("status", "declared", "success"),
+    [
+        (200, ["200"], True),
+        (204, ["200"], True),
+        (302, ["302"], True),
+        (302, ["200", "302"], False),
+        (404, ["404"], False),
+        (302, ["default"], False),
+        (500, ["500"], False),
+    ],
+)
+def test_what_proves_an_operation(status: int, declared: list[str], success: bool) -> None:
+    assert is_success(status, declared) is success
+
+
+# --- compatibility ----------------------------------------------------------------------------
+
+
+def older(project: Project) -> Path:
+    spec = json.loads(json.dumps(SPEC))
+    spec["paths"]["/gone"] = {"get": {"responses": {"200": {"description": "x"}}}}
+    return project.write("older.json", json.dumps(spec))
+
+
+def test_the_live_document_is_compared_with_a_file(served: Project) -> None:
+    older(served)
+    with (served.path / "prodcheck.toml").open("a") as file:
+        file.write('baseline = "older.json"\n')
+    check = served.run("-m", "contract").check("test_compatibility[document]")
+    assert check["outcome"] == "failed"
+    assert check["failures"] == ["api-path-removed-without-deprecation"]
+    assert "1 change breaks clients of older.json" in check["message"]
+    assert "critical: /gone: " in check["message"]
+
+
+def test_the_next_release_is_compared_with_the_last_that_passed(served: Project) -> None:
+    served.server.on(
+        "/other.json", json_answer({**SPEC, "paths": {"/items": SPEC["paths"]["/items"]}})
+    )
+    served.configure('openapi = "/openapi.json"\n[contract]\nexclude = ["/items/{id}"]\n')
+    first = served.run("-m", "contract")
+    passed = first.verdict["run_id"]
+    assert first.ruling == ("pass", 0)
+    assert "test_compatibility[document]" not in first.outcomes()
+    served.configure('openapi = "/other.json"\n')
+    second = served.run("-m", "contract")
+    check = second.check("test_compatibility[document]")
+    assert check["outcome"] == "failed"
+    assert f"clients of run {passed}" in check["message"]
+    assert served.run("-m", "contract").ruling == ("fail", 1)  # what failed replaces nothing
+
+
+def test_a_baseline_that_is_no_document_leaves_the_run_unproven(served: Project) -> None:
+    served.write("older.json", "[]")
+    with (served.path / "prodcheck.toml").open("a") as file:
+        file.write('baseline = "older.json"\n')
+    outcome = served.run("-m", "contract")
+    assert any("no document to compare with" in reason for reason in outcome.verdict["reasons"])
+
+
+def test_a_baseline_that_is_not_there_is_a_usage_error(served: Project) -> None:
+    with (served.path / "prodcheck.toml").open("a") as file:
+        file.write('baseline = "older.json"\n')
+    outcome = served.run("-m", "contract")
+    assert outcome.exit == 4
+    assert "contract.baseline: there is no file older.json" in outcome.output
