@@ -275,3 +275,47 @@ def test_a_baseline_that_is_not_there_is_a_usage_error(served: Project) -> None:
     outcome = served.run("-m", "contract")
     assert outcome.exit == 4
     assert "contract.baseline: there is no file older.json" in outcome.output
+
+
+# --- what Schemathesis is told by the team ------------------------------------------------------
+
+
+def test_a_schemathesis_toml_is_heeded_for_phases_and_checks(served: Project, monkeypatch) -> None:
+    monkeypatch.chdir(served.path)
+    served.write(
+        "schemathesis.toml",
+        """
+        [phases]
+        coverage.enabled = false
+        fuzzing.enabled = false
+
+        [checks]
+        response_schema_conformance.enabled = false
+        """,
+    )
+    served.write("conftest.py", "")
+    outcome = served.run("-m", "contract")
+    # No examples in the document, and no other phase: nothing was asked.
+    assert set(outcome.outcomes().values()) == {"not_run"}
+    assert "was not asked" in outcome.check("[GET /items]")["message"]
+    served.write("schemathesis.toml", "[checks]\nresponse_schema_conformance.enabled = false\n")
+    assert served.run("-m", "contract").ruling == ("pass", 0)
+
+
+def test_a_hook_of_a_conftest_changes_the_cases(served: Project) -> None:
+    served.write(
+        "conftest.py",
+        """
+        import pytest
+        import schemathesis
+
+        @schemathesis.hook
+        def map_query(context, query):
+            return {"hooked": "yes"}
+
+        def pytest_unconfigure():
+            schemathesis.hooks.unregister_all()
+        """,
+    )
+    served.run("-m", "contract")
+    assert any("hooked=yes" in one.target for one in served.server.ledger)

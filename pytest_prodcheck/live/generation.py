@@ -120,7 +120,14 @@ class Contract:
         """
         found = self._find(operation)
         troubles: list[str] = []
-        for phase in (self._examples, self._coverage, self._fuzzing):
+        wanted = self._schema.config.phases_for(operation=found)
+        for phase, enabled in (
+            (self._examples, wanted.examples.enabled),
+            (self._coverage, wanted.coverage.enabled),
+            (self._fuzzing, wanted.fuzzing.enabled),
+        ):
+            if not enabled:
+                continue
             with _quiet():
                 try:
                     phase(found, ask, troubles)
@@ -144,10 +151,13 @@ class Contract:
         except Exception as error:
             raise Untestable(_told(error)) from error
 
-    @property
-    def _modes(self) -> list[schemathesis.GenerationMode]:
-        mode = schemathesis.GenerationMode
-        return [mode.POSITIVE, mode.NEGATIVE] if self._effort.negative else [mode.POSITIVE]
+    def _modes(self, operation: Any, phase: str) -> list[schemathesis.GenerationMode]:
+        """Kinds of data: those of a `schemathesis.toml`, without negative ones where only what
+        the document allows may be sent."""
+        configured = self._schema.config.generation_for(operation=operation, phase=phase).modes
+        positive = schemathesis.GenerationMode.POSITIVE
+        allowed = [mode for mode in configured if mode is positive or self._effort.negative]
+        return allowed or [positive]
 
     def _examples(self, operation: Any, ask: Callable[[Case], None], troubles: list[str]) -> None:
         generator = ExamplesGenerator(
@@ -158,7 +168,7 @@ class Contract:
     def _coverage(self, operation: Any, ask: Callable[[Case], None], troubles: list[str]) -> None:
         generator = CoverageGenerator(
             operation=operation,
-            generation_modes=self._modes,
+            generation_modes=self._modes(operation, "coverage"),
             generation_config=self._schema.config.generation_for(
                 operation=operation, phase="coverage"
             ),
@@ -179,7 +189,8 @@ class Contract:
         troubles += map(_told, generator.controller.deferred_errors)
 
     def _fuzzing(self, operation: Any, ask: Callable[[Case], None], troubles: list[str]) -> None:
-        strategy = st.one_of([operation.as_strategy(generation_mode=mode) for mode in self._modes])
+        modes = self._modes(operation, "fuzzing")
+        strategy = st.one_of([operation.as_strategy(generation_mode=mode) for mode in modes])
 
         @hypothesis.seed(self._effort.seed)
         @_settings(self._effort.max_examples)

@@ -21,7 +21,7 @@ TIMES_LONGER = 3
 
 
 class Life(NamedTuple):
-    """Operations that make a thing, read it and delete it; *name* is the parameter that tells it."""
+    """Operations that make a thing, read it and delete it; *name* is their parameter for it."""
 
     create: Operation
     read: Operation
