@@ -198,6 +198,29 @@ def test_glances_without_the_health_path_that_was_configured_fails_in_exactly_th
     assert is_stopped(outcome)
 
 
+@PROCESSES
+def test_glances_is_held_to_its_own_document_by_reading_alone(
+    project: Project, workers: tuple[str, ...]
+) -> None:
+    configuration = (EXAMPLES / "glances" / "prodcheck.toml").read_text()
+    contract = '\n[contract]\nmax_examples = 5\nparameters = { plugin = ["version"] }\n'
+    project.write("prodcheck.toml", configuration.replace("required =", "# ") + contract)
+    outcome = project.outcome(project.start("--target=local", "-m", "contract", *workers))
+    assert outcome.ruling == ("fail", 1), outcome.output
+    outcomes = {name: how for name, how in outcome.outcomes().items() if "operation[" in name}
+    # Glances 4.5 answers some process ids that are no numbers, which its document allows, with a 500.
+    assert outcomes["test_operation[GET /api/4/processes/{pid}]"] == "failed"
+    assert outcomes["test_operation[GET /api/4/{plugin}]"] != "not_run"
+    assert outcomes["test_operation[GET /api/4/status]"] == "passed"
+    writing = {name for name in outcomes if "[POST " in name}
+    assert {outcomes[name] for name in writing} == {"not_permitted"}
+    (service,) = entries(outcome, "service")
+    assert '"POST ' not in service["log"]
+    assert "contract.broken" in {one["rule"] for one in outcome.verdict["findings"]}
+    assert not (project.path / ".hypothesis").exists()
+    assert is_stopped(outcome)
+
+
 def test_a_service_that_dies_during_the_run_is_not_promoted_though_each_check_passed(
     project: Project,
 ) -> None:
