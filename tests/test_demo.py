@@ -89,9 +89,10 @@ def is_part(wanted: Any, told: Any) -> bool:
     return bool(wanted == told)
 
 
-def fits(client: httpx.Client, probe: Probe) -> bool:
+def fits(client: httpx.Client, settings: Settings, probe: Probe) -> bool:
     """One sample of the probe is answered as the configuration says."""
-    sent = {k: v.reveal() if isinstance(v, Secret) else v for k, v in probe.send.items()}
+    headers = {**settings.target.headers, **probe.send}
+    sent = {k: v.reveal() if isinstance(v, Secret) else v for k, v in headers.items() if v}
     began = time.monotonic()
     response = client.request(probe.method, probe.path, headers=sent)
     took = time.monotonic() - began
@@ -116,7 +117,7 @@ def fits(client: httpx.Client, probe: Probe) -> bool:
 def failing(client: httpx.Client, settings: Settings) -> set[str]:
     probes = settings.target.probes
     with concurrent.futures.ThreadPoolExecutor(len(probes)) as pool:
-        fitting = pool.map(lambda probe: fits(client, probe), probes)
+        fitting = pool.map(lambda probe: fits(client, settings, probe), probes)
         return {probe.id for probe, fit in zip(probes, fitting, strict=True) if not fit}
 
 

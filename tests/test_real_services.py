@@ -208,7 +208,7 @@ def test_glances_is_held_to_its_own_document_by_reading_alone(
     outcome = project.outcome(project.start("--target=local", "-m", "contract", *workers))
     assert outcome.ruling == ("fail", 1), outcome.output
     outcomes = {name: how for name, how in outcome.outcomes().items() if "operation[" in name}
-    # Glances 4.5 answers some process ids that are no numbers, which its document allows, with a 500.
+    # Its document allows process ids that are no numbers, and Glances 4.5 answers with a 500.
     assert outcomes["test_operation[GET /api/4/processes/{pid}]"] == "failed"
     assert outcomes["test_operation[GET /api/4/{plugin}]"] != "not_run"
     assert outcomes["test_operation[GET /api/4/status]"] == "passed"

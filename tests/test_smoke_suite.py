@@ -253,7 +253,7 @@ def test_it_is_asked_without_the_credentials_of_the_target(server: FaultyServer)
         nothing_private(api, "/debug", headers=headers)
     assert len(server.ledger) == 2
     for seen in server.ledger:
-        assert (seen.headers["authorization"], seen.headers["x-key"]) == ("", "")
+        assert not {"authorization", "x-key"}.intersection(seen.headers)
 
 
 def test_the_usual_places_are_asked_for_on_read_only_targets_alone() -> None:
