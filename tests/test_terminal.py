@@ -47,8 +47,7 @@ def test_a_broken_release_says_what_failed_what_to_do_and_by_when() -> None:
         "  critical   GET /health: GET /health: expected status 200, got 404",
         "  critical   test_database_answers: AssertionError: $.database: expected 'connected', "
         "got 'unreacha…",
-        "  major      GET /insights: GET /insights: the answer does not match the "
-        "schema:",
+        "  major      GET /insights: GET /insights: the answer does not match the schema:",
         "  minor      GET /feedback: GET /feedback: expected an answer within 0.5 s, "
         "got it after 2.51 s",
         "  unscored   test_footer: AssertionError: expected 'imprint' in the footer",

@@ -184,8 +184,11 @@ class Inspector:
         spec, problem = self.spec
         if problem:
             self._plan.complain(f"no operation could be tested: {problem}")
-        target = parameters.with_openapi(self.target)
-        return chosen(operations(spec, target), self.settings.contract.exclude)
+        all_ = operations(spec, parameters.with_openapi(self.target))
+        left = chosen(all_, self.settings.contract.exclude)
+        if all_ and not left:
+            self._plan.complain("no operation could be tested: `exclude` leaves out all of them")
+        return left
 
     @property
     def baseline(self) -> tuple[str, dict[str, Any]] | None:

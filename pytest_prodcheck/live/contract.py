@@ -324,7 +324,8 @@ class Exploration:
             return
 
         def over(_number: int, _frame: object) -> None:
-            raise Stop(f"its {self._seconds:g} s were over")
+            self.troubles.append(f"its {self._seconds:g} s were over while a case was made")
+            raise Stop(self.troubles[-1])
 
         # Requests have a limit of their own, and the clock is looked at before each: the timer
         # comes last.

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urljoin, urlsplit
 
+import msgspec
+
 from pytest_prodcheck.config import Probe, Target
 from pytest_prodcheck.errors import ProdcheckError
 from pytest_prodcheck.live.bodies import strict_json
@@ -15,6 +17,12 @@ from pytest_prodcheck.live.lean_httpx import httpx
 
 YAML_LIMIT = 2 * 1024 * 1024
 """Bytes of YAML that are read: its parser takes seconds for each megabyte."""
+
+MOST_SCALARS = 150_000
+"""Values of YAML: its parser takes 9 s for a million. (The REST API of Airflow has 30,000.)"""
+
+LONGEST_NUMBER = 1000
+"""Characters of YAML without quotes that may be a number: to read one takes their square."""
 
 DEEPEST = 200
 """Levels of YAML: its C parser does not survive many thousands."""
@@ -95,6 +103,10 @@ def _spec_from_bytes(content: bytes, named: str) -> dict[str, Any] | str:
         )
     if not any(True for _ in declared(spec)):
         return f"the OpenAPI document {named} has no operations: its `paths` are empty"
+    try:
+        msgspec.json.encode(spec)  # as it goes to the other processes
+    except (TypeError, ValueError) as problem:
+        return f"the OpenAPI document {named} has what JSON does not have: {problem}"
     return spec
 
 
@@ -110,7 +122,7 @@ def _yaml(content: bytes) -> Any:
     if len(content) > YAML_LIMIT:
         return f"is {len(content) / 2**20:.1f} MB of YAML, of which at most 2 are read; use JSON"
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    depth = 0
+    depth = scalars = 0
     try:
         for event in yaml.parse(content, Loader=loader):
             if isinstance(event, yaml.AliasEvent):
@@ -119,6 +131,11 @@ def _yaml(content: bytes) -> Any:
             depth -= isinstance(event, yaml.CollectionEndEvent)
             if depth > DEEPEST:
                 return f"is nested more than {DEEPEST} deep"
+            if isinstance(event, yaml.ScalarEvent):
+                scalars += 1
+                plain = event.style in (None, "") and event.value[:1].isdigit()
+                if scalars > MOST_SCALARS or (plain and len(event.value) > LONGEST_NUMBER):
+                    return "is larger than what is read of YAML; serve it as JSON"
         return yaml.load(content, Loader=loader)  # noqa: S506 (it is a safe loader)
     except (yaml.YAMLError, ValueError) as problem:
         return f"is neither JSON nor YAML: {type(problem).__name__}"
