@@ -43,7 +43,7 @@ PLACEHOLDER = "prodcheck"
 
 NOT_OURS = frozenset(("user-agent", "x-schemathesis-testcaseid"))
 
-SEQUENCES = 3
+SEQUENCES = 1
 """So many times the examples of one operation are the workflows of all of them."""
 
 STEPS = 6
