@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from pytest_prodcheck.live.client import LiveClient
     from pytest_prodcheck.live.generation import Case, Contract, Response
 
+TRIES = 3
+"""Things of a kind that are made until one could be followed through its whole life."""
+
 TIMES_LONGER = 3
 """All sequences together may take so many times the time of one operation."""
 
@@ -103,11 +106,14 @@ class WorkflowRun:
             found.judge(case, response, self._operation(case), recorder)
 
         for life in lives(self._operations):
-            self._live_through(life, contract, found)
+            any(self._live_through(life, contract, found) for _ in range(TRIES))
         contract.workflows(self._operations.keys(), send, judge)
 
-    def _live_through(self, life: "Life", contract: "Contract", found: Exploration) -> None:
-        """Create a thing, read it, delete it, read it again: not by chance, but for certain."""
+    def _live_through(self, life: "Life", contract: "Contract", found: Exploration) -> bool:
+        """Create a thing, read it, delete it, read it again: not by chance, but for certain.
+
+        False when the chain broke off; somebody else may have deleted the thing.
+        """
 
         def ask(operation: Operation, **parameters: Any) -> "Response | None":
             case = contract.sample(operation)
@@ -121,13 +127,13 @@ class WorkflowRun:
         name = life.name
         identity = None if created is None else _identity(created, name)
         if identity is None:
-            return
+            return False
         read = ask(life.read, **{name: identity})
         if read is None or read.status_code >= 400:
-            return
+            return False
         deleted = ask(life.delete, **{name: identity})
         if deleted is None or not 200 <= deleted.status_code < 300:
-            return
+            return False
         again = contract.sample(life.read)
         again.path_parameters = {name: identity}
         response = found.send(again, life.read)
@@ -138,6 +144,7 @@ class WorkflowRun:
                 f"expected 404 or 410, got {response.status_code}\n"
                 f"created by {life.create.id}, deleted by {life.delete.id}",
             )
+        return response is not None
 
     def _operation(self, case: "Case") -> Operation:
         """A case of a method that the path does not have belongs to a neighbour."""
