@@ -319,3 +319,78 @@ def test_a_hook_of_a_conftest_changes_the_cases(served: Project) -> None:
     )
     served.run("-m", "contract")
     assert any("hooked=yes" in one.target for one in served.server.ledger)
+
+
+# --- credentials ------------------------------------------------------------------------------
+
+SECURED = {
+    "openapi": "3.1.0",
+    "info": {"title": "t", "version": "1"},
+    "components": {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}},
+    "paths": {
+        "/mine": {
+            "get": {
+                "security": [{"bearer": []}],
+                "responses": {"200": {"description": "it"}, "401": {"description": "no"}},
+            }
+        }
+    },
+}
+TOKEN = "Bearer hunter2-hunter2"
+
+
+@pytest.fixture
+def secured(project: Project) -> Project:
+    project.environ["MY_TOKEN"] = TOKEN.removeprefix("Bearer ")
+    project.server.on("/openapi.json", json_answer(SECURED))
+    project.configure(
+        'openapi = "/openapi.json"\nheaders = { Authorization = "Bearer ${MY_TOKEN}" }\n'
+        "\n[contract]\nmax_examples = 3\n"
+    )
+    return project
+
+
+def authorizations(project: Project) -> list[str | None]:
+    return [one.headers.get("authorization") for one in project.server.seen("/mine")]
+
+
+def test_an_operation_that_refuses_strangers_passes(secured: Project) -> None:
+    def answer(visit) -> None:
+        known = visit.request.headers.get("authorization") == TOKEN
+        json_answer({}, 200 if known else 401)(visit)
+
+    secured.server.on("/mine", answer)
+    assert secured.run("-m", "contract").ruling == ("pass", 0)
+    assert None in authorizations(secured)
+    assert {TOKEN, None} < set(authorizations(secured))
+    assert "prodcheck" not in authorizations(secured)
+
+
+def test_an_operation_that_lets_strangers_in_fails_with_the_request_that_shows_it(secured) -> None:
+    secured.server.on("/mine", json_answer({}))
+    check = secured.run("-m", "contract").check("[GET /mine]")
+    assert check["failures"] == ["API accepts requests without authentication"]
+    (evidence,) = check["exchanges"]
+    assert "authorization" not in evidence["curl"].lower()
+    assert evidence["traceparent"]
+
+
+def test_what_a_check_sends_goes_through_our_client_too(secured: Project) -> None:
+    secured.server.on("/mine", json_answer({}))
+    secured.run("-m", "contract")
+    for one in secured.server.seen("/mine"):
+        assert one.headers["user-agent"].startswith("pytest-prodcheck/")
+        assert "traceparent" in one.headers
+        assert not any("schemathesis" in name for name in one.headers)
+
+
+@pytest.mark.parametrize("place", ["query", "cookie", "header"])
+def test_a_key_in_any_place_is_left_out_and_made_wrong(secured: Project, place: str) -> None:
+    scheme = {"type": "apiKey", "in": place, "name": "key"}
+    spec = {**SECURED, "components": {"securitySchemes": {"bearer": scheme}}}
+    secured.server.on("/spec.json", json_answer(spec))
+    secured.server.on("/mine", json_answer({}))
+    secured.configure('openapi = "/spec.json"\n\n[contract]\nmax_examples = 2\n')
+    check = secured.run("-m", "contract").check("[GET /mine]")
+    assert check["failures"] == ["API accepts requests without authentication"]
+    assert "key" not in check["exchanges"][0]["url"].partition("?")[2]

@@ -146,3 +146,35 @@ def test_a_thousand_operations_are_read_in_no_time() -> None:
     began = time.perf_counter()
     assert len(operations(spec, TARGET)) == 1000
     assert time.perf_counter() - began < 5  # 0.02 s; only against hanging
+
+
+BEARER = {"type": "http", "scheme": "bearer"}
+KEY = {"type": "apiKey", "in": "query", "name": "key"}
+
+
+@pytest.mark.parametrize(
+    ("schemes", "security", "expected"),
+    [
+        ({"a": BEARER}, [{"a": []}], (("header", "Authorization"),)),
+        ({"a": KEY}, [{"a": []}], (("query", "key"),)),
+        ({"a": BEARER, "b": KEY}, [{"a": []}, {"b": []}],
+         (("header", "Authorization"), ("query", "key"))),
+        ({"a": BEARER}, [{"a": []}, {}], ()),
+        ({"a": BEARER}, [], ()),
+        ({"a": {"type": "mutualTLS"}}, [{"a": []}], ()),
+        ({}, [{"a": []}], ()),
+        ({"a": {"type": "oauth2"}}, [{"a": ["read"]}], (("header", "Authorization"),)),
+        ([], [{"a": []}], ()),
+    ],
+)  # fmt: skip
+def test_what_an_operation_asks_of_everybody(schemes: Any, security: Any, expected: Any) -> None:
+    spec = document("GET /a", security=security)
+    spec["components"] = {"securitySchemes": schemes}
+    (one,) = operations(spec, TARGET)
+    assert one.credentials == expected
+    spec["paths"]["/a"]["get"].pop("security")
+    (one,) = operations({**spec, "security": security}, TARGET)
+    assert one.credentials == expected
+    old = {"paths": spec["paths"], "swagger": "2.0", "securityDefinitions": schemes}
+    (one,) = operations({**old, "security": security}, TARGET)
+    assert one.credentials == expected

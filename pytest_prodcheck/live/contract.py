@@ -146,6 +146,7 @@ class Exploration:
         self.unsendable = 0
         self.proven = False
         self.troubles: list[str] = []
+        self._asked_as_stranger: set[str] = set()
         self.stopped = ""
         self.withheld: NotAsked | None = None
 
@@ -231,7 +232,12 @@ class Exploration:
                 return
             declared = case.operation.responses.status_codes
             self.proven |= is_success(response.status_code, declared)
-            wrong = self._explorer.contract.broken(case, response, operation.base, recorder)
+            contract = self._explorer.contract
+            wrong = contract.broken(case, response, operation.base, recorder)
+            stranger = None
+            if self._needs_credentials(operation, response):
+                self._asked_as_stranger.add(operation.id)
+                stranger = contract.lets_in(case, operation)
             last = self._client.exchanges[-1]
         except httpx.RequestError as failure:
             self._note_silence(failure)
@@ -241,9 +247,14 @@ class Exploration:
         finally:
             self._client.exchanges.clear()
         for broken in wrong:
-            # That check asks once more, without credentials: what it got is the evidence.
-            shown = last if broken.check == "ignored_auth" else exchange
-            self._note(broken, shown, broken.parameter, _shape(broken.message))
+            self._note(broken, exchange, broken.parameter, _shape(broken.message))
+        if stranger:
+            self._note(stranger, last)
+
+    def _needs_credentials(self, operation: Operation, response: "Response") -> bool:
+        """Whether it is yet to be seen that this operation refuses strangers."""
+        asked = operation.id in self._asked_as_stranger
+        return bool(operation.credentials) and not asked and 200 <= response.status_code < 300
 
     def _note(self, broken: "Broken", exchange: Exchange, *about: str) -> None:
         key = (broken.check, broken.title, str(exchange.status), *about)

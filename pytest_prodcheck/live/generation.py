@@ -1,7 +1,6 @@
 """All contact with Schemathesis and Hypothesis: which cases to ask, and what an answer breaks.
 
-Nothing here sends: cases go to a function that is given, and what checks send on their own
-(a request once more without credentials) goes to the same place. Imported when a contract item
+Nothing here sends: every request goes to a function that is given. Imported when a contract item
 runs, never earlier: it takes half a second.
 """
 
@@ -10,6 +9,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
+from urllib.parse import parse_qsl
 
 import hypothesis
 import requests
@@ -18,14 +18,13 @@ from hypothesis import HealthCheck, Phase, Verbosity
 from hypothesis import strategies as st
 from hypothesis.configuration import set_hypothesis_home_dir
 from hypothesis.errors import HypothesisException
-from requests.adapters import BaseAdapter
 from schemathesis.core.failures import Failure, FailureGroup
 from schemathesis.generation.drivers import CoverageGenerator, ExamplesGenerator
 from schemathesis.generation.feedback import NO_FEEDBACK
 from schemathesis.generation.hypothesis.examples import generate_one
 from schemathesis.generation.hypothesis.reporting import ignore_hypothesis_output
 from schemathesis.generation.overrides import Override
-from schemathesis.specs.openapi.checks import ignored_auth
+from schemathesis.specs.openapi.checks import ignored_auth, object_level_authorization
 
 from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.live.operations import Operation, closed
@@ -95,7 +94,6 @@ class Contract:
         self._effort = effort
         self._wire = wire
         self._headers = dict.fromkeys(headers, PLACEHOLDER)
-        self._authenticated: set[str] = set()
         try:
             self._schema = schemathesis.openapi.from_dict(
                 closed(spec), config=schemathesis.Config.discover()
@@ -272,31 +270,46 @@ class Contract:
         self, case: Case, response: Response, base: str, recorder: Any = None
     ) -> list[Broken]:
         """Everything about this answer that is not as the document says."""
-        label = case.operation.label
-        session = requests.Session()
-        session.trust_env = False
-        session.mount("http", _Adapter(self._send))
-        excluded = [ignored_auth] if label in self._authenticated else []
         try:
             case.validate_response(
                 response,
-                excluded_checks=excluded,
+                excluded_checks=SENDING,
                 headers=dict(self._headers),
-                transport_kwargs={
-                    "session": session,
-                    "base_url": base,
-                    "headers": dict(self._headers),
-                    "allow_redirects": False,
-                },
+                transport_kwargs={"base_url": base, "headers": dict(self._headers)},
                 recorder=recorder,
             )
         except FailureGroup as group:
             return _broken(group.exceptions, case)
         except Failure as failure:
             return _broken([failure], case)
-        if 200 <= response.status_code < 300:
-            self._authenticated.add(label)  # it was asked without credentials, too
         return []
+
+    def lets_in(self, case: Case, operation: Operation) -> Broken | None:
+        """Ask this case again without credentials, then with wrong ones: who is let in?"""
+        for known, title in (
+            (False, "API accepts requests without authentication"),
+            (True, "API accepts invalid authentication"),
+        ):
+            kwargs = case.as_transport_kwargs(base_url=operation.base, headers=self._headers)
+            for place, name in operation.credentials:
+                given = kwargs.get(_KWARGS[place]) or {}
+                if isinstance(given, str):
+                    given = dict(parse_qsl(given, keep_blank_values=True))
+                given = {key: one for key, one in given.items() if key.lower() != name.lower()}
+                kwargs[_KWARGS[place]] = given | ({name: WRONG} if known else {})
+            answer = self._send(requests.Request(**kwargs).prepare())
+            if 200 <= answer.status_code < 300:
+                told = f"expected 401 or 403, got {answer.status_code}"
+                return Broken(check="ignored_auth", title=title, message=told)
+        return None
+
+
+SENDING = [ignored_auth, object_level_authorization]
+"""Checks of Schemathesis that send requests of their own, past our client; the first is ours."""
+
+WRONG = "Bearer prodcheck-wrong-credentials"
+
+_KWARGS = {"header": "headers", "query": "params", "cookie": "cookies"}
 
 
 def _response(prepared: requests.PreparedRequest, answer: httpx.Response) -> Response:
@@ -313,49 +326,6 @@ def _response(prepared: requests.PreparedRequest, answer: httpx.Response) -> Res
         message=answer.reason_phrase,
         encoding=answer.encoding,
     )
-
-
-class _Adapter(BaseAdapter):
-    """Takes what a check sends with `requests` to where all requests go."""
-
-    def __init__(self, send: Callable[[requests.PreparedRequest], Response]) -> None:
-        super().__init__()
-        self._send_it = send
-
-    def send(  # type: ignore[override]
-        self, request: requests.PreparedRequest, **_options: Any
-    ) -> requests.Response:
-        answer = self._send_it(request)
-        response = requests.Response()
-        response.status_code = answer.status_code
-        response.headers.update({name: ", ".join(each) for name, each in answer.headers.items()})
-        response.request = request
-        response.url = request.url or ""
-        response.reason = answer.message
-        response._content = answer.content
-        response.raw = _Raw(answer)
-        return response
-
-    def close(self) -> None:
-        """Nothing: connections belong to the run."""
-
-
-class _Raw:
-    """What Schemathesis reads of urllib3's answer."""
-
-    version = 11
-
-    def __init__(self, answer: Response) -> None:
-        from urllib3 import HTTPHeaderDict
-
-        self.headers = HTTPHeaderDict()
-        for name, values in answer.headers.items():
-            for value in values:
-                self.headers.add(name, value)
-        self._original_response = None
-
-    def release_conn(self) -> None:
-        """Nothing: it is read in full."""
 
 
 def takes_real_values(case: Case) -> bool:

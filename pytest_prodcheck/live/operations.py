@@ -37,6 +37,8 @@ class Operation(Record):
     """Why it cannot be tested, if so; the rest of a sentence."""
     writes: bool = False
     """It may change something."""
+    credentials: tuple[tuple[str, str], ...] = ()
+    """Place (header, query or cookie) and name of what it asks of everybody; empty: open."""
 
 
 def operations(spec: Mapping[str, Any], target: Target) -> tuple[Operation, ...]:
@@ -66,6 +68,7 @@ def operations(spec: Mapping[str, Any], target: Target) -> tuple[Operation, ...]
             base=base or "",
             obstacle=obstacle,
             writes=method not in SAFE or _does_something(path, operation),
+            credentials=_credentials(spec, operation),
         )
     for path, reference in _missing(spec):
         name = _unique(_printable(f"* {path}"), found)
@@ -121,6 +124,34 @@ def _does_something(path: str, operation: Mapping[str, Any]) -> bool:
     last = path.rstrip("/").rpartition("/")[2].lower()
     tags = _list(operation.get("tags"))
     return bool(last in EFFECTS or operation.get("x-mutating") or "x-mutating" in tags)
+
+
+def _credentials(
+    spec: Mapping[str, Any], operation: Mapping[str, Any]
+) -> tuple[tuple[str, str], ...]:
+    """What the security requirements name; nothing where one of them asks for nothing."""
+    requirements = _list(operation.get("security", spec.get("security")))
+    schemes = pointed(spec, "#/components/securitySchemes") or spec.get("securityDefinitions")
+    if not isinstance(schemes, Mapping):
+        return ()
+    found: dict[tuple[str, str], None] = {}
+    for requirement in requirements:
+        names = list(requirement) if isinstance(requirement, Mapping) else []
+        told = [_credential(resolved(spec, schemes.get(name))) for name in names]
+        if not any(told):
+            return ()
+        found |= dict.fromkeys(filter(None, told))
+    return tuple(found)
+
+
+def _credential(scheme: Mapping[str, Any]) -> tuple[str, str] | None:
+    kind = scheme.get("type")
+    if kind in ("http", "basic", "oauth2", "openIdConnect"):
+        return "header", "Authorization"
+    place, name = scheme.get("in"), scheme.get("name")
+    if kind == "apiKey" and place in ("header", "query", "cookie") and isinstance(name, str):
+        return str(place), name
+    return None  # a certificate of the client, for instance: not to be left out here
 
 
 def _printable(name: str) -> str:
