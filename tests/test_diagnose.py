@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from pytest_prodcheck.demo.incidents import INCIDENTS, MAINTENANCE_PAGE
@@ -228,6 +229,11 @@ def test_a_failed_test_without_a_category_is_looked_at_too():
 def test_several_faults_are_several_findings_in_the_order_of_the_table():
     broken = [ill(config_loaded=False), check(ask("/a", 500, "oops")), late("/b"), late("/c")]
     assert list(found(*broken)) == ["config.not_loaded", "server.errors", "latency.slow"]
+
+
+def test_what_the_team_has_accepted_calls_for_no_action():
+    known = msgspec.structs.replace(check(ask("/a", 500, "oops")), outcome="known")
+    assert list(found(known, check(ask("/b", 404, GONE)))) == []
 
 
 @pytest.mark.parametrize("body", ["[" * 5000, "{", "NaN", '"x"', "[1, [2, {}]]", "null"])
