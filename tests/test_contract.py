@@ -65,7 +65,7 @@ def test_all_twelve_bugs_are_found_and_nothing_else(pytester, workers) -> None:
 
 def test_reading_alone_finds_what_reading_can_find(pytester) -> None:
     project = Project(pytester, server=None)  # type: ignore[arg-type]
-    start = "python -m pytest_prodcheck.demo --port {port} --incident contract-bugs"
+    start = "{python} -m pytest_prodcheck.demo --port {port} --incident contract-bugs"
     project.path.joinpath("prodcheck.toml").write_text(
         f'[targets.t]\nstart = "{start}"\nbase_url = "http://127.0.0.1:{{port}}"\n{DEMO}'
     )
