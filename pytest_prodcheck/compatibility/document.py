@@ -6,14 +6,11 @@ A document may be malformed in any way: what is not of the expected kind counts 
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import unquote
 
 from pytest_prodcheck.model import Record
+from pytest_prodcheck.references import array, pointed, resolved, table
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
-
-HOPS = 50
-"""References that lead to references are followed this far; a longer chain is a circle."""
 
 ANY_MEDIA = "*/*"
 """What a document of 2.0 takes or returns when it does not say."""
@@ -69,27 +66,13 @@ class Document:
         self._spec = table(spec)
         self._is_swagger = "swagger" in self._spec
 
-    def target(self, pointer: Any) -> Any:
+    def target(self, reference: Any) -> Any:
         """What `#/a/b` points at; None for nothing, or for a place outside the document."""
-        if not isinstance(pointer, str) or not (pointer == "#" or pointer.startswith("#/")):
-            return None
-        value: Any = self._spec
-        for part in pointer.split("/")[1:]:
-            key = unquote(part).replace("~1", "/").replace("~0", "~")
-            if isinstance(value, list) and key.isascii() and key.isdigit() and len(key) < 9:
-                value = value[int(key)] if int(key) < len(value) else None
-            else:
-                value = table(value).get(key)
-        return value
+        return pointed(self._spec, reference)
 
     def resolved(self, value: Any) -> Mapping[str, Any]:
         """The table that `value` is or refers to; empty when there is none."""
-        for _ in range(HOPS):
-            found = table(value)
-            if "$ref" not in found:
-                return found
-            value = self.target(found["$ref"])
-        return {}
+        return resolved(self._spec, value)
 
     def operations(self) -> Iterator[Operation]:
         for path, item in table(self._spec.get("paths")).items():
@@ -222,14 +205,6 @@ class Document:
                 words[1] = words[1].lower()
             schemes[str(name)] = " ".join(word for word in words if isinstance(word, str))
         return schemes
-
-
-def table(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def array(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _tables(value: Any) -> list[Any]:

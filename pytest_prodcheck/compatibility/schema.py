@@ -8,8 +8,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeGuard
 
-from pytest_prodcheck.compatibility.document import HOPS, Document, Nodes, array, table
+from pytest_prodcheck.compatibility.document import Document, Nodes
 from pytest_prodcheck.model import Record
+from pytest_prodcheck.references import HOPS, array, table
 
 Key = frozenset[int]
 """Identities of the parts of a schema: equal for equal places of one document."""

@@ -14,6 +14,7 @@ from pytest_prodcheck.errors import ProdcheckError
 from pytest_prodcheck.live.bodies import strict_json
 from pytest_prodcheck.live.failures import kind_of
 from pytest_prodcheck.live.lean_httpx import httpx
+from pytest_prodcheck.references import array, resolved, table
 
 YAML_LIMIT = 2 * 1024 * 1024
 """Bytes of YAML that are read: its parser takes seconds for each megabyte."""
@@ -157,7 +158,7 @@ def derive(spec: Mapping[str, Any], target: Target) -> tuple[Probe, ...]:
         probe = Probe(method="GET", path=health, id=f"GET {health}", severity="critical")
         probes[probe.id] = probe
     for path, item, operation, method in declared(spec):
-        if method != "get":
+        if method != "GET":
             continue
         base = base_of(spec, item, operation, target)
         if base is None or not _sendable(spec, path, item, operation, target):
@@ -180,12 +181,12 @@ METHODS = frozenset(("get", "put", "post", "delete", "options", "head", "patch",
 def declared(
     spec: Mapping[str, Any],
 ) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any], str]]:
-    """Path, path item, operation and method (in small letters) of each well-formed operation."""
-    for path, item in _table(spec.get("paths")).items():
+    """Path, path item, operation and method (in capitals) of each well-formed operation."""
+    for path, item in table(spec.get("paths")).items():
         item = resolved(spec, item)
         for method, operation in item.items():
             if method in METHODS and isinstance(operation, Mapping):
-                yield str(path), item, operation, method
+                yield str(path), item, operation, method.upper()
 
 
 def _sendable(
@@ -198,7 +199,7 @@ def _sendable(
     if "{" in path or not path.startswith("/") or path.startswith("//"):
         return False
     parameters = {}
-    for one in [*_list(item.get("parameters")), *_list(operation.get("parameters"))]:
+    for one in [*array(item.get("parameters")), *array(operation.get("parameters"))]:
         parameter = resolved(spec, one)
         if not parameter:
             # Defined where we do not look: it may well be required.
@@ -209,18 +210,20 @@ def _sendable(
         return False
     if resolved(spec, operation.get("requestBody")).get("required") is True:
         return False
-    last = path.rstrip("/").rpartition("/")[2].lower()
-    if (
-        last in EFFECTS
-        or operation.get("x-mutating")
-        or "x-mutating" in _list(operation.get("tags"))
-    ):
+    if does_something(path, operation):
         return False
     if _media_types(spec, operation) == {"text/event-stream"}:
         return False
-    security = _list(operation.get("security", spec.get("security")))
+    security = array(operation.get("security", spec.get("security")))
     # An empty alternative means that the operation also answers without credentials.
     return bool(target.headers) or not security or {} in security
+
+
+def does_something(path: str, operation: Mapping[str, Any]) -> bool:
+    """Whether its GET is not safe to repeat: `/logout`, or marked `x-mutating`."""
+    last = path.rstrip("/").rpartition("/")[2].lower()
+    marked = operation.get("x-mutating") or "x-mutating" in array(operation.get("tags"))
+    return bool(last in EFFECTS or marked)
 
 
 def _promised(spec: Mapping[str, Any], operation: Mapping[str, Any]) -> dict[str, str]:
@@ -241,16 +244,16 @@ def _media_types(
 ) -> set[str]:
     """Documented types of 2xx answers; only those with a schema that says something, if asked."""
     found = set()
-    for status, response in _table(operation.get("responses")).items():
+    for status, response in table(operation.get("responses")).items():
         if not str(status).startswith("2"):
             continue
         response = resolved(spec, response)
         if "swagger" in spec:
             if response.get("schema") or not with_schema:
-                found.update(_list(operation.get("produces", spec.get("produces"))))
+                found.update(array(operation.get("produces", spec.get("produces"))))
         else:
-            for kind, media in _table(response.get("content")).items():
-                if _table(media).get("schema") or not with_schema:
+            for kind, media in table(response.get("content")).items():
+                if table(media).get("schema") or not with_schema:
                     found.add(kind)
     return {str(kind).partition(";")[0].strip().lower() for kind in found}
 
@@ -270,7 +273,7 @@ def base_of(
         return f"{own.scheme}://{own.netloc}/{stated}" if stated else home
     document = _document_url(target)
     for level in (operation, item, spec):
-        servers = [_server(server) for server in _list(level.get("servers"))]
+        servers = [_server(server) for server in array(level.get("servers"))]
         if not servers:
             continue
         for server in servers:
@@ -307,13 +310,13 @@ def _url(base: str, reference: str) -> str | None:
 
 def _server(server: Any) -> str:
     """URL of a server entry, its variables at their defaults."""
-    table = _table(server)
-    variables = _table(table.get("variables"))
+    stated = table(server)
+    variables = table(stated.get("variables"))
 
     def default(match: re.Match[str]) -> str:
-        return str(_table(variables.get(match[1])).get("default", ""))
+        return str(table(variables.get(match[1])).get("default", ""))
 
-    return re.sub(r"\{([^{}]*)\}", default, str(table.get("url", "/")))
+    return re.sub(r"\{([^{}]*)\}", default, str(stated.get("url", "/")))
 
 
 def _join(base: str, path: str, target: Target) -> str:
@@ -333,32 +336,3 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(url)
     port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
     return parts.scheme, parts.hostname, port
-
-
-def resolved(spec: Mapping[str, Any], value: Any) -> Mapping[str, Any]:
-    """The table that `value` is or refers to inside the document; empty when there is none."""
-    for _ in range(20):
-        table = _table(value)
-        pointer = table.get("$ref")
-        if not isinstance(pointer, str):
-            return table
-        value = pointed(spec, pointer)
-    return {}
-
-
-def pointed(spec: Mapping[str, Any], pointer: str) -> Any:
-    """What a reference means, one step far; None outside of the document or where nothing is."""
-    if not pointer.startswith("#/"):
-        return None
-    value: Any = spec
-    for part in pointer[2:].split("/"):
-        value = _table(value).get(unquote(part).replace("~1", "/").replace("~0", "~"))
-    return value
-
-
-def _table(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

@@ -11,8 +11,9 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from pytest_prodcheck.config import Target
-from pytest_prodcheck.live.openapi import EFFECTS, base_of, declared, pointed, resolved
+from pytest_prodcheck.live.openapi import base_of, declared, does_something
 from pytest_prodcheck.model import Record
+from pytest_prodcheck.references import array, pointed, resolved, table
 
 SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 
@@ -45,7 +46,7 @@ def operations(spec: Mapping[str, Any], target: Target) -> tuple[Operation, ...]
     """Every operation of the document, in the order of paths, then methods."""
     external = External(spec)
     found: dict[str, Operation] = {}
-    for path, item, operation, method in sorted(_all(spec), key=lambda one: (one[0], one[3])):
+    for path, item, operation, method in sorted(declared(spec), key=lambda one: (one[0], one[3])):
         base = base_of(spec, item, operation, target)
         obstacle = ""
         if not path.startswith("/"):
@@ -53,7 +54,7 @@ def operations(spec: Mapping[str, Any], target: Target) -> tuple[Operation, ...]
             obstacle = "its path does not begin with a slash"
         elif base is None:
             obstacle = "its `servers` name another host, where nothing is sent"
-        elif reference := external.within(operation) or external.within(_shared(item)):
+        elif reference := external.within(operation) or external.within(item.get("parameters")):
             obstacle = (
                 f"its definition is in {reference[:120]}, outside of the document, and is not "
                 "followed; bundle the document into one file"
@@ -64,10 +65,10 @@ def operations(spec: Mapping[str, Any], target: Target) -> tuple[Operation, ...]
             method=method,
             path=path,
             operation_id=str(operation.get("operationId", "")),
-            tags=tuple(map(str, _list(operation.get("tags")))),
+            tags=tuple(map(str, array(operation.get("tags")))),
             base=base or "",
             obstacle=obstacle,
-            writes=method not in SAFE or _does_something(path, operation),
+            writes=method not in SAFE or does_something(path, operation),
             credentials=_credentials(spec, operation),
         )
     for path, reference in _missing(spec):
@@ -79,9 +80,8 @@ def operations(spec: Mapping[str, Any], target: Target) -> tuple[Operation, ...]
 
 def _missing(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Paths whose methods nobody knows, since they refer to what is not there; and to what."""
-    paths = spec.get("paths")
-    for path, item in sorted(paths.items()) if isinstance(paths, Mapping) else ():
-        reference = item.get("$ref") if isinstance(item, Mapping) else None
+    for path, item in sorted(table(spec.get("paths")).items()):
+        reference = table(item).get("$ref")
         if isinstance(reference, str) and not resolved(spec, item):
             yield str(path), reference
 
@@ -108,29 +108,11 @@ def _glob(path: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
-def _all(
-    spec: Mapping[str, Any],
-) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any], str]]:
-    for path, item, operation, method in declared(spec):
-        yield path, item, operation, method.upper()
-
-
-def _shared(item: Mapping[str, Any]) -> Any:
-    return item.get("parameters")
-
-
-def _does_something(path: str, operation: Mapping[str, Any]) -> bool:
-    """A GET that is not safe to repeat: `/logout`, or marked `x-mutating`."""
-    last = path.rstrip("/").rpartition("/")[2].lower()
-    tags = _list(operation.get("tags"))
-    return bool(last in EFFECTS or operation.get("x-mutating") or "x-mutating" in tags)
-
-
 def _credentials(
     spec: Mapping[str, Any], operation: Mapping[str, Any]
 ) -> tuple[tuple[str, str], ...]:
     """What the security requirements name; nothing where one of them asks for nothing."""
-    requirements = _list(operation.get("security", spec.get("security")))
+    requirements = array(operation.get("security", spec.get("security")))
     schemes = pointed(spec, "#/components/securitySchemes") or spec.get("securityDefinitions")
     if not isinstance(schemes, Mapping):
         return ()
@@ -215,7 +197,3 @@ def closed(value: Any) -> Any:
 
 def _elsewhere(key: Any, value: Any) -> bool:
     return key == "externalValue" and isinstance(value, str)
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
