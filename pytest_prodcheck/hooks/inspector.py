@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pytest_prodcheck.live.baseline import CompatibilityRun
     from pytest_prodcheck.live.chain import Chain
     from pytest_prodcheck.live.client import LiveClient
-    from pytest_prodcheck.live.contract import Explorer, OperationRun
+    from pytest_prodcheck.live.contract import ContractRun, Explorer, OperationRun
     from pytest_prodcheck.live.limits import Measured, Tally
     from pytest_prodcheck.live.operations import Operation
     from pytest_prodcheck.live.probes import Prober, ProbeRun
@@ -50,7 +50,7 @@ class Seen:
     def __init__(self, guard: Guard) -> None:
         self.clients: list[LiveClient] = []
         self.probe: ProbeRun | None = None
-        self.explored: OperationRun | WorkflowRun | None = None
+        self.explored: ContractRun | None = None
         self.told = 0
         self.requests = guard.requests
         self.violations = len(guard.violations)

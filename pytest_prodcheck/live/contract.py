@@ -64,15 +64,15 @@ class Finding(Record):
 class Stop(BaseException):
     """Ends an exploration from within; Hypothesis must not take it for a finding."""
 
-    def __init__(self, why: str, cause: BaseException | None = None) -> None:
+    def __init__(self, why: str, cause: NotAsked | None = None) -> None:
         super().__init__(why)
         self.cause = cause
 
 
 class Explorer:
-    """What all operations of one process share: the document as it is read, and the connection.
+    """What all operations of one process share: the document as it is read, and its limits.
 
-    `spec` gives the document; `connect` makes a client for one operation.
+    `spec` gives the document; `home` is a folder for what Hypothesis writes.
     """
 
     def __init__(
@@ -92,7 +92,6 @@ class Explorer:
         self.seed = seed
         self._spec = spec
         self._home = home
-        self._send: Callable[..., httpx.Response] | None = None
 
     @cached_property
     def contract(self) -> "Contract":
@@ -103,7 +102,6 @@ class Explorer:
         return generation.Contract(
             self._spec(),
             frozenset(self.target.headers),
-            self._wire,
             generation.Effort(
                 max_examples=self.limits.max_examples,
                 negative=not read_only,
@@ -112,24 +110,6 @@ class Explorer:
             ),
             self._home,
         )
-
-    @contextlib.contextmanager
-    def through(self, send: Callable[..., httpx.Response]) -> Iterator[None]:
-        """For one operation: where its requests go."""
-        self._send = send
-        try:
-            yield
-        finally:
-            self._send = None
-
-    def _wire(
-        self,
-        prepared: "requests.PreparedRequest",
-        headers: Mapping[str, str | bytes],
-        without: frozenset[str],
-    ) -> httpx.Response:
-        assert self._send, "requests are sent while an operation is explored only"
-        return self._send(prepared, headers, without)
 
 
 class Exploration:
@@ -170,20 +150,18 @@ class Exploration:
         """Let it ask, and note what it ended with."""
         from pytest_prodcheck.live.generation import Untestable
 
-        with self._explorer.through(self._over_the_wire):
-            try:
-                with self._time_limit():
-                    contract = self._explorer.contract
-                # The first operation of a process loads it for all: that is not its own time.
-                self._until = time.monotonic() + self._seconds
-                with self._time_limit():
-                    ask_all(contract)
-            except Untestable as trouble:
-                self.troubles.append(str(trouble))
-            except Stop as stop:
-                self.stopped = str(stop)
-                if isinstance(stop.cause, NotAsked):
-                    self.withheld = stop.cause
+        try:
+            with self._time_limit():
+                contract = self._explorer.contract
+            # The first operation of a process loads it for all: that is not its own time.
+            self._until = time.monotonic() + self._seconds
+            with self._time_limit():
+                ask_all(contract)
+        except Untestable as trouble:
+            self.troubles.append(str(trouble))
+        except Stop as stop:
+            self.stopped = str(stop)
+            self.withheld = stop.cause
 
     def _known(
         self, contract: "Contract", operation: Operation
@@ -207,7 +185,7 @@ class Exploration:
             raise Stop(f"its {self._seconds:g} s were over")
         self.cases += 1
         try:
-            return self._explorer.contract.request(case, operation.base)
+            return self._explorer.contract.request(case, operation.base, self._over_the_wire)
         except (Untestable, httpx.InvalidURL, httpx.LocalProtocolError):
             # Such as a URL of more than 64 kB: nothing was sent, so it is no failure.
             self._client.exchanges.clear()
@@ -237,7 +215,7 @@ class Exploration:
             stranger = None
             if self._needs_credentials(operation, response):
                 self._asked_as_stranger.add(operation.id)
-                stranger = contract.lets_in(case, operation)
+                stranger = contract.lets_in(case, operation, self._over_the_wire)
             last = self._client.exchanges[-1]
         except httpx.RequestError as failure:
             self._note_silence(failure)
@@ -275,17 +253,20 @@ class Exploration:
         """What the last request has shown, beyond what one answer can break."""
         from pytest_prodcheck.live.generation import Broken
 
-        exchange = self._client.exchanges[-1]
-        self._client.exchanges.clear()
-        self._note(Broken(check=check, title=title, message=message), exchange, _shape(message))
+        broken = Broken(check=check, title=title, message=message)
+        self._note(broken, self._last_exchange(), _shape(message))
 
     def _note_silence(self, failure: httpx.RequestError) -> None:
         from pytest_prodcheck.live.generation import Broken
 
+        broken = Broken(check="answers", title="No answer", message=str(failure))
+        self._note(broken, self._last_exchange(), kind_of(failure))
+
+    def _last_exchange(self) -> Exchange:
+        """Taken out: what is kept of thousands of requests is the evidence alone."""
         exchange = self._client.exchanges[-1]
         self._client.exchanges.clear()
-        kind = kind_of(failure)
-        self._note(Broken(check="answers", title="No answer", message=str(failure)), exchange, kind)
+        return exchange
 
     def put_in(self, case: "Case", known: Mapping[str, Mapping[str, Sequence[Any]]]) -> None:
         """Real values for what nobody can guess; now and then the generated one stays."""
@@ -349,17 +330,34 @@ class Exploration:
             signal.signal(signal.SIGALRM, handler)
 
 
-class OperationRun:
+class ContractRun:
+    """What a test holds of the contract; `evidence` is what its report shows."""
+
+    def __init__(self, explorer: Explorer, connect: Callable[[], "LiveClient"]) -> None:
+        self.evidence: tuple[Exchange, ...] = ()
+        self._explorer = explorer
+        self._connect = connect
+
+    def _explored(self, seconds: float, work: Callable[[Exploration], None]) -> Exploration:
+        """Let *work* explore. Raises ContractBroken with all distinct failures that it found."""
+        __tracebackhide__ = True
+        with self._connect() as client:
+            found = Exploration(self._explorer, client, seconds)
+            work(found)
+        self.evidence = tuple(finding.exchange for finding in found.findings.values())[:SHOWN]
+        if found.findings:
+            raise broken(found, self._explorer.seed)
+        return found
+
+
+class OperationRun(ContractRun):
     """One operation as a test sees it: what it is, and `check()`."""
 
     def __init__(
         self, operation: Operation, explorer: Explorer, connect: Callable[[], "LiveClient"]
     ) -> None:
+        super().__init__(explorer, connect)
         self.operation = operation
-        self.evidence: tuple[Exchange, ...] = ()
-        self.requests = 0
-        self._explorer = explorer
-        self._connect = connect
 
     @property
     def id(self) -> str:
@@ -381,19 +379,14 @@ class OperationRun:
     def check(self) -> Exploration:
         """Return when every answer was as the document says, one of them a success.
 
-        Raises AssertionError with all distinct failures, and NotAsked when nothing is proven.
+        Raises ContractBroken with all distinct failures, and NotAsked when nothing is proven.
         """
         __tracebackhide__ = True
         operation = self.operation
         if operation.obstacle:
             raise NotAsked(f"not run: {operation.id} cannot be tested: {operation.obstacle}")
-        with self._connect() as client:
-            found = Exploration(self._explorer, client, self._explorer.limits.time_per_operation)
-            found.explore(operation)
-        self.requests = found.cases
-        self.evidence = tuple(finding.exchange for finding in found.findings.values())[:SHOWN]
-        if found.findings:
-            raise broken(found, self._explorer.seed)
+        seconds = self._explorer.limits.time_per_operation
+        found = self._explored(seconds, lambda found: found.explore(operation))
         if unproven := _unproven(operation, found):
             raise NotAsked(f"not run: {unproven}")
         return found

@@ -42,9 +42,6 @@ PLACEHOLDER = "prodcheck"
 
 NOT_OURS = frozenset(("user-agent", "x-schemathesis-testcaseid"))
 
-SEQUENCES = 1
-"""So many times the examples of one operation are the workflows of all of them."""
-
 STEPS = 6
 """Requests in a row of one workflow: create, read, change, read, delete, read again."""
 
@@ -57,7 +54,8 @@ class Effort(Record):
     """How much is asked of an operation."""
 
     max_examples: int
-    """Cases drawn by chance; examples and coverage of the document come on top."""
+    """Cases drawn by chance, and sequences of all operations; examples and coverage of the
+    document come on top."""
     negative: bool
     """Also what the document forbids, which has to be refused."""
     undeclared: bool
@@ -86,13 +84,11 @@ class Contract:
         self,
         spec: Mapping[str, Any],
         headers: frozenset[str],
-        wire: Wire,
         effort: Effort,
         home: Path,
     ) -> None:
         set_hypothesis_home_dir(home)
         self._effort = effort
-        self._wire = wire
         self._headers = dict.fromkeys(headers, PLACEHOLDER)
         try:
             self._schema = schemathesis.openapi.from_dict(
@@ -236,8 +232,7 @@ class Contract:
                     def validate_response(self, response: Any, case: Case, **_kwargs: Any) -> None:
                         judge(case, response, self.recorder)
 
-                number = SEQUENCES * self._effort.max_examples
-                settings = _settings(number, stateful_step_count=STEPS)
+                settings = _settings(self._effort.max_examples, stateful_step_count=STEPS)
                 hypothesis.seed(self._effort.seed)(Workflow)
                 Workflow.run(settings=settings)
         except (HypothesisException, schemathesis.errors.SchemathesisError) as error:
@@ -245,16 +240,16 @@ class Contract:
 
     # --- requests and answers ---
 
-    def request(self, case: Case, base: str) -> Response:
+    def request(self, case: Case, base: str, wire: Wire) -> Response:
         """Send this case. Raises Untestable for what no request can be made of."""
         try:
             kwargs = case.as_transport_kwargs(base_url=base, headers=self._headers)
             prepared = requests.Request(**kwargs).prepare()
         except (requests.RequestException, ValueError, TypeError) as error:
             raise Untestable(f"{type(error).__name__}: {error}") from error
-        return self._send(prepared)
+        return self._send(prepared, wire)
 
-    def _send(self, prepared: requests.PreparedRequest) -> Response:
+    def _send(self, prepared: requests.PreparedRequest, wire: Wire) -> Response:
         headers = prepared.headers.copy()
         withheld = set()
         for name, placeholder in self._headers.items():
@@ -264,7 +259,7 @@ class Contract:
                 withheld.add(name.lower())
         for name in NOT_OURS.intersection(map(str.lower, headers)):
             del headers[name]
-        return _response(prepared, self._wire(prepared, headers, frozenset(withheld)))
+        return _response(prepared, wire(prepared, headers, frozenset(withheld)))
 
     def broken(
         self, case: Case, response: Response, base: str, recorder: Any = None
@@ -284,7 +279,7 @@ class Contract:
             return _broken([failure], case)
         return []
 
-    def lets_in(self, case: Case, operation: Operation) -> Broken | None:
+    def lets_in(self, case: Case, operation: Operation, wire: Wire) -> Broken | None:
         """Ask this case again without credentials, then with wrong ones: who is let in?"""
         for known, title in (
             (False, "API accepts requests without authentication"),
@@ -297,7 +292,7 @@ class Contract:
                     given = dict(parse_qsl(given, keep_blank_values=True))
                 given = {key: one for key, one in given.items() if key.lower() != name.lower()}
                 kwargs[_KWARGS[place]] = given | ({name: WRONG} if known else {})
-            answer = self._send(requests.Request(**kwargs).prepare())
+            answer = self._send(requests.Request(**kwargs).prepare(), wire)
             if 200 <= answer.status_code < 300:
                 told = f"expected 401 or 403, got {answer.status_code}"
                 return Broken(check="ignored_auth", title=title, message=told)

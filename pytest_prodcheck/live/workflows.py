@@ -7,10 +7,9 @@ from urllib.parse import urlsplit
 
 from pytest_prodcheck.errors import NotAsked
 from pytest_prodcheck.live.bodies import strict_json
-from pytest_prodcheck.live.contract import SHOWN, Exploration, Explorer, broken
+from pytest_prodcheck.live.contract import ContractRun, Exploration, Explorer
 from pytest_prodcheck.live.operations import Operation
 from pytest_prodcheck.live.values import pick
-from pytest_prodcheck.model import Exchange
 
 if TYPE_CHECKING:
     from pytest_prodcheck.live.client import LiveClient
@@ -62,7 +61,7 @@ def _identity(created: "Response", name: str) -> Any:
     return urlsplit(location).path.rstrip("/").rpartition("/")[2] or None
 
 
-class WorkflowRun:
+class WorkflowRun(ContractRun):
     """All operations of the document together, as a test sees them: `check()`."""
 
     def __init__(
@@ -71,32 +70,26 @@ class WorkflowRun:
         explorer: Explorer,
         connect: Callable[[], "LiveClient"],
     ) -> None:
-        self.evidence: tuple[Exchange, ...] = ()
-        self.requests = 0
+        super().__init__(explorer, connect)
         self._operations = {(one.method, one.path): one for one in operations}
-        self._explorer = explorer
-        self._connect = connect
 
     def check(self) -> Exploration:
         """Return when every step was as the document says, one of them a success.
 
-        Raises AssertionError with all distinct failures, and NotAsked when nothing is proven.
+        Raises ContractBroken with all distinct failures, and NotAsked when nothing is proven.
         """
         __tracebackhide__ = True
         seconds = TIMES_LONGER * self._explorer.limits.time_per_operation
-        with self._connect() as client:
-            found = Exploration(self._explorer, client, seconds)
-            found.run(lambda contract: self._walk(contract, found))
-        self.requests = found.cases
-        self.evidence = tuple(finding.exchange for finding in found.findings.values())[:SHOWN]
-        if found.findings:
-            raise broken(found, self._explorer.seed)
+        found = self._explored(seconds, self._explore)
         if found.withheld:
             raise found.withheld
         if not found.proven:
             why = "; ".join(found.troubles) or found.stopped or "no step was a success"
             raise NotAsked(f"not run: workflows are not proven: {why}")
         return found
+
+    def _explore(self, found: Exploration) -> None:
+        found.run(lambda contract: self._walk(contract, found))
 
     def _walk(self, contract: "Contract", found: Exploration) -> None:
         def send(case: "Case") -> "Response | None":
@@ -115,28 +108,28 @@ class WorkflowRun:
         False when the chain broke off; somebody else may have deleted the thing.
         """
 
-        def ask(operation: Operation, **parameters: Any) -> "Response | None":
+        identity: dict[str, Any] = {}
+
+        def ask(operation: Operation, *, judged: bool = True) -> "Response | None":
             case = contract.sample(operation)
-            case.path_parameters = {**(case.path_parameters or {}), **parameters}
+            case.path_parameters = {**(case.path_parameters or {}), **identity}
             response = found.send(case, operation)
-            if response is not None:
+            if response is not None and judged:
                 found.judge(case, response, operation)
             return response
 
         created = ask(life.create)
-        name = life.name
-        identity = None if created is None else _identity(created, name)
-        if identity is None:
+        told = None if created is None else _identity(created, life.name)
+        if told is None:
             return False
-        read = ask(life.read, **{name: identity})
+        identity[life.name] = told
+        read = ask(life.read)
         if read is None or read.status_code >= 400:
             return False
-        deleted = ask(life.delete, **{name: identity})
+        deleted = ask(life.delete)
         if deleted is None or not 200 <= deleted.status_code < 300:
             return False
-        again = contract.sample(life.read)
-        again.path_parameters = {name: identity}
-        response = found.send(again, life.read)
+        response = ask(life.read, judged=False)
         if response is not None and 200 <= response.status_code < 300:
             found.note_last(
                 "use_after_free",
