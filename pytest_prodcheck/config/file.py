@@ -5,7 +5,7 @@ import re
 import tomllib
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -13,6 +13,8 @@ from pytest_prodcheck.config.misfit import Keys, misfit
 from pytest_prodcheck.config.tables import Contents
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.model import Record
+
+T = TypeVar("T")
 
 NAME = "prodcheck.toml"
 PROJECT = "pyproject.toml"
@@ -112,10 +114,15 @@ def _syntax(text: str, message: str) -> str:
 
 
 def _fit(file: ConfigFile, data: Any) -> ConfigFile:
+    return msgspec.structs.replace(file, contents=fitted(file, data, Contents))
+
+
+def fitted(file: ConfigFile, data: Any, kind: type[T]) -> T:
+    """What stands in the file as *kind*. Raises UsageError at the first value that does not fit."""
     try:
-        return msgspec.structs.replace(file, contents=msgspec.convert(data, Contents))
+        return msgspec.convert(data, kind)
     except msgspec.ValidationError as error:
-        keys, facts = misfit(data, Contents) or ((), str(error))
+        keys, facts = misfit(data, kind) or ((), str(error))
         raise file.error(keys, facts) from error
 
 

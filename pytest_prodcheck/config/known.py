@@ -5,11 +5,9 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from pytest_prodcheck.config.file import parse
-from pytest_prodcheck.config.misfit import misfit
+from pytest_prodcheck.config.file import fitted, parse
 from pytest_prodcheck.config.reader import written_or
 from pytest_prodcheck.config.tables import Table, Text, Texts
 from pytest_prodcheck.known import NAME, Known
@@ -38,12 +36,7 @@ def known_failures(folder: Path) -> tuple[Known, ...]:
     path = folder / NAME
     if not os.path.lexists(path):
         return ()
-    file, data = parse(path, os.path.relpath(path))
-    try:
-        contents = msgspec.convert(data, KnownContents)
-    except msgspec.ValidationError as error:
-        keys, facts = misfit(data, KnownContents) or ((), str(error))
-        raise file.error(keys, facts) from error
+    contents = fitted(*parse(path, os.path.relpath(path)), KnownContents)
     return tuple(
         Known(
             check=one.check,

@@ -118,7 +118,9 @@ class Prober:
         self._missing = 0
         self._longest = 0
         self._progress_at = 0.0
-        self._lock = lock or os.open(work / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        if lock is None:
+            lock = os.open(work / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        self._lock = lock
         self._results = os.open(work / "probes.jsonl", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         self._files = [self._lock, self._results]
         self._read_to = 0

@@ -48,6 +48,7 @@ class LiveTransport(httpx.BaseTransport):
         self._chain = chain
         self._origin = origin_of(base)
         self._headers = [_Header(target, name, value) for name, value in target.headers.items()]
+        self._names = {header.raw[0].lower() for header in self._headers}
         self._tls: ssl.SSLContext | None = None
         self._tls_lock = threading.Lock()
         if base.scheme == "https":
@@ -113,8 +114,9 @@ class LiveTransport(httpx.BaseTransport):
 
     def _sent(self, request: httpx.Request) -> list[tuple[bytes, bytes]]:
         """With the target's headers; an empty one leaves out that of the target."""
-        own = {header.raw[0].lower() for header in self._headers}
-        written = [one for one in request.headers.raw if one[1] or one[0].lower() not in own]
+        written = [
+            one for one in request.headers.raw if one[1] or one[0].lower() not in self._names
+        ]
         return written + [header.raw for header in self._added(request)]
 
     def _seconds(self, request: httpx.Request) -> float:

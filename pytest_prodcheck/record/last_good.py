@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from pytest_prodcheck.model import Record, Release
+from pytest_prodcheck.record.folder import Folder
 
 
 class LastGood(Record):
@@ -26,19 +27,16 @@ class LastGood(Record):
 
 def keep(base: Path, target: str, found: LastGood) -> None:
     """Store it below *base*, the folder of all runs, in place of an older one."""
-    path = _path(base, target)
-    part = path.with_suffix(".part")
-    part.write_bytes(msgspec.json.encode(found))
-    part.replace(path)
+    Folder(base).write(_name(target), msgspec.json.encode(found).decode())
 
 
 def last_good(base: Path, target: str) -> LastGood | None:
     """What is stored for *target*; None when there is nothing that can be read."""
     try:
-        return msgspec.json.decode(_path(base, target).read_bytes(), type=LastGood)
+        return msgspec.json.decode((base / _name(target)).read_bytes(), type=LastGood)
     except (OSError, msgspec.MsgspecError):
         return None
 
 
-def _path(base: Path, target: str) -> Path:
-    return base / f"openapi-{re.sub(r'[^A-Za-z0-9._-]', '_', target)[:80]}.json"
+def _name(target: str) -> str:
+    return f"openapi-{re.sub(r'[^A-Za-z0-9._-]', '_', target)[:80]}.json"
