@@ -139,11 +139,16 @@ class Finding(Record):
 
 
 class Metrics(Record):
-    """What the exchanges add up to. Latencies in milliseconds, of answered requests."""
+    """What the exchanges add up to, and what checks measured beside them.
+
+    Latencies in milliseconds, of answered requests.
+    """
 
     requests: int = 0
     error_rate: float = 0.0
     latency_ms: dict[str, float] = {}
+    measured: dict[str, float] = {}
+    """`database.connections` and the like: the largest value that any check told."""
 
 
 class Run(Record):

@@ -51,6 +51,7 @@ class Seen:
         self.clients: list[LiveClient] = []
         self.probe: ProbeRun | None = None
         self.explored: ContractRun | None = None
+        self.measured: dict[str, float] = {}
         self.told = 0
         self.requests = guard.requests
         self.violations = len(guard.violations)
@@ -379,6 +380,8 @@ class Inspector:
         told: dict[str, Any] = {"category": planned.category, "severity": planned.severity}
         self._rule(item, call, report, told)
         told["exchanges"] = self._new_exchanges(seen, report)
+        if seen.measured:
+            told["measured"] = dict(seen.measured)
         report.prodcheck = told  # type: ignore[attr-defined]
         self._clean(report)
         return report

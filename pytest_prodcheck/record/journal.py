@@ -148,7 +148,10 @@ def fold(entries: Iterable[Entry], state: State = "finished") -> Run:
         checks=tuple(checks),
         unscored=tuple(unscored),
         problems=tuple(problems),
-        metrics=measure(x for check in (*checks, *unscored) for x in check.exchanges),
+        metrics=msgspec.structs.replace(
+            measure(x for check in (*checks, *unscored) for x in check.exchanges),
+            measured=_measured(report for told in reports.values() for report in told),
+        ),
         **facts,
     )
 
@@ -165,6 +168,15 @@ def measure(exchanges: Iterable[Exchange]) -> Metrics:
         error_rate=round(bad / len(sent), 6),
         latency_ms={f"p{p}": _percentile(times, p) for p in (50, 95, 99)} if times else {},
     )
+
+
+def _measured(reports: Iterable[Entry]) -> dict[str, float]:
+    """The largest value of each name that any report tells."""
+    found: dict[str, float] = {}
+    for report in reports:
+        for name, value in (report.get("prodcheck") or {}).get("measured", {}).items():
+            found[name] = max(value, found.get(name, value))
+    return found
 
 
 def _percentile(ascending: list[float], percent: int) -> float:
