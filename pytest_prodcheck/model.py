@@ -13,6 +13,9 @@ SCHEMA = 1
 """Version of `verdict.json`; raised when a reader of an older one would misread it."""
 
 CATEGORIES = ("smoke", "contract", "rollback", "environment")
+INVALID = "INVALID"
+"""The mode of a combination of flags that no mode means."""
+
 SEVERITIES = ("critical", "major", "minor")
 
 Severity = Literal["critical", "major", "minor"]
@@ -105,6 +108,13 @@ class Release(Record):
     commit: str | None = None
 
 
+class FlagsTold(Record):
+    """Feature flags and operating mode, as a run read them from the target."""
+
+    values: dict[str, bool] = {}
+    mode: str = ""
+
+
 class Action(Record, kw_only=True):
     """A row of the decision matrix: `when` is a glob over finding rules and check ids."""
 
@@ -173,6 +183,7 @@ class Run(Record):
     """Tests without a category: they carry no score, but a failed one is not a pass."""
     problems: tuple[Problem, ...] = ()
     metrics: Metrics = Metrics()
+    flags: FlagsTold = FlagsTold()
     service_log: str = ""
     """Last lines of a service that the run started itself."""
 

@@ -84,6 +84,8 @@ class Flags(Record):
     """Flag -> JSONPath into the answer, or the variable's name."""
     modes: dict[str, dict[str, bool]] = msgspec.field(default_factory=dict)
     """Mode -> the values that mean it; no two modes can hold at once."""
+    dependencies: dict[str, str] = msgspec.field(default_factory=dict)
+    """Flag -> JSONPath of the state of what it switches on."""
 
 
 class Contract(Record):

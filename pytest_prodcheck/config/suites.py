@@ -18,6 +18,13 @@ def flags(reader: Reader, table: FlagsTable) -> Flags:
     places: dict[Keys, str] = {("values", flag): place for flag, place in table.values.items()}
     if mode:
         places[("mode",)] = mode
+    dependencies = written_or(table.dependencies, {})
+    if dependencies and environment:
+        raise reader.error(
+            ("flags", "dependencies"),
+            "is told by an answer, and `from` is the environment; leave it out",
+        )
+    places |= {("dependencies", flag): place for flag, place in dependencies.items()}
     for keys, place in places.items():
         if not environment:
             reader.check_jsonpath(place, ("flags", *keys))
@@ -26,20 +33,21 @@ def flags(reader: Reader, table: FlagsTable) -> Flags:
                 ("flags", *keys), "is not a variable's name; write it like ENABLE_WRITES"
             )
     modes = written_or(table.modes, {})
-    for name, combination in modes.items():
-        for flag in combination:
-            if flag not in table.values:
-                raise reader.error(
-                    ("flags", "modes", name, flag),
-                    f"is not a flag.{did_you_mean(flag, list(table.values))} "
-                    f"Flags: {', '.join(table.values)}",
-                )
+    named: list[Keys] = [("modes", name, flag) for name in modes for flag in modes[name]]
+    for keys in [*named, *(("dependencies", flag) for flag in dependencies)]:
+        if (flag := str(keys[-1])) not in table.values:
+            raise reader.error(
+                ("flags", *keys),
+                f"is not a flag.{did_you_mean(flag, list(table.values))} "
+                f"Flags: {', '.join(table.values)}",
+            )
     _check_modes_differ(reader, modes)
     return Flags(
         source="environment" if environment else reader.path(table.from_, ("flags", "from")),
         mode=mode,
         values=table.values,
         modes=modes,
+        dependencies=dependencies,
     )
 
 

@@ -223,6 +223,13 @@ class FlagsTable(Table):
         dict[Text, dict[str, bool]] | UnsetType,
         Meta(description="Mode -> the flags that mean it; anything else is invalid."),
     ] = UNSET
+    dependencies: Annotated[
+        dict[Text, Text] | UnsetType,
+        Meta(
+            description="Flag -> where the answer tells whether what it switches on works.",
+            examples=[{"ENABLE_DATABASE_WRITES": "$.database_connection"}],
+        ),
+    ] = UNSET
 
 
 class ContractTable(Table):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from pytest_prodcheck.config import Settings, Target
+from pytest_prodcheck.config import Flags, Settings, Target
 from pytest_prodcheck.errors import NotAsked, ProdcheckError
 from pytest_prodcheck.hooks import parameters
 from pytest_prodcheck.hooks.plan import Plan, asserts
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pytest_prodcheck.live.chain import Chain
     from pytest_prodcheck.live.client import LiveClient
     from pytest_prodcheck.live.contract import ContractRun, Explorer, OperationRun
+    from pytest_prodcheck.live.flags import FlagsRun
     from pytest_prodcheck.live.limits import Measured, Tally
     from pytest_prodcheck.live.operations import Operation
     from pytest_prodcheck.live.probes import Prober, ProbeRun
@@ -52,6 +53,7 @@ class Seen:
         self.probe: ProbeRun | None = None
         self.explored: ContractRun | None = None
         self.measured: dict[str, float] = {}
+        self.flags: FlagsRun | None = None
         self.told = 0
         self.requests = guard.requests
         self.violations = len(guard.violations)
@@ -268,6 +270,13 @@ class Inspector:
         item.stash[SEEN].explored = run
         return run
 
+    def flags(self, item: pytest.Item, source: Flags) -> FlagsRun:
+        from pytest_prodcheck.live.flags import FlagsRun
+
+        run = FlagsRun(source, lambda: self.client(item))
+        item.stash[SEEN].flags = run
+        return run
+
     @cached_property
     def prober(self) -> Prober:
         shared = self._sender is not None or hasattr(self.config, "workerinput")
@@ -382,6 +391,8 @@ class Inspector:
         told["exchanges"] = self._new_exchanges(seen, report)
         if seen.measured:
             told["measured"] = dict(seen.measured)
+        if seen.flags and (flags := seen.flags.plain()):
+            told["flags"] = msgspec.to_builtins(flags)
         report.prodcheck = told  # type: ignore[attr-defined]
         self._clean(report)
         return report

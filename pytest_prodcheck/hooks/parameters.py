@@ -62,7 +62,9 @@ def selected_probes(items: Iterable[pytest.Item]) -> Sequence[Probe]:
     return list({probe.id: probe for probe in probes if isinstance(probe, Probe)}.values())
 
 
-def _probes(inspector: Inspector, _: pytest.Metafunc) -> Iterable[Any]:
+def _probes(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterable[Any]:
+    if not inspector.target.probes and not _is_wanted(inspector, metafunc):
+        return []  # deriving some would ask the target
     return [
         pytest.param(probe, id=probe.id, marks=pytest.mark.severity(probe.severity))
         for probe in inspector.probes
@@ -134,6 +136,11 @@ def _compatibility(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterable[
     return [pytest.param((*older, live), id="document")] if older and live else []
 
 
+def _flags(inspector: Inspector, _: pytest.Metafunc) -> Iterable[Any]:
+    flags = inspector.settings.flags
+    return [pytest.param(flags, id=flags.source)] if flags else []
+
+
 def _is_wanted(inspector: Inspector, metafunc: pytest.Metafunc) -> bool:
     return selection.matches(inspector.config.getoption("markexpr", ""), metafunc.definition)
 
@@ -197,5 +204,6 @@ PARAMETERS: dict[str, Callable[[Inspector, pytest.Metafunc], Iterable[Any]]] = {
     "operation": _operations,
     "workflows": _workflows,
     "compatibility": _compatibility,
+    "flags": _flags,
 }
-INDIRECT = ("probe", "operation", "workflows", "compatibility")
+INDIRECT = ("probe", "operation", "workflows", "compatibility", "flags")

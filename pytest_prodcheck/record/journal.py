@@ -26,6 +26,7 @@ import msgspec
 from pytest_prodcheck.model import (
     Check,
     Exchange,
+    FlagsTold,
     Metrics,
     Planned,
     Policy,
@@ -152,6 +153,7 @@ def fold(entries: Iterable[Entry], state: State = "finished") -> Run:
             measure(x for check in (*checks, *unscored) for x in check.exchanges),
             measured=_measured(report for told in reports.values() for report in told),
         ),
+        flags=_flags(report for told in reports.values() for report in told),
         **facts,
     )
 
@@ -177,6 +179,12 @@ def _measured(reports: Iterable[Entry]) -> dict[str, float]:
         for name, value in (report.get("prodcheck") or {}).get("measured", {}).items():
             found[name] = max(value, found.get(name, value))
     return found
+
+
+def _flags(reports: Iterable[Entry]) -> FlagsTold:
+    """As the last report has them that tells any."""
+    told = [flags for report in reports if (flags := (report.get("prodcheck") or {}).get("flags"))]
+    return msgspec.convert(told[-1], FlagsTold) if told else FlagsTold()
 
 
 def _percentile(ascending: list[float], percent: int) -> float:
