@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from pytest_prodcheck.errors import ProdcheckError, UsageError
-from pytest_prodcheck.judge import EXIT_INTERNAL, EXIT_USAGE
+from pytest_prodcheck.judge import EXIT_BY_RULING, EXIT_INTERNAL, EXIT_USAGE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,6 +86,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     known.set_defaults(command=_known)
 
+    drill = commands.add_parser("drill", help="finish drills that a killed run has begun")
+    acts = drill.add_subparsers(title="commands", required=True, parser_class=_Parser)
+    restore = acts.add_parser("restore", help="flip back what is still switched, and look")
+    restore.add_argument(
+        "reports",
+        type=Path,
+        nargs="?",
+        metavar="DIR",
+        default=Path("prodcheck-report"),
+        help="where runs are written (default: %(default)s)",
+    )
+    restore.add_argument("--json", action="store_true", help="print what was done as JSON")
+    restore.set_defaults(command=_restore)
+
     demo = commands.add_parser("demo", help="list the incidents of the demo")
     demo.add_argument("--json", action="store_true", help="print them as JSON")
     demo.set_defaults(command=_demo)
@@ -135,10 +149,11 @@ def _merge(options: argparse.Namespace) -> int:
 
 def _recover(options: argparse.Namespace) -> int:
     from pytest_prodcheck.record.folder import Folder
-    from pytest_prodcheck.record.merge import unfinished
+    from pytest_prodcheck.record.merge import drills_left, unfinished
 
     entries = _entries(options.run)
-    entries += [{"kind": "problem", **msgspec.to_builtins(p)} for p in unfinished(entries)]
+    problems = [*unfinished(entries), *drills_left(options.run)]
+    entries += [{"kind": "problem", **msgspec.to_builtins(p)} for p in problems]
     folder = Folder(options.run.resolve())
     return _replayed(entries, folder, options, "recovered")
 
@@ -194,6 +209,20 @@ def _known(options: argparse.Namespace) -> int:
     noun = "entry" if len(entries) == 1 else "entries"
     print(f"{len(entries)} {noun} added to {path}, accepted until {expires}")
     return 0
+
+
+def _restore(options: argparse.Namespace) -> int:
+    from pytest_prodcheck.live.undoing import finish_all
+
+    undone = finish_all(options.reports)
+    if options.json:
+        _print([msgspec.to_builtins(one) for one in undone])
+    elif not undone:
+        print(f"no drill below {options.reports} has left anything")
+    else:
+        for one in undone:
+            print(f"{one.drill} on {one.target}: {'; '.join(one.left) or 'as it was before'}")
+    return EXIT_BY_RULING["fail" if any(one.left for one in undone) else "pass"]
 
 
 def _demo(options: argparse.Namespace) -> int:

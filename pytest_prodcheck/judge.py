@@ -27,7 +27,7 @@ EXIT_INTERRUPTED = 2
 EXIT_INTERNAL = 3
 EXIT_USAGE = 4
 
-PROVES_FAILURE = {"violation", "collection", "target_down"}
+PROVES_FAILURE = {"violation", "collection", "target_down", "drill"}
 """Problems after which the release is not good, whatever else is still unknown."""
 
 UNCOUNTED = frozenset(("not_permitted", "known"))

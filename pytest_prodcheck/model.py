@@ -85,7 +85,7 @@ class Check(Record):
 class Problem(Record):
     """A fact about the run itself, not about one check, that a verdict must not ignore.
 
-    what: violation, collection, target_down (these prove a failure); interrupted, internal,
+    what: violation, collection, target_down, drill (these prove a failure); interrupted, internal,
     stopped, narrowed, required, vantage, usage (these leave something unproven); worker,
     report, journal (these are failures once everything ran).
     """

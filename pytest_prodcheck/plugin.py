@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pytest_prodcheck.live.baseline import CompatibilityRun
     from pytest_prodcheck.live.client import LiveClient
     from pytest_prodcheck.live.contract import OperationRun
+    from pytest_prodcheck.live.drills import DrillRun
     from pytest_prodcheck.live.flags import FlagsRun
     from pytest_prodcheck.live.probes import ProbeRun
     from pytest_prodcheck.live.workflows import WorkflowRun
@@ -161,6 +162,13 @@ def compatibility(request: pytest.FixtureRequest) -> CompatibilityRun:
 def flags(request: pytest.FixtureRequest) -> FlagsRun:
     """Feature flags and operating mode: `flags["ENABLE_CACHE"]`, `flags.mode`."""
     return _inspector(request).flags(request.node, request.param)
+
+
+@pytest.fixture
+def drill(request: pytest.FixtureRequest) -> Generator[DrillRun]:
+    """One rehearsal of a switch; a test that asks for it runs once for each, alone."""
+    with _inspector(request).drill(request.node, request.param) as rehearsal:
+        yield rehearsal
 
 
 def _inspector(request: pytest.FixtureRequest) -> Inspector:

@@ -65,7 +65,7 @@ CONTRACT_BUGS = (
     ),
     ContractBug(
         8,
-        "PUT /admin/flags",
+        "PUT /admin/notice",
         "It needs no token, though GET on the same path does.",
         "ignored_auth",
         safe=False,

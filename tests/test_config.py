@@ -1143,6 +1143,7 @@ WEIRD = [
 
 
 def tables_and_keys() -> Iterator[tuple[str, str]]:
+    drill, seen = f"{PROD}[[drills]]\nname = 'a'\n", "[[drills.probes]]\nget = '/'\n"
     places = {
         "Contents": "",
         "TargetTable": PROD,
@@ -1152,15 +1153,29 @@ def tables_and_keys() -> Iterator[tuple[str, str]]:
         "ActionTable": f"{PROD}[[actions]]\n",
         "FlagsTable": f"{PROD}[flags]\n",
         "ContractTable": f"{PROD}[contract]\n",
+        "DrillTable": f"{PROD}[[drills]]\n",
+        "SwitchTable": f"{drill}restore = 'a'\n{seen}[drills.switch]\n",
+        "WritesTable": f"{drill}switch = 'a'\nrestore = 'a'\n{seen}[drills.writes]\n",
+        "BreakerTable": f"{drill}switch = 'a'\nrestore = 'a'\n[drills.breaker]\n",
     }
     schema = json_schema()["$defs"]
     assert schema.keys() == places.keys()
     for table, definition in schema.items():
-        required = {"from": "'/a'", "action": "'a'", "when": "'a'", "values": "{ a = '$' }"}
+        required = {
+            **dict.fromkeys(("action", "when", "name", "switch", "restore"), "'a'"),
+            **dict.fromkeys(("from", "post", "get"), "'/a'"),
+            "values": "{ a = '$' }",
+            "state": "'$.a'",
+            "read": "'/{id}'",
+            "json": "{}",
+            **dict.fromkeys(("failures", "cooldown"), "1"),
+        }
         for key in definition["properties"]:
             rest = [f"{k} = {required[k]}" for k in definition["required"] if k != key]
             if table == "ProbeTable" and key not in ("get", "head", "options"):
                 rest.append("get = '/'")
+            if table == "SwitchTable" and key in ("json", "send"):
+                rest.append("put = '/'")
             text = places[table].replace(f'base_url = "{URL}"\n', "" if key == "base_url" else "$")
             text = text.replace("$", f'base_url = "{URL}"\n')
             yield f"{table}.{key}", "\n".join([text, *rest, f"{key} = "])

@@ -16,12 +16,15 @@ settings    the records that come of it: what other modules read
 from pytest_prodcheck.config.choice import choose, load
 from pytest_prodcheck.config.settings import (
     Contract,
+    Drill,
     Flags,
     Limits,
     Probe,
     ReleaseSource,
+    Request,
     Secret,
     Settings,
+    Switch,
     Target,
     describe,
 )
@@ -29,12 +32,15 @@ from pytest_prodcheck.config.tables import json_schema
 
 __all__ = [
     "Contract",
+    "Drill",
     "Flags",
     "Limits",
     "Probe",
     "ReleaseSource",
+    "Request",
     "Secret",
     "Settings",
+    "Switch",
     "Target",
     "choose",
     "describe",

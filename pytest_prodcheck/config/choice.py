@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from pytest_prodcheck import urls
 from pytest_prodcheck.config import suites
+from pytest_prodcheck.config.drills import drills
 from pytest_prodcheck.config.file import NAME, PROJECT, ConfigFile, find, read
 from pytest_prodcheck.config.judging import judging
 from pytest_prodcheck.config.known import known_failures
@@ -151,11 +152,13 @@ def _resolved(
     reader = Reader(file, variables)
     target, origins = resolve(reader, name)
     values, judged_by = judging(file, threshold)
-    flags, contract = file.contents.flags, file.contents.contract
+    written, contract = file.contents.flags, file.contents.contract
+    flags = None if written is UNSET else suites.flags(reader, written)
     return Settings(
         target=target,
         **values,
-        flags=None if flags is UNSET else suites.flags(reader, flags),
+        flags=flags,
+        drills=drills(reader, file.contents.drills or [], flags),
         contract=Contract() if contract is UNSET else suites.contract(reader, contract),
         known=known_failures(file.path.parent),
         origins=origins | judged_by,

@@ -4,6 +4,7 @@ msgspec tells this too, but leaves the keys of tables out and suggests nothing. 
 whether a file fits, and only for one that does not is the place looked for here.
 """
 
+from datetime import date
 from decimal import Decimal
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -21,6 +22,9 @@ def misfit(value: Any, kind: Any, keys: Keys = ()) -> tuple[Keys, str] | None:
     """The first value that does not fit its type: where it stands, and the facts about it."""
     plain, notes = _unwrapped(kind)
     origin = get_origin(plain)
+    for option in get_args(plain) if origin in (Union, UnionType) else ():
+        if isinstance(value, dict) and isinstance(option, type) and issubclass(option, Table):
+            return _misfit_in_table(value, option, keys)
     if isinstance(value, dict) and isinstance(plain, type) and issubclass(plain, Table):
         return _misfit_in_table(value, plain, keys)
     if isinstance(value, dict) and origin is dict:
@@ -107,7 +111,13 @@ def _words(kind: Any) -> str:
         return f"one of {', '.join(get_args(kind))}"
     if get_origin(kind) is list:
         return "an array"
-    simple = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+    simple = {
+        str: "a text",
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+        date: "a date",
+    }
     return simple.get(kind, "a table")
 
 

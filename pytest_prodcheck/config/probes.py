@@ -18,16 +18,15 @@ def probes(reader: Reader, chain: list[tuple[str, TargetTable]]) -> tuple[Probe,
             written.append((table, ("targets", owner, "probes", i)))
     probes: dict[str, Probe] = {}
     for table, keys in written:
-        probe = _probe(reader, table, keys)
-        if probe.id in probes:
-            raise reader.error(
-                keys, f"there is another probe {probe.id}; give one of them a `name`"
-            )
-        probes[probe.id] = probe
+        one = probe(reader, table, keys)
+        if one.id in probes:
+            raise reader.error(keys, f"there is another probe {one.id}; give one of them a `name`")
+        probes[one.id] = one
     return tuple(probes.values())
 
 
-def _probe(reader: Reader, table: ProbeTable, keys: Keys) -> Probe:
+def probe(reader: Reader, table: ProbeTable, keys: Keys) -> Probe:
+    """One of them, wherever it stands."""
     methods = [key for key in ("get", "head", "options") if getattr(table, key) is not UNSET]
     if len(methods) != 1:
         has = " and ".join(methods) or "neither get, head nor options"

@@ -1,5 +1,6 @@
 """Settings of a run, resolved: what every other module reads, and how the header shows them."""
 
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,69 @@ class Flags(Record):
     """Flag -> JSONPath of the state of what it switches on."""
 
 
+class Request(Record):
+    """One request to the target that changes something there."""
+
+    method: str
+    path: str
+    json: Any = msgspec.UNSET
+    """UNSET: no body."""
+    send: dict[str, str | Secret] = msgspec.field(default_factory=dict)
+
+
+class Switch(Record):
+    """What flips a switch: exactly one of the three."""
+
+    request: Request | None = None
+    command: str | None = None
+    """Runs in the project's folder, without a shell."""
+    function: str | None = None
+    """`FILE::NAME`, beside the configuration; it is given the guarded client."""
+
+    def __str__(self) -> str:
+        if self.request:
+            return f"{self.request.method} {self.request.path}"
+        return self.command or self.function or ""
+
+
+class Writes(Record):
+    """Something that is written while switched."""
+
+    request: Request
+    read: str
+    """Path with `{id}` in it."""
+    id: str = "$.id"
+    keep: bool = False
+
+
+class Breaker(Record):
+    """The circuit breaker of a dependency."""
+
+    path: str
+    """Whose answer needs the dependency."""
+    source: str
+    """Path that tells the state."""
+    state: str
+    failures: int
+    cooldown: float
+    """Seconds."""
+
+
+class Drill(Record):
+    """A rehearsal of a switch and of the way back."""
+
+    name: str
+    switch: Switch
+    restore: Switch
+    mode: str | None = None
+    within: float = 30.0
+    """Seconds that each of the two may take to have effect."""
+    severity: Severity = "major"
+    probes: tuple[Probe, ...] = ()
+    writes: Writes | None = None
+    breaker: Breaker | None = None
+
+
 class Contract(Record):
     """How far the contract suite goes."""
 
@@ -124,7 +188,8 @@ class Target(Record):
     max_body: int = 8 * 1024 * 1024
     """Bytes of an answer after decoding."""
     database: Secret | None = None
-    drills: bool = False
+    drills: bool | date = False
+    """A date: allowed until then, that day included."""
     start: str | None = None
     start_timeout: float = 60.0
     hosts: tuple[str, ...] = ()
@@ -139,6 +204,14 @@ class Target(Record):
     release: ReleaseSource | None = None
     probes: tuple[Probe, ...] = ()
 
+    def refuses_drills(self, today: date) -> str:
+        """Why no drill is permitted here; empty when one is."""
+        if self.read_only:
+            return f"target {self.name} is read-only"
+        if isinstance(self.drills, date) and self.drills < today:
+            return f"drills on target {self.name} were allowed until {self.drills}"
+        return "" if self.drills else f"target {self.name} does not allow drills"
+
 
 class Settings(Record):
     """All that a run needs to know before it starts."""
@@ -152,6 +225,7 @@ class Settings(Record):
     required: tuple[str, ...] = ()
     """Manifest: `smoke>=10`, or globs over check ids that must be planned."""
     flags: Flags | None = None
+    drills: tuple[Drill, ...] = ()
     contract: Contract = Contract()
     known: tuple[Known, ...] = ()
     """Failures that are accepted for a while."""
@@ -184,7 +258,8 @@ def describe(settings: Settings) -> list[str]:
     ]
     # What widens a run's reach is shown whenever it is there; no value that may be secret is.
     if target.drills:
-        lines.append(line("drills", "drills allowed"))
+        until = f" until {target.drills}" if isinstance(target.drills, date) else ""
+        lines.append(line("drills", f"drills allowed{until}"))
     if target.hosts:
         lines.append(line("hosts", f"other hosts {', '.join(target.hosts)}"))
     if target.proxy is not None:

@@ -4,12 +4,13 @@ Nothing is resolved here: no variable is read, no target chosen. What a key mean
 in its description; its default stands in settings.py.
 """
 
+from datetime import date
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from pytest_prodcheck.config.settings import Contract, Probe, Settings, Target
+from pytest_prodcheck.config.settings import Contract, Drill, Probe, Settings, Target
 from pytest_prodcheck.model import Record, Severity
 
 Text = Annotated[str, Meta(min_length=1)]
@@ -157,9 +158,10 @@ class TargetTable(Table):
             examples=["${PROD_DATABASE_URL}"],
         ),
     ] = UNSET
-    drills: Annotated[bool | UnsetType, Meta(description="true allows rollback drills here.")] = (
-        UNSET
-    )
+    drills: Annotated[
+        bool | date | UnsetType,
+        Meta(description="true allows rollback drills here; a date allows them until then."),
+    ] = UNSET
     start: Annotated[
         str | UnsetType,
         Meta(
@@ -232,6 +234,83 @@ class FlagsTable(Table):
     ] = UNSET
 
 
+class SwitchTable(Table):
+    """What flips a switch: one request to the target, or a function of the project."""
+
+    get: Annotated[Text | UnsetType, Meta(description="Path below base_url.")] = UNSET
+    post: Annotated[Text | UnsetType, Meta(description="Path below base_url.")] = UNSET
+    put: Annotated[
+        Text | UnsetType, Meta(description="Path below base_url.", examples=["/admin/flags"])
+    ] = UNSET
+    patch: Annotated[Text | UnsetType, Meta(description="Path below base_url.")] = UNSET
+    delete: Annotated[Text | UnsetType, Meta(description="Path below base_url.")] = UNSET
+    call: Annotated[
+        Text | UnsetType,
+        Meta(
+            description="Function that does it, given the guarded client, instead of a request.",
+            examples=["conftest.py::to_files"],
+        ),
+    ] = UNSET
+    json: Annotated[
+        Any, Meta(description='Body of the request; "{ttl}" is the seconds it may stay so.')
+    ] = UNSET
+    send: Annotated[Headers | UnsetType, Meta(description="Request headers; ${VAR} is secret.")] = (
+        UNSET
+    )
+
+
+class WritesTable(Table):
+    """Something that is written while switched, and must still be there afterwards."""
+
+    post: Annotated[Text, Meta(description="Path below base_url.", examples=["/entries"])]
+    json: Annotated[Any, Meta(description='Body; "{drill}" in a text names the drill in it.')]
+    read: Annotated[
+        Text,
+        Meta(description="Path where it is read again.", examples=["/entries/{id}"]),
+    ]
+    id: Annotated[
+        Text | UnsetType, Meta(description="JSONPath of {id} in the answer. Default: $.id.")
+    ] = UNSET
+    keep: Annotated[
+        bool | UnsetType,
+        Meta(description="true: do not DELETE it at `read` when the drill is over."),
+    ] = UNSET
+
+
+class BreakerTable(Table):
+    """The circuit breaker of a dependency that the switch makes fail."""
+
+    get: Annotated[Text, Meta(description="Path whose answer needs the dependency.")]
+    from_: Annotated[Text, Meta(description="Path that tells the state.", examples=["/health"])]
+    state: Annotated[Text, Meta(description="JSONPath of the state: closed, open or half-open.")]
+    failures: Annotated[Count, Meta(description="Failures in a row that open it.", examples=[5])]
+    cooldown: Annotated[Seconds, Meta(description="Seconds until it lets one try through.")]
+
+
+class DrillTable(Table):
+    """A rehearsal: steady state, switch, the service is well in that mode, back, steady state."""
+
+    name: Annotated[Text, Meta(description="Id of the drill.", examples=["file only"])]
+    switch: Annotated[
+        SwitchTable | Text,
+        Meta(description="A request, a function, or a command that runs without a shell."),
+    ]
+    restore: Annotated[SwitchTable | Text, Meta(description="What undoes it; it may come twice.")]
+    mode: Annotated[
+        Text | UnsetType, Meta(description="Mode of [flags.modes] that must then be in force.")
+    ] = UNSET
+    within: Annotated[
+        Seconds | UnsetType, Meta(description="Seconds until a switch has taken effect.")
+    ] = UNSET
+    severity: Annotated[Severity | UnsetType, Meta(description="Weight of the check.")] = UNSET
+    probes: Annotated[
+        list[ProbeTable] | UnsetType,
+        Meta(description="What answers while switched, in place of the probes of the same id."),
+    ] = UNSET
+    writes: WritesTable | UnsetType = UNSET
+    breaker: BreakerTable | UnsetType = UNSET
+
+
 class ContractTable(Table):
     """How far the contract suite goes."""
 
@@ -298,6 +377,10 @@ class Contents(Table):
         UNSET
     )
     flags: FlagsTable | UnsetType = UNSET
+    drills: Annotated[
+        list[DrillTable] | UnsetType,
+        Meta(description="Rehearsals of the way back, on targets that allow them."),
+    ] = UNSET
     contract: ContractTable | UnsetType = UNSET
 
 
@@ -309,6 +392,7 @@ def json_schema() -> dict[str, Any]:
         "TargetTable": Target,
         "ProbeTable": Probe,
         "ContractTable": Contract,
+        "DrillTable": Drill,
     }
     for table, record in records.items():
         properties = schema["$defs"][table]["properties"]

@@ -57,7 +57,7 @@ def resolve(reader: Reader, name: str) -> tuple[Target, dict[str, str]]:
     own = chain[0][1]
     label = reader.file.label
     values: dict[str, Any] = {"read_only": own.read_only is not False}
-    values["drills"] = own.drills is True
+    values["drills"] = own.drills or False
     origins = {key: label for key in ("read_only", "drills") if getattr(own, key) is not UNSET}
     for key, read in _READERS.items():
         for owner, table in chain:

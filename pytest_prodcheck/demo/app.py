@@ -5,6 +5,7 @@ import hmac
 import platform
 import re
 import statistics
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -22,6 +23,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pytest_prodcheck.demo import schemas, storage
 from pytest_prodcheck.demo.deployment import Deployment, Flags
 from pytest_prodcheck.demo.incidents import Answer, Incident
+from pytest_prodcheck.demo.memory import Memory
 from pytest_prodcheck.demo.storage import Storage, Unavailable
 
 SERVICE = "prodcheck-demo"
@@ -46,7 +48,14 @@ def create_app(directory: Directory, deployment: Deployment, incident: Incident 
         redoc_url=None,
     )
     app.state.deployment = deployment
-    app.state.storage = Storage(directory, deployment.database_url(directory), deployment.flags)
+    app.state.storage = Storage(
+        directory,
+        deployment.database_url(directory),
+        deployment.flags,
+        replays=deployment.fallback_replays,
+    )
+    app.state.memory = Memory(closes=deployment.breaker_closes)
+    app.state.notice = ""
     app.state.started_at = _now()
     app.state.traffic = Traffic()
     for router in (about, journal, feedback, preferences, admin):
@@ -150,6 +159,12 @@ def _the_deployment(request: Request) -> Deployment:
     return found
 
 
+def _the_memory(request: Request) -> Memory:
+    found: Memory = request.app.state.memory
+    return found
+
+
+Remembered = Annotated[Memory, Depends(_the_memory)]
 Stored = Annotated[Storage, Depends(_the_storage)]
 Deployed = Annotated[Deployment, Depends(_the_deployment)]
 EntryId = Annotated[int, Path(ge=1, le=LARGEST_ID, examples=[1])]
@@ -182,7 +197,7 @@ async def index(deployed: Deployed) -> schemas.Index:
 
 
 @about.get("/health")
-def health(deployed: Deployed, stored: Stored) -> schemas.Health:
+def health(deployed: Deployed, stored: Stored, remembered: Remembered) -> schemas.Health:
     """How the service and all it depends on are; always 200, as the process itself is up."""
     database, problem = _database_state(stored)
     insights = "healthy" if deployed.config_loaded else "failed"
@@ -199,6 +214,7 @@ def health(deployed: Deployed, stored: Stored) -> schemas.Health:
             "file_fallback": stored.flags.file_fallback,
             "database_connection": database,
             "database_error": problem,
+            "memory_breaker": remembered.breaker.state,
             "dependencies": {"database": database, "files": files, "insights": insights},
         }
     )
@@ -333,17 +349,23 @@ def search(
     return [schemas.Entry.model_validate(row) for row in found[:limit]]
 
 
+@journal.get("/related")
+def related(
+    stored: Stored,
+    remembered: Remembered,
+    text: Annotated[str, Query(max_length=100, examples=["work"])] = "",
+) -> list[schemas.EntryMood]:
+    """Entries that come to mind; none while the memory does not answer."""
+    rows = remembered.query(text, lambda: stored.read(storage.entries))
+    return [_entry_mood(row) for row in rows]
+
+
 @journal.get("/moods")
 def moods(
     stored: Stored, author: Author = None, limit: Limit = 20, offset: Offset = 0
 ) -> list[schemas.EntryMood]:
     """Each entry's mood in a word, in the order of the entries."""
-    return [
-        schemas.EntryMood(
-            entry_id=row["id"], mood_level=row["mood_level"], mood=_mood(row["mood_level"])
-        )
-        for row in stored.read(storage.entries, _by(author), limit, offset)
-    ]
+    return [_entry_mood(row) for row in stored.read(storage.entries, _by(author), limit, offset)]
 
 
 @journal.get("/tags")
@@ -366,6 +388,11 @@ def _entry(key: int, new: schemas.NewEntry) -> storage.Row:
 
 def _by(author: str | None) -> storage.Row:
     return {} if author is None else {"author": author}
+
+
+def _entry_mood(row: storage.Row) -> schemas.EntryMood:
+    level = row["mood_level"]
+    return schemas.EntryMood(entry_id=row["id"], mood_level=level, mood=_mood(level))
 
 
 def _mood(level: int) -> schemas.Mood:
@@ -516,13 +543,53 @@ NOTHING_LEFT: Responses = {
 
 
 @admin.put("/flags", responses=MALFORMED | NOTHING_LEFT)
-def set_flags(new: schemas.NewFlags, stored: Stored) -> schemas.FlagsInUse:
+def set_flags(new: schemas.NewFlags, stored: Stored, request: Request) -> schemas.FlagsInUse:
     """Change the operating mode without a new deploy; both off is refused."""
     wanted = Flags(database_writes=new.database_writes, file_fallback=new.file_fallback)
     if wanted.mode == "INVALID":
         raise HTTPException(409, "with both off nothing could be stored: leave one on")
+    before = stored.flags
     stored.switch(wanted)
+    _switch_later(request.app, before if new.for_seconds else None, new.for_seconds)
     return _in_use(wanted)
+
+
+def _switch_later(app: FastAPI, flags: Flags | None, seconds: int) -> None:
+    """In place of what was to happen later so far."""
+    if timer := getattr(app.state, "timer", None):
+        timer.cancel()
+    app.state.timer = None
+    if flags:
+        app.state.timer = threading.Timer(seconds, app.state.storage.switch, (flags,))
+        app.state.timer.daemon = True
+        app.state.timer.start()
+
+
+@admin.get("/notice")
+async def notice(request: Request) -> schemas.Notice:
+    """What everybody should know."""
+    return schemas.Notice(text=request.app.state.notice)
+
+
+@admin.put("/notice", responses=MALFORMED)
+async def set_notice(new: schemas.Notice, request: Request) -> schemas.Notice:
+    """Say something to everybody."""
+    request.app.state.notice = new.text
+    return new
+
+
+@admin.get("/faults", include_in_schema=False)
+def faults(stored: Stored, remembered: Remembered) -> schemas.Faults:
+    """What fails on purpose now."""
+    return schemas.Faults(database=stored.database.unplugged, memory=remembered.unplugged)
+
+
+@admin.put("/faults", include_in_schema=False)
+def set_faults(new: schemas.Faults, stored: Stored, remembered: Remembered) -> schemas.Faults:
+    """Let a dependency fail, for a rehearsal."""
+    stored.database.unplugged = new.database
+    remembered.unplugged = new.memory
+    return new
 
 
 def _in_use(flags: Flags) -> schemas.FlagsInUse:

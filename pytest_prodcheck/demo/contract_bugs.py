@@ -148,9 +148,9 @@ async def status(request: Request, service: Service) -> Response:
     return JSONResponse({"detail": "too long"}, 413)
 
 
-@_bug("PUT", r"/admin/flags")
+@_bug("PUT", r"/admin/notice")
 async def authentication(request: Request, service: Service) -> Response:
-    """8. Anybody may change the operating mode; reading it still needs the token."""
+    """8. Anybody may speak to everybody; reading it still needs the token."""
     token = request.app.state.deployment.token
     others = [(name, value) for name, value in request.headers.raw if name != b"authorization"]
     request.scope["headers"] = [*others, (b"authorization", f"Bearer {token}".encode())]

@@ -33,6 +33,10 @@ class Deployment(Record, frozen=True):
     database_reachable: bool = True
     flags: Flags = Flags()
     token: str = DEFAULT_TOKEN
+    fallback_replays: bool = True
+    """False: what was written to the files alone is forgotten when the database is back."""
+    breaker_closes: bool = True
+    """False: once open, the breaker of the memory stays open."""
 
     def database_url(self, directory: Path) -> str:
         """SQLite below `directory`; unreachable is a real failure to connect, not a pretence."""

@@ -67,6 +67,7 @@ class Health(BaseModel):
     file_fallback: bool
     database_connection: Literal["healthy", "failed", "unknown", "skipped"]
     database_error: str | None
+    memory_breaker: Literal["closed", "open", "half-open"]
     dependencies: dict[str, Literal["healthy", "failed", "skipped"]]
 
 
@@ -200,6 +201,19 @@ class Author(BaseModel):
 class NewFlags(Body):
     database_writes: bool
     file_fallback: bool
+    for_seconds: Annotated[int, Field(ge=0, le=86_400), BeforeValidator(_whole)] = 0
+    """After which the flags go back by themselves; 0: never."""
+
+
+class Notice(Body):
+    text: Annotated[str, Field(max_length=200)]
+
+
+class Faults(Body):
+    """What fails on purpose."""
+
+    database: bool = False
+    memory: bool = False
 
 
 class FlagsInUse(BaseModel):

@@ -4,16 +4,17 @@ import itertools
 import json
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
 
 from pytest_prodcheck.demo.deployment import Flags
 
 Row = dict[str, Any]
+T = TypeVar("T")
 
 metadata = sa.MetaData()
 
@@ -65,6 +66,8 @@ class Database:
     """The SQL store."""
 
     def __init__(self, url: str) -> None:
+        self.unplugged = False
+        """The service's own fault switch: nobody gets through until it is off again."""
         self._engine = sa.create_engine(url, connect_args={"timeout": 5})
         # Nothing outlives the process, so nothing needs to wait for the disk.
         sa.event.listen(self._engine, "connect", _do_not_wait_for_the_disk)
@@ -110,6 +113,8 @@ class Database:
 
     @contextmanager
     def _connection(self) -> Iterator[sa.Connection]:
+        if self.unplugged:
+            raise Unavailable("connection refused")
         try:
             with self._engine.begin() as connection:
                 yield connection
@@ -168,16 +173,23 @@ class Files:
 
 
 class Storage:
-    """The stores in use. As long as the database is one of them, its failure is a failure.
+    """The stores in use, as the operating mode says.
 
-    That is what makes `ENABLE_DATABASE_WRITES=false` the remedy when it is down: the files
-    alone are then read and written.
+    With both of them, a database that stops answering costs nothing: the files are read and
+    written, and what they have more than the database is brought to it when it answers again. A
+    database that was never reached is another matter: nobody knows what is in it, so its failure
+    is a failure, and `ENABLE_DATABASE_WRITES=false` the remedy.
     """
 
-    def __init__(self, directory: Path, database_url: str, flags: Flags) -> None:
+    def __init__(
+        self, directory: Path, database_url: str, flags: Flags, *, replays: bool = True
+    ) -> None:
         self.flags = flags
         self.database = Database(database_url)
         self.files = Files(directory)
+        self._replays = replays
+        self._in_step = False
+        self._owed: list[Callable[[Store], object]] = []
         self._ids = itertools.count(1)
         self._changing = threading.RLock()
 
@@ -189,27 +201,23 @@ class Storage:
         self, table: sa.Table, where: Row | None = None, limit: int | None = None, offset: int = 0
     ) -> list[Row]:
         """Rows in the order of their ids."""
-        return self._stores()[0].read(table, where or {}, limit, offset)
+        return self._ask(lambda store: store.read(table, where or {}, limit, offset))
 
     def count(self, table: sa.Table, where: Row | None = None) -> int:
         """How many there are."""
-        return self._stores()[0].count(table, where or {})
+        return self._ask(lambda store: store.count(table, where or {}))
 
     def get(self, table: sa.Table, key: int | str) -> Row | None:
         """The row, or None."""
-        return self._stores()[0].get(table, key)
+        return self._ask(lambda store: store.get(table, key))
 
     def put(self, table: sa.Table, *rows: Row) -> None:
         """Add rows, or replace those with the same id."""
-        with self._changing:
-            for store in self._stores():
-                store.put(table, *rows)
+        self._change(lambda store: store.put(table, *rows))
 
     def remove(self, table: sa.Table, key: int | str) -> bool:
         """True when there was such a row."""
-        with self._changing:
-            removed = [store.remove(table, key) for store in self._stores()]
-            return any(removed)
+        return any(self._change(lambda store: store.remove(table, key)))
 
     def switch(self, flags: Flags) -> None:
         """Change the operating mode; a store that comes into use is brought up to date first.
@@ -217,6 +225,8 @@ class Storage:
         What only an unreachable database has cannot be had: leaving it then loses it from view.
         """
         with self._changing:
+            with suppress(Unavailable):
+                self._settle()
             before = self._in_use(self.flags)
             for store in self._in_use(flags):
                 if store not in before:
@@ -224,6 +234,42 @@ class Storage:
                         with suppress(Unavailable):
                             self._copy(table, before[0], store)
             self.flags = flags
+
+    def _ask(self, question: Callable[[Store], T]) -> T:
+        first, *fallback = self._stores()
+        try:
+            if first is self.database:
+                self._settle()
+            return question(first)
+        except Unavailable:
+            if fallback and self._in_step:
+                return question(fallback[0])
+            raise
+
+    def _change(self, act: Callable[[Store], T]) -> list[T]:
+        with self._changing:
+            done = []
+            for store in self._stores():
+                try:
+                    if store is self.database:
+                        self._settle()
+                    done.append(act(store))
+                except Unavailable:
+                    if not (self.flags.file_fallback and self._in_step):
+                        raise
+                    if self._replays:
+                        self._owed.append(act)
+            return done
+
+    def _settle(self) -> None:
+        """Bring to the database what it has missed. Raises Unavailable when it still is."""
+        with self._changing:
+            while self._owed:
+                self._owed[0](self.database)
+                del self._owed[0]
+            if not self._in_step:
+                self.database.check()
+                self._in_step = True
 
     def _copy(self, table: sa.Table, source: Store, to: Store) -> None:
         rows = source.read(table, {}, None, 0)

@@ -6,8 +6,10 @@ that decides has one too, for its guard). What it finds travels as plain data on
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
+import secrets
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from pytest_prodcheck.config import Flags, Settings, Target
+from pytest_prodcheck.config import Drill, Flags, Settings, Target
 from pytest_prodcheck.errors import NotAsked, ProdcheckError
 from pytest_prodcheck.hooks import parameters
 from pytest_prodcheck.hooks.plan import Plan, asserts
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from pytest_prodcheck.live.chain import Chain
     from pytest_prodcheck.live.client import LiveClient
     from pytest_prodcheck.live.contract import ContractRun, Explorer, OperationRun
+    from pytest_prodcheck.live.drills import DrillRun
     from pytest_prodcheck.live.flags import FlagsRun
     from pytest_prodcheck.live.limits import Measured, Tally
     from pytest_prodcheck.live.operations import Operation
@@ -83,7 +86,11 @@ class Inspector:
         folder: Folder,
         redactor: Redactor,
         shard: str | None,
+        choice: str,
+        root: Path,
     ) -> None:
+        self.choice = choice
+        self.root = root
         self.settings = settings
         self.target: Target = settings.target
         self.work = folder.work
@@ -96,6 +103,7 @@ class Inspector:
         self._redactor = redactor
         self._plan = Plan(config, settings, folder.work, shard)
         self._sender: Sender | None = None
+        self._drills: bool | None = None
         self._known = KnownFailures(settings.known, datetime.now(UTC).date())
 
     # --- collection: what this run sets out to do ---
@@ -277,6 +285,51 @@ class Inspector:
         item.stash[SEEN].flags = run
         return run
 
+    @contextmanager
+    def drill(self, item: pytest.Item, drill: Drill) -> Generator[DrillRun]:
+        """One drill, alone on the target: the probes of this run have been answered before."""
+        from pytest_prodcheck.live.chain import Chain
+        from pytest_prodcheck.live.client import LiveTransport
+        from pytest_prodcheck.live.drills import DrillRun
+        from pytest_prodcheck.live.restoring import Site
+        from pytest_prodcheck.record.undo import Begin
+
+        self.measured()
+        target, run = self.target, self.work.parent
+        mark = f"prodcheck-drill-{secrets.token_hex(4)}"
+        # A budget of its own: the way back must never lack a request.
+        chain = Chain(
+            self.work / mark, rate=target.rate, budget=target.request_budget, breaker=False
+        )
+        transport = LiveTransport(target, chain)
+        site = Site(
+            target=target,
+            connect=lambda: self.client(item, transport),
+            flags=self.settings.flags,
+            probes=self.probes,
+            root=self.settings.file.parent if self.settings.file else self.root,
+            clean=self._redactor.text,
+        )
+        begin = Begin(
+            drill=drill.name,
+            mark=mark,
+            run=run.name,
+            choice=self.choice,
+            target=target.name,
+            base_url=target.base_url,
+            root=str(self.root),
+            switch=str(drill.switch),
+            restore=str(drill.restore),
+            own_service=target.start is not None,
+        )
+        rehearsal = DrillRun(drill, site, begin, run, item.stash[SEEN].measured.__setitem__)
+        try:
+            yield rehearsal
+        finally:
+            rehearsal.close()
+            transport.close()
+            chain.close()
+
     @cached_property
     def prober(self) -> Prober:
         shared = self._sender is not None or hasattr(self.config, "workerinput")
@@ -321,19 +374,19 @@ class Inspector:
             self.prober.wait()
         return self.tally.measured()
 
-    def connect(self) -> LiveClient:
+    def connect(self, transport: LiveTransport | None = None) -> LiveClient:
         from pytest_prodcheck.live.client import LiveClient
 
         return LiveClient(
             self.target,
-            self.transport,
+            transport or self.transport,
             learn=self._redactor.learn,
             redact=self._redactor.text,
         )
 
-    def client(self, item: pytest.Item) -> LiveClient:
+    def client(self, item: pytest.Item, transport: LiveTransport | None = None) -> LiveClient:
         """A client for one test; what it exchanges goes into that test's reports."""
-        client = self.connect()
+        client = self.connect(transport)
         item.stash[SEEN].clients.append(client)
         return client
 
@@ -352,6 +405,20 @@ class Inspector:
             if self._sender:
                 self._sender.start([probe.id for probe in probes])
             self.prober.start(probes)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """A drill changes the target under every other test, so it waits until it is alone."""
+        if not self._has_drills(item.session):
+            return (yield)
+        with (self.work / "turn").open("a") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX if parameters.is_drill(item) else fcntl.LOCK_SH)
+            return (yield)
+
+    def _has_drills(self, session: pytest.Session) -> bool:
+        if self._drills is None:
+            self._drills = any(map(parameters.is_drill, session.items))
+        return self._drills
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:

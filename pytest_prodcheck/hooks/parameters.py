@@ -141,6 +141,18 @@ def _flags(inspector: Inspector, _: pytest.Metafunc) -> Iterable[Any]:
     return [pytest.param(flags, id=flags.source)] if flags else []
 
 
+def _drills(inspector: Inspector, _: pytest.Metafunc) -> Iterable[Any]:
+    return [
+        pytest.param(drill, id=drill.name, marks=pytest.mark.severity(drill.severity))
+        for drill in inspector.settings.drills
+    ]
+
+
+def is_drill(item: pytest.Item) -> bool:
+    """Whether it changes the target under all others."""
+    return "drill" in getattr(item, "fixturenames", ())
+
+
 def _is_wanted(inspector: Inspector, metafunc: pytest.Metafunc) -> bool:
     return selection.matches(inspector.config.getoption("markexpr", ""), metafunc.definition)
 
@@ -205,5 +217,6 @@ PARAMETERS: dict[str, Callable[[Inspector, pytest.Metafunc], Iterable[Any]]] = {
     "workflows": _workflows,
     "compatibility": _compatibility,
     "flags": _flags,
+    "drill": _drills,
 }
-INDIRECT = ("probe", "operation", "workflows", "compatibility", "flags")
+INDIRECT = ("probe", "operation", "workflows", "compatibility", "flags", "drill")

@@ -12,6 +12,7 @@ import inspect
 import os
 import re
 import textwrap
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast
@@ -21,7 +22,7 @@ import pytest
 
 from pytest_prodcheck.config import Settings
 from pytest_prodcheck.hooks import selection
-from pytest_prodcheck.hooks.parameters import is_configured
+from pytest_prodcheck.hooks.parameters import is_configured, is_drill
 from pytest_prodcheck.model import CATEGORIES, SEVERITIES, Planned, Problem, Severity
 from pytest_prodcheck.record.neutral import text as neutral
 
@@ -59,16 +60,18 @@ class Plan:
         return self._planned[item.nodeid]
 
     def _read(self, item: pytest.Item) -> Planned:
-        read_only = self._target.read_only
-        writes = item.get_closest_marker("writes") is not None
         reason = ""
-        if writes and read_only:
+        if is_drill(item):
+            reason = self._target.refuses_drills(datetime.now(UTC).date())
+            if self._shard and not reason:
+                reason = "a drill changes the target under the other parts of this run"
+        elif self._target.read_only and item.get_closest_marker("writes"):
             reason = f"it writes, and target {self._target.name} is read-only"
         return Planned(
             id=neutral(item.nodeid),
             category=_category(item),
             severity=_severity(item),
-            permitted=not (writes and read_only),
+            permitted=not reason,
             reason=reason,
         )
 
@@ -89,8 +92,8 @@ class Plan:
             items[:] = here
             self._ours = {item.nodeid for item in gone}
             self._config.hook.pytest_deselected(items=gone)
-        # The limits judge what all the others have sent.
-        items.sort(key=lambda item: "limit" in getattr(item, "fixturenames", ()))
+        # The limits judge what all the others have sent, but for the drills.
+        items.sort(key=lambda item: (is_drill(item), "limit" in getattr(item, "fixturenames", ())))
         self._candidates = {item.nodeid: item for item in items}
 
     def deselected(self, items: list[pytest.Item]) -> None:

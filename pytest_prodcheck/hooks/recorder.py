@@ -27,6 +27,7 @@ from pytest_prodcheck.record import neutral, terminal
 from pytest_prodcheck.record.folder import Folder
 from pytest_prodcheck.record.journal import Journal, fold
 from pytest_prodcheck.record.redact import Redactor, scrub
+from pytest_prodcheck.record.undo import left_behind
 from pytest_prodcheck.record.verdict import document, missing, text
 
 if TYPE_CHECKING:
@@ -279,6 +280,8 @@ class Recorder:
             self._add(Problem(what="target_down", detail=detail))
         if down := self._chain.down:
             self._add(Problem(what="target_down", detail=down))
+        for detail in left_behind(self._folder.path):
+            self._add(Problem(what="drill", detail=detail))
         if failure := self.journal.failure:
             detail = f"the journal could not be written: {failure.strerror}"
             self._add(Problem(what="journal", detail=detail))

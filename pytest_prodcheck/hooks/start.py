@@ -94,7 +94,7 @@ def _start_controller(config: pytest.Config, option: str | None, base: Path) -> 
         "base_url": settings.target.base_url,
         "shard": shard,
     }
-    inspector = Inspector(config, settings, folder, redactor, shard)
+    inspector = Inspector(config, settings, folder, redactor, shard, choice, root)
     reports = Reports(config, folder, redactor.text)
     recorder = Recorder(
         config,
@@ -158,7 +158,9 @@ def _start_worker(config: pytest.Config, told: dict[str, Any]) -> Inspector:
     settings = _at(settings, told["base_url"])
     folder = Folder(Path(told["folder"]))
     redactor = _redactor(settings)
-    inspector = Inspector(config, settings, folder, redactor, told["shard"])
+    inspector = Inspector(
+        config, settings, folder, redactor, told["shard"], told["choice"], Path(told["root"])
+    )
     _begin(config, inspector, redactor)
     return inspector
 

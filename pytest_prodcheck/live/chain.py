@@ -65,10 +65,14 @@ class Chain:
     """What one request of a run must pass, in whichever process it is made.
 
     `path` is the shared file, made by the first process that comes; `rate` is in requests per
-    second (None: no limit), `budget` in requests of the whole run. Safe for threads.
+    second (None: no limit), `budget` in requests of the whole run. `breaker=False` is for who
+    makes the target fail on purpose. Safe for threads.
     """
 
-    def __init__(self, path: Path, *, rate: float | None, budget: int) -> None:
+    def __init__(
+        self, path: Path, *, rate: float | None, budget: int, breaker: bool = True
+    ) -> None:
+        self._breaker = breaker
         self._rate = rate
         self._interval = SPACING / rate if rate else 0.0
         self._budget = budget
@@ -94,7 +98,7 @@ class Chain:
         `transport_failure`: nothing answered. `detail` is shown in the reason, so it must hold
         nothing secret (`"connect"`).
         """
-        if ok and self._untroubled():
+        if not self._breaker or (ok and self._untroubled()):
             return
         with _Locked(self._file):
             state = self._read()
@@ -155,7 +159,7 @@ class Chain:
                     "or select fewer checks."
                 )
             now = time.monotonic()
-            probing = bool(state.opened) and now >= state.probe_at
+            probing = not self._breaker or (bool(state.opened) and now >= state.probe_at)
             if state.opened and not probing:
                 raise _target_down(state)
             slot = self._slot(state, now, deadline)

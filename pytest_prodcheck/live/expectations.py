@@ -186,6 +186,11 @@ def _subset(expected: Any, got: Any, path: str, clean: Clean) -> Iterator[Mismat
         yield Mismatch(what=f"json {path}", expected=shown, got=_show_json(got, clean))
 
 
+def differences(expected: Any, got: Any, clean: Clean = _as_it_is) -> list[str]:
+    """How *got* is not what was expected, as a subset, one line each."""
+    return [str(mismatch) for mismatch in _subset(expected, got, "$", clean)]
+
+
 def _same(expected: Any, got: Any) -> bool:
     if isinstance(expected, bool) or isinstance(got, bool):
         return expected is got

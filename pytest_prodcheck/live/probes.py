@@ -249,7 +249,9 @@ class Prober:
                     break
                 try:
                     client = client or stack.enter_context(self._connect())
-                    result = self._ask(client, probe)
+                    result = ask(client, probe, self._clean)
+                    if self._tally:
+                        self._tally.add(result.exchanges)
                     line = self._line(result)
                 except Exception as problem:
                     # An item would wait in vain for a result that died with its thread.
@@ -282,47 +284,6 @@ class Prober:
         self._done[result.id] = result
         self._progress_at = time.monotonic()
 
-    def _ask(self, client: Connection, probe: Probe) -> ProbeResult:
-        headers = {
-            name: value.reveal() if isinstance(value, Secret) else value
-            for name, value in probe.send.items()
-        }
-        answers: list[Answer] = []
-        failures: list[str] = []
-        exchanges: list[Exchange] = []
-        not_run, raised = None, ""
-        for sample in range(_requests(probe)):
-            client.exchanges.clear()
-            answer = None
-            try:
-                response = client.request(probe.method, probe.path, headers=headers)
-            except (errors.Violation, errors.NotAsked) as withheld:
-                not_run, raised = str(withheld), type(withheld).__name__
-            except httpx.HTTPError as failure:
-                failures.append(_why(failure))
-            else:
-                answer = _answer(response, client.exchanges)
-                answers.append(answer)
-            # Further samples that are as they should be need no evidence beyond their times.
-            slim = sample and answer and not unmet(probe, [answer])
-            exchanges += map(_slim, client.exchanges) if slim else client.exchanges
-            if not_run is not None:
-                break
-        if self._tally:
-            self._tally.add(exchanges)
-        error = failures[0] if failures else None
-        if error and probe.samples > 1:
-            error = f"{error} ({len(failures)} of {len(failures) + len(answers)} samples)"
-        return ProbeResult(
-            id=probe.id,
-            exchanges=tuple(exchanges),
-            mismatches=tuple(unmet(probe, answers, self._clean)),
-            elapsed_s=sum(exchange.elapsed_ms for exchange in exchanges) / 1000,
-            error=error and self._clean(error),
-            not_run=not_run and self._clean(not_run),
-            raised=raised,
-        )
-
     # --- the others follow
 
     def _read_results(self) -> bool:
@@ -353,6 +314,47 @@ class Prober:
             "missing probes may take: the process that sends them hangs; run the tests again "
             "with -n0",
         )
+
+
+def ask(client: Connection, probe: Probe, clean: Clean = str) -> ProbeResult:
+    """Send all samples of a probe, one after the other, and compare the answers."""
+    headers = {
+        name: value.reveal() if isinstance(value, Secret) else value
+        for name, value in probe.send.items()
+    }
+    answers: list[Answer] = []
+    failures: list[str] = []
+    exchanges: list[Exchange] = []
+    not_run, raised = None, ""
+    for sample in range(_requests(probe)):
+        client.exchanges.clear()
+        answer = None
+        try:
+            response = client.request(probe.method, probe.path, headers=headers)
+        except (errors.Violation, errors.NotAsked) as withheld:
+            not_run, raised = str(withheld), type(withheld).__name__
+        except httpx.HTTPError as failure:
+            failures.append(_why(failure))
+        else:
+            answer = _answer(response, client.exchanges)
+            answers.append(answer)
+        # Further samples that are as they should be need no evidence beyond their times.
+        slim = sample and answer and not unmet(probe, [answer])
+        exchanges += map(_slim, client.exchanges) if slim else client.exchanges
+        if not_run is not None:
+            break
+    error = failures[0] if failures else None
+    if error and probe.samples > 1:
+        error = f"{error} ({len(failures)} of {len(failures) + len(answers)} samples)"
+    return ProbeResult(
+        id=probe.id,
+        exchanges=tuple(exchanges),
+        mismatches=tuple(unmet(probe, answers, clean)),
+        elapsed_s=sum(exchange.elapsed_ms for exchange in exchanges) / 1000,
+        error=error and clean(error),
+        not_run=not_run and clean(not_run),
+        raised=raised,
+    )
 
 
 def _requests(probe: Probe) -> int:

@@ -150,7 +150,13 @@ def fold(entries: Iterable[Entry], state: State = "finished") -> Run:
         unscored=tuple(unscored),
         problems=tuple(problems),
         metrics=msgspec.structs.replace(
-            measure(x for check in (*checks, *unscored) for x in check.exchanges),
+            # What a drill asks is asked of a target that it has made fail on purpose.
+            measure(
+                x
+                for check in (*checks, *unscored)
+                if check.category != "rollback"
+                for x in check.exchanges
+            ),
             measured=_measured(report for told in reports.values() for report in told),
         ),
         flags=_flags(report for told in reports.values() for report in told),

@@ -1,6 +1,7 @@
 """Several journals made one: the shards of a run, or one run seen from several vantages."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -8,6 +9,7 @@ import msgspec
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.model import Problem, Release, Run
 from pytest_prodcheck.record.journal import Entry, fold
+from pytest_prodcheck.record.undo import left_behind
 from pytest_prodcheck.record.verdict import missing
 
 
@@ -43,6 +45,11 @@ def merge(journals: Sequence[list[Entry]], run_id: str) -> list[Entry]:
         }
     )
     return entries
+
+
+def drills_left(run: Path) -> list[Problem]:
+    """What the drills of a killed run may have left changed."""
+    return [Problem(what="drill", detail=detail) for detail in left_behind(run)]
 
 
 def unfinished(journal: list[Entry]) -> list[Problem]:

@@ -1,0 +1,152 @@
+"""`[[drills]]`: rehearsals of a switch and of the way back."""
+
+import re
+import shlex
+
+from msgspec import UNSET
+
+from pytest_prodcheck.config.misfit import Keys, did_you_mean
+from pytest_prodcheck.config.probes import probe
+from pytest_prodcheck.config.reader import Reader, written_or
+from pytest_prodcheck.config.settings import (
+    Breaker,
+    Drill,
+    Flags,
+    Request,
+    Switch,
+    Writes,
+)
+from pytest_prodcheck.config.tables import BreakerTable, DrillTable, SwitchTable, WritesTable
+
+WITHIN = 30.0
+"""Seconds that a switch may take to have effect: a platform that sets a variable restarts."""
+
+_METHODS = ("get", "post", "put", "patch", "delete")
+_FUNCTION = re.compile(r"(?P<file>.+\.py)::[A-Za-z_][A-Za-z0-9_]*")
+
+
+def drills(reader: Reader, tables: list[DrillTable], flags: Flags | None) -> tuple[Drill, ...]:
+    """All of the file. Raises UsageError for one that could not tell whether it worked."""
+    found: dict[str, Drill] = {}
+    for i, table in enumerate(tables):
+        drill = _drill(reader, table, flags, ("drills", i))
+        if drill.name in found:
+            raise reader.error(
+                ("drills", i, "name"), f'there is another drill "{drill.name}"; name it otherwise'
+            )
+        found[drill.name] = drill
+    return tuple(found.values())
+
+
+def _drill(reader: Reader, table: DrillTable, flags: Flags | None, keys: Keys) -> Drill:
+    if not table.name.isprintable() or table.name != table.name.strip():
+        raise reader.error(
+            (*keys, "name"), "is no name for a line of a report; write printable text"
+        )
+    mode = written_or(table.mode, None)
+    modes = list(flags.modes) if flags else []
+    if mode and mode not in modes:
+        raise reader.error(
+            (*keys, "mode"),
+            f'"{mode}" is not a mode of [flags.modes].{did_you_mean(mode, modes)} '
+            f"Modes: {', '.join(modes) or 'none'}",
+        )
+    probes = tuple(
+        probe(reader, one, (*keys, "probes", i))
+        for i, one in enumerate(written_or(table.probes, []))
+    )
+    if not (mode or probes or table.breaker is not UNSET):
+        raise reader.error(
+            keys,
+            "has nothing that tells whether the switch took effect; write mode, a breaker, or "
+            "[[drills.probes]] that differ while switched",
+        )
+    return Drill(
+        name=table.name,
+        switch=_switch(reader, table.switch, (*keys, "switch")),
+        restore=_switch(reader, table.restore, (*keys, "restore")),
+        mode=mode,
+        within=written_or(table.within, WITHIN),
+        severity=written_or(table.severity, "major"),
+        probes=probes,
+        writes=_writes(reader, table.writes, (*keys, "writes")) if table.writes else None,
+        breaker=_breaker(reader, table.breaker, (*keys, "breaker")) if table.breaker else None,
+    )
+
+
+def _switch(reader: Reader, written: SwitchTable | str, keys: Keys) -> Switch:
+    if isinstance(written, str):
+        return Switch(command=_command(reader, written, keys))
+    if written.call is not UNSET:
+        return Switch(function=_function(reader, written, keys))
+    methods = [method for method in _METHODS if getattr(written, method) is not UNSET]
+    if len(methods) != 1:
+        has = " and ".join(methods) or "no request"
+        raise reader.error(keys, f'has {has}; write exactly one, as put = "/admin/flags"')
+    method = methods[0]
+    return Switch(
+        request=Request(
+            method=method.upper(),
+            path=reader.path(getattr(written, method), (*keys, method)),
+            json=UNSET if written.json is UNSET else reader.json(written.json, (*keys, "json")),
+            send=reader.sent_headers(written_or(written.send, {}), (*keys, "send")),
+        )
+    )
+
+
+def _command(reader: Reader, text: str, keys: Keys) -> str:
+    if "${" in text:
+        raise reader.error(
+            keys,
+            "has a variable, which the report would show; the command inherits the "
+            "environment, so let it read the variable itself",
+        )
+    try:
+        shlex.split(text)
+    except ValueError as problem:
+        raise reader.error(keys, f"is not a command: {problem}") from None
+    return text
+
+
+def _function(reader: Reader, written: SwitchTable, keys: Keys) -> str:
+    named = str(written.call)
+    match = _FUNCTION.fullmatch(named)
+    if not match:
+        raise reader.error(
+            (*keys, "call"), "names no function; write it like conftest.py::to_files"
+        )
+    others = [key for key in (*_METHODS, "json", "send") if getattr(written, key) is not UNSET]
+    if others:
+        raise reader.error(
+            keys, f"has call and {', '.join(others)}; a function sends what it needs itself"
+        )
+    reader.beside(match["file"], (*keys, "call"))
+    return named
+
+
+def _writes(reader: Reader, table: WritesTable, keys: Keys) -> Writes:
+    if "{id}" not in table.read:
+        raise reader.error(
+            (*keys, "read"), "has no {id}; write it where the id of what was written stands"
+        )
+    place = written_or(table.id, "$.id")
+    reader.check_jsonpath(place, (*keys, "id"))
+    reader.path(table.read.replace("{id}", "1"), (*keys, "read"))
+    body = reader.json(table.json, (*keys, "json"))
+    return Writes(
+        request=Request(method="POST", path=reader.path(table.post, (*keys, "post")), json=body),
+        read=table.read,
+        id=place,
+        keep=written_or(table.keep, False),
+    )
+
+
+def _breaker(reader: Reader, table: BreakerTable, keys: Keys) -> Breaker:
+    reader.check_jsonpath(table.state, (*keys, "state"))
+    return Breaker(
+        path=reader.path(table.get, (*keys, "get")),
+        source=reader.path(table.from_, (*keys, "from")),
+        state=table.state,
+        failures=table.failures,
+        cooldown=table.cooldown,
+    )

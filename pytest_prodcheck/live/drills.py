@@ -1,0 +1,342 @@
+"""A drill as a test sees it: steady state, switch, check, back, steady state again.
+
+Whatever happens in between, the way back is taken: by this process when it can, by its watchdog
+when it was killed (`live.watchdog`), by `prodcheck drill restore` when the machine died.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pytest_prodcheck.config import Drill
+from pytest_prodcheck.errors import ContractBroken, NotAsked, ProdcheckError
+from pytest_prodcheck.live.bodies import strict_json
+from pytest_prodcheck.live.expectations import differences
+from pytest_prodcheck.live.flags import FlagsRun
+from pytest_prodcheck.live.lean_httpx import httpx
+from pytest_prodcheck.live.lease import Lease
+from pytest_prodcheck.live.release import at
+from pytest_prodcheck.live.restoring import Site, remove, restore, until
+from pytest_prodcheck.live.switching import Refused, SwitchFailed, ask, filled, flip
+from pytest_prodcheck.live.watchdog import Watchdog
+from pytest_prodcheck.model import FlagsTold
+from pytest_prodcheck.record.undo import FILE, Begin, UndoJournal, rehearsals, unfinished
+
+WRITES = 3
+"""How often something is written while switched: one that is lost of three is seen."""
+
+TTL_SPARE = 60.0
+"""Seconds on top of what a drill may take, for `{ttl}`."""
+
+Measure = Callable[[str, float], None]
+
+
+class DrillRun:
+    """`drill.steady_state()`, `with drill.switched():`, `drill.check()`."""
+
+    def __init__(self, drill: Drill, site: Site, begin: Begin, run: Path, measure: Measure) -> None:
+        self.drill = drill
+        self._site = site
+        self._begin = begin
+        self._run = run
+        self._measure = measure
+        self._lease: Lease | None = None
+        self._before: FlagsTold | None = None
+        self._written: dict[str, Any] = {}
+        self._opened = 0.0
+
+    @property
+    def name(self) -> str:
+        return self.drill.name
+
+    # --- before and after ---
+
+    def steady_state(self) -> None:
+        """Return when the target is well, and, after a drill, as it was before.
+
+        Raises NotAsked when another drill on this target is under way or was never undone, and
+        ContractBroken when the target is not well: then nothing is switched.
+        """
+        __tracebackhide__ = True
+        self._take_lease()
+        troubles = self._site.troubles(self._site.probes)
+        if self._before is not None:
+            if differs := self._site.differs(self._before):
+                troubles["flags"] = differs
+        elif self._site.flags:
+            flags = FlagsRun(self._site.flags, self._site.connect)
+            flags.check()
+            self._before = flags.plain()
+        else:
+            self._before = FlagsTold()
+        if troubles:
+            lines = [f"{name}: {wrong}" for name, wrong in troubles.items()]
+            raise ContractBroken("not in its steady state: " + "\n".join(lines), ["drill.unsteady"])
+
+    def _take_lease(self) -> None:
+        if self._lease:
+            return
+        begin = self._begin
+        self._lease = Lease.take(begin.base_url)
+        if not self._lease:
+            raise NotAsked(
+                f"not run: another drill on {begin.target} is under way from this machine; wait "
+                "for its end"
+            )
+        for path, earlier in unfinished(self._run.parent):
+            if earlier.begin.base_url == begin.base_url:
+                raise NotAsked(
+                    f"not run: a drill of run {path.parent.name} is not undone "
+                    f"({'; '.join(earlier.leftovers)}). Run `prodcheck drill restore`"
+                )
+
+    def close(self) -> None:
+        """Let other drills come."""
+        if self._lease:
+            self._lease.release()
+            self._lease = None
+
+    # --- there and back ---
+
+    @contextmanager
+    def switched(self) -> Iterator[None]:
+        """The switch is flipped inside, and back afterwards, whatever happens.
+
+        Raises ContractBroken when it cannot be flipped or does not take effect, when something
+        written meanwhile is lost, and when the target is not as before afterwards.
+        """
+        __tracebackhide__ = True
+        if self._before is None:
+            self.steady_state()
+        assert self._lease
+        begin = msgspec.structs.replace(
+            self._begin,
+            before=self._before or FlagsTold(),
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        journal = UndoJournal(self._run / FILE, begin.mark, self._site.clean)
+        journal.write("begin", **msgspec.to_builtins(begin))
+        watchdog = Watchdog.start(journal.path, self._site.root, self._lease)
+        failed: BaseException | None = None
+        try:
+            try:
+                self._switch(journal)
+                yield
+            except BaseException as error:
+                failed = error
+                raise
+            finally:
+                self._back(begin, journal, failed)
+        finally:
+            # An end that was not written is the watchdog's to bring about.
+            watchdog.dismiss(2 * self.drill.within + 5)
+            journal.close()
+
+    def _switch(self, journal: UndoJournal) -> None:
+        drill = self.drill
+        fill = {"drill": self._begin.mark, "ttl": int(4 * drill.within + TTL_SPARE)}
+        journal.write("switch")
+        began = time.monotonic()
+        try:
+            with self._site.connect() as client:
+                flip(drill.switch, client, self._site.root, seconds=drill.within, fill=fill)
+        except SwitchFailed as failure:
+            raise ContractBroken(
+                f"the switch could not be flipped: {failure}", ["drill.switch_failed"]
+            ) from None
+        journal.write("switched")
+        self._journal = journal
+        if late := until(self._no_mode, drill.within):
+            raise ContractBroken(
+                f"{drill.switch} was accepted, but {drill.within:g} s later {late}",
+                ["drill.no_effect"],
+            )
+        self._measure("drill.switch_s", time.monotonic() - began)
+
+    def _no_mode(self) -> str:
+        """Why the mode is not in force; empty when it is, or when none is declared."""
+        if not self.drill.mode or not self._site.flags:
+            return ""
+        try:
+            flags = FlagsRun(self._site.flags, self._site.connect)
+            mode, told = flags.mode, flags.told
+        except (httpx.HTTPError, ProdcheckError, AssertionError) as error:
+            return f"the flags cannot be read: {error}"
+        if mode != self.drill.mode:
+            return f"the flags mean {mode}, not {self.drill.mode}"
+        if told is not None and told != self.drill.mode:
+            return f"the target says that it is in mode {told}, not {self.drill.mode}"
+        return ""
+
+    def _back(self, begin: Begin, journal: UndoJournal, failed: BaseException | None) -> None:
+        """Undo, and judge what became of what was written."""
+        __tracebackhide__ = True
+        found: dict[str, str] = {}
+        began = time.monotonic()
+        if still := restore(self.drill, begin, self._site, journal, by="the run"):
+            found["drill.not_restored"] = still
+        else:
+            self._measure("drill.restore_s", time.monotonic() - began)
+            if failed is None:
+                found |= self._lost() | self._stuck()
+        found |= self._removed(journal)
+        if found:
+            if isinstance(failed, AssertionError):
+                found["drill.failed"] = f"before that: {failed}"
+            raise ContractBroken("\n".join(found.values()), found)
+
+    def _removed(self, journal: UndoJournal) -> dict[str, str]:
+        """Take away what was written, close the books, and name what is left exactly."""
+        written = rehearsals(journal.path)[self._begin.mark].written
+        told = remove(written, self._site, journal)
+        left = rehearsals(journal.path)[self._begin.mark].leftovers
+        if not left:
+            journal.write("end")
+            return {}
+        journal.write("left", what=left)
+        return {"drill.left_behind": "\n".join([*left, *told])}
+
+    # --- while switched ---
+
+    def check(self) -> None:
+        """Return when the service is as it should be while switched.
+
+        Its mode, the probes (with those of the drill in place of their like), what it writes, and
+        the circuit breaker. Raises ContractBroken with all that is wrong.
+        """
+        __tracebackhide__ = True
+        found: dict[str, str] = {}
+        if self.drill.breaker:
+            found |= self._opens()
+        probes = {probe.id: probe for probe in (*self._site.probes, *self.drill.probes)}
+
+        def wrong() -> str:
+            troubles = self._site.troubles(list(probes.values()))
+            return "\n".join(f"{name}: {told}" for name, told in troubles.items())
+
+        if troubles := until(wrong, self.drill.within):
+            found["drill.probe"] = f"while switched: {troubles}"
+        if mode := self._no_mode():
+            found["drill.no_effect"] = mode
+        if self.drill.writes:
+            found |= self._write()
+        if found:
+            raise ContractBroken("\n".join(found.values()), found)
+
+    def _write(self) -> dict[str, str]:
+        """Write, and read it again at once."""
+        writes = self.drill.writes
+        assert writes
+        wrong = []
+        for _ in range(WRITES):
+            sent = filled(writes.request.json, {"drill": self._begin.mark, "ttl": 0})
+            self._journal.write("write")
+            try:
+                with self._site.connect() as client:
+                    answer = ask(writes.request, client, {"drill": self._begin.mark})
+                key = at(strict_json(answer.content), writes.id)
+            except (httpx.HTTPError, ProdcheckError, ValueError) as failure:
+                if isinstance(failure, Refused):
+                    self._journal.write("unwritten")
+                wrong.append(f"a write failed: {failure}")
+                continue
+            if key is None:
+                wrong.append(f"the answer to POST {writes.request.path} has no {writes.id}")
+                continue
+            path = writes.read.replace("{id}", str(key))
+            self._journal.write("kept" if writes.keep else "written", path=path)
+            self._written[path] = sent
+            if told := self._unlike(path, sent):
+                wrong.append(told)
+        return {"drill.write_failed": "; ".join(dict.fromkeys(wrong))} if wrong else {}
+
+    def _unlike(self, path: str, sent: Any) -> str:
+        """How what is read at *path* differs from what was sent; empty when it does not."""
+        try:
+            with self._site.connect() as client:
+                answer = client.get(path)
+            if not answer.is_success:
+                return f"GET {path} answers {answer.status_code}, and it was written"
+            return "; ".join(differences(sent, strict_json(answer.content), self._site.clean))
+        except (httpx.HTTPError, ProdcheckError, ValueError) as failure:
+            return f"GET {path}: {failure}"
+
+    def _lost(self) -> dict[str, str]:
+        """What was written while switched must be there after the way back."""
+        lost = [told for path, sent in self._written.items() if (told := self._unlike(path, sent))]
+        if not lost:
+            return {}
+        count = f"{len(lost)} of {len(self._written)} writes are lost after the way back"
+        return {"drill.write_lost": f"{count}: {'; '.join(lost)}"}
+
+    # --- the circuit breaker ---
+
+    def _opens(self) -> dict[str, str]:
+        """It stays closed until so many failures, and is open after them."""
+        breaker = self.drill.breaker
+        assert breaker
+        for number in range(breaker.failures):
+            state = self._breaker()
+            if number and state.startswith("open"):
+                return {
+                    "drill.breaker_early": f"the breaker is open after {number} failures, "
+                    f"declared are {breaker.failures}"
+                }
+            self._call()
+        state = until(lambda: "" if (s := self._breaker()) == "open" else s, 1.0)
+        self._opened = time.monotonic()
+        if not state:
+            return {}
+        return {
+            "drill.breaker_closed": f"after {breaker.failures} failures in a row the breaker is "
+            f"{state}, not open"
+        }
+
+    def _stuck(self) -> dict[str, str]:
+        """After the cool-down one try closes it again."""
+        breaker = self.drill.breaker
+        if not breaker or not self._opened:
+            return {}
+        time.sleep(max(0.0, self._opened + breaker.cooldown - time.monotonic()))
+
+        def not_closed() -> str:
+            self._call()
+            return "" if (state := self._breaker()) == "closed" else state
+
+        if state := until(not_closed, breaker.cooldown + self.drill.within):
+            waited = time.monotonic() - self._opened
+            return {
+                "drill.breaker_stuck": f"{waited:.1f} s after it opened, with a cool-down of "
+                f"{breaker.cooldown:g} s and the dependency back, the breaker is still {state}"
+            }
+        return {}
+
+    def _call(self) -> None:
+        """One request that needs the dependency; what it answers is not the question here."""
+        assert self.drill.breaker
+        try:
+            with self._site.connect() as client:
+                client.get(self.drill.breaker.path)
+        except httpx.HTTPError:
+            return
+
+    def _breaker(self) -> str:
+        """Its state in one spelling: closed, open, half-open, or what else is told."""
+        breaker = self.drill.breaker
+        assert breaker
+        try:
+            with self._site.connect() as client:
+                told = at(strict_json(client.get(breaker.source).content), breaker.state)
+        except (httpx.HTTPError, ValueError) as failure:
+            return f"unknown ({failure})"
+        if told is None:
+            return f"not told at {breaker.state} of {breaker.source}"
+        return str(told).strip().lower().replace("_", "-").replace(" ", "-")
+
+    def __repr__(self) -> str:
+        return f"<drill {self.name}>"

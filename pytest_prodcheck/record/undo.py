@@ -1,0 +1,167 @@
+"""What drills have changed and not yet undone: on the disk before anything is changed.
+
+One JSON line per step, `{"step": …}`, each of them synced before the next thing happens:
+
+    begin      which drill, on which target, and the flags as they were
+    switch     the switch is about to be flipped     switched   it was
+    write      something is about to be written      written    it was, and is at `path`
+    unwritten  it was refused                        kept       it was, and may stay
+    restore    somebody is about to undo it          restored   it was, and somebody looked
+    removed    what was written is gone              left       what nobody could undo
+    end        nothing is left
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pytest_prodcheck.model import FlagsTold, Record
+
+FILE = "drills.jsonl"
+"""In the folder of the run."""
+
+
+class Begin(Record):
+    """What somebody else needs to know to undo a drill."""
+
+    drill: str
+    mark: str
+    """Stands in whatever the drill writes."""
+    run: str
+    choice: str
+    """What `--target` was given."""
+    target: str
+    base_url: str
+    root: str
+    """Folder where the search for the configuration begins."""
+    switch: str
+    restore: str
+    own_service: bool = False
+    """The run had started the service: it is gone with the run."""
+    before: FlagsTold = FlagsTold()
+    started: str = ""
+
+
+class Rehearsal(Record):
+    """One drill, as far as its steps tell."""
+
+    begin: Begin
+    switched: bool = False
+    """It may be: the intent is written, the undoing is not."""
+    writing: bool = False
+    """Something may have been written of which nobody knows where it is."""
+    written: tuple[str, ...] = ()
+    """Paths of what is still there."""
+    ended: bool = False
+    left: tuple[str, ...] = ()
+
+    @property
+    def leftovers(self) -> list[str]:
+        """What may still be changed on the target, one sentence each."""
+        if self.ended:
+            return []
+        begin, found = self.begin, []
+        if self.switched:
+            found.append(
+                f"{begin.switch} of drill {begin.drill!r} may still be in force on "
+                f"{begin.target}: undo it with {begin.restore}"
+            )
+        found += [f"what drill {begin.drill!r} wrote is still at {path}" for path in self.written]
+        if self.writing:
+            found.append(
+                f"what drill {begin.drill!r} was about to write may be there; it holds the text "
+                f"{begin.mark}"
+            )
+        return found
+
+
+class UndoJournal:
+    """Appends steps; raises OSError when one cannot be stored, and then nothing may be done.
+
+    All its steps are of the drill with this *mark*. `clean` takes secrets out of a line before it
+    is written.
+    """
+
+    def __init__(self, path: Path, mark: str, clean: Callable[[str], str] = str) -> None:
+        self.path = path
+        self._mark = mark
+        self._clean = clean
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+
+    def write(self, step: str, **facts: Any) -> None:
+        line = self._clean(
+            msgspec.json.encode({"step": step, "mark": self._mark, **facts}).decode()
+        )
+        os.write(self._file, f"{line}\n".encode())
+        os.fsync(self._file)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+def rehearsals(path: Path) -> dict[str, Rehearsal]:
+    """The drills of a journal by their marks; a torn last line, as a kill leaves it, is passed
+    over."""
+    found: dict[str, Rehearsal] = {}
+    for entry in _entries(path):
+        mark = entry["mark"]
+        if entry["step"] == "begin":
+            found[mark] = Rehearsal(begin=msgspec.convert(entry, Begin))
+        elif facts := _facts(entry, found[mark]):
+            found[mark] = msgspec.structs.replace(found[mark], **facts)
+    return found
+
+
+def _facts(entry: dict[str, Any], so_far: Rehearsal) -> dict[str, Any]:
+    match entry["step"]:
+        case "switch":
+            return {"switched": True}
+        case "write":
+            return {"writing": True}
+        case "written":
+            return {"writing": False, "written": (*so_far.written, entry["path"])}
+        case "unwritten" | "kept":
+            return {"writing": False}
+        case "restored":
+            return {"switched": False}
+        case "removed":
+            return {"written": tuple(path for path in so_far.written if path != entry["path"])}
+        case "left":
+            return {"left": tuple(entry["what"])}
+        case "end":
+            return {"ended": True}
+    return {}
+
+
+def _entries(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.exists():
+        return
+    for line in path.read_bytes().splitlines():
+        try:
+            yield msgspec.json.decode(line, type=dict[str, Any])
+        except msgspec.DecodeError:
+            return
+
+
+def unfinished(base: Path) -> list[tuple[Path, Rehearsal]]:
+    """Drills of all runs below *base* that have left something, or may have."""
+    return [
+        (path, rehearsal)
+        for path in sorted(base.glob(f"*/{FILE}"))
+        if re.match(r"\d", path.parent.name)  # not through the link `latest`
+        for rehearsal in rehearsals(path).values()
+        if rehearsal.leftovers
+    ]
+
+
+def left_behind(run: Path) -> list[str]:
+    """What the drills of a run may have left changed on the target, one sentence each."""
+    return [
+        f"{sentence}; or run `prodcheck drill restore`"
+        for rehearsal in rehearsals(run / FILE).values()
+        for sentence in rehearsal.leftovers
+    ]

@@ -1,0 +1,399 @@
+"""Drills: there and back, and back whatever happens.
+
+The service's own ledger says what was asked of it, its state what is left.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from pytest_prodcheck.cli import main
+from pytest_prodcheck.record.undo import rehearsals, unfinished
+from tests.project import Project
+from tests.switchboard import CONFIGURED, DRILL, WRITES, Switchboard
+
+ID = "test_drill[files only]"
+CHANGING = ("POST", "PUT", "PATCH", "DELETE")
+
+
+@pytest.fixture
+def board(project: Project) -> Switchboard:
+    project.configure(CONFIGURED + DRILL + WRITES)
+    return Switchboard(project.server)
+
+
+def changes(project: Project) -> list[str]:
+    ledger = project.server.ledger
+    return [f"{seen.method} {seen.path}" for seen in ledger if seen.method in CHANGING]
+
+
+def message(outcome: Any, name: str = ID) -> str:
+    return str(outcome.check(name)["message"])
+
+
+# --- there and back ---------------------------------------------------------------------------
+
+
+def test_a_drill_goes_there_and_back_and_leaves_nothing(
+    project: Project, board: Switchboard
+) -> None:
+    outcome = project.run("-m", "rollback")
+    assert outcome.ruling == ("pass", 0), outcome.output
+    assert (board.mode, board.entries) == ("BOTH", {})
+    assert changes(project) == [
+        "PUT /flags",
+        *["POST /entries"] * 3,
+        "PUT /flags",
+        *[f"DELETE /entries/{n}" for n in (1, 2, 3)],
+    ]
+    (drilled,) = rehearsals(outcome.folder / "drills.jsonl").values()
+    assert drilled.ended
+    measured = outcome.verdict["metrics"]["measured"]
+    assert measured.keys() == {"drill.switch_s", "drill.restore_s"}
+
+
+def test_what_is_written_says_where_it_comes_from(project: Project, board: Switchboard) -> None:
+    project.run("-m", "rollback")
+    (mark,) = {seen.body for seen in project.server.seen("/entries")}
+    assert re.fullmatch(rb'\{"text":"written in prodcheck-drill-[0-9a-f]{8}"\}', mark)
+
+
+def test_with_everything_else_the_drill_comes_last_and_alone(
+    project: Project, board: Switchboard
+) -> None:
+    process = project.start("--target=prod", "-n2")
+    outcome = project.outcome(process)
+    assert outcome.ruling == ("pass", 0), outcome.output
+    first = next(i for i, seen in enumerate(project.server.ledger) if seen.method == "PUT")
+    # Before it: probes of the run, and of the drill's steady state; after it nothing but the drill.
+    assert [seen.path for seen in project.server.ledger[:first]].count("/ok") == 2
+
+
+def test_fifty_drills_leave_no_trace(project: Project, board: Switchboard) -> None:
+    text = (project.path / "prodcheck.toml").read_text()
+    head, _, drill = text.partition("[[drills]]")
+    many = [f"[[drills]]{drill}".replace("files only", f"number {n}") for n in range(50)]
+    project.write("prodcheck.toml", head + "\n".join(many))
+    outcome = project.run("-m", "rollback", "-k", "test_drill")
+    assert outcome.verdict["counts"]["passed"] == 50, outcome.output
+    assert (board.mode, board.entries) == ("BOTH", {})
+    assert unfinished(project.path / "prodcheck-report") == []
+
+
+# --- what a drill finds -----------------------------------------------------------------------
+
+
+@pytest.mark.fault(119, 126)
+@pytest.mark.parametrize(
+    ("fault", "said", "left"),
+    [
+        ("switch refused", 'the switch could not be flipped: PUT /flags answered 500: {"deta', []),
+        (
+            "switch lies",
+            "PUT /flags was accepted, but 2 s later the flags mean BOTH, not FILES_ONLY",
+            [],
+        ),
+        ("no writes", 'a write failed: POST /entries answered 503: {"detail": "no database"}', []),
+        ("loses writes", "3 of 3 writes are lost after the way back: GET /entries/1 answers", []),
+        (
+            "restore refused",
+            'the switch could not be flipped back: PUT /flags answered 409: {"detail": "not no',
+            ["PUT /flags of drill 'files only' may still be in force on prod: undo it with"],
+        ),
+        (
+            "restore lies",
+            "PUT /flags was accepted, but the target is not as it was: BOTH (WRITES on, FILES on) "
+            "before, FILES_ONLY (WRITES off, FILES on) now",
+            ["PUT /flags of drill 'files only' may still be in force on prod: undo it with"],
+        ),
+        (
+            "keeps entries",
+            "what drill 'files only' wrote is still at /entries/1",
+            [f"what drill 'files only' wrote is still at /entries/{n}" for n in (1, 2, 3)],
+        ),
+    ],
+)
+def test_what_goes_wrong_is_named_and_what_is_left_too(
+    project: Project, board: Switchboard, fault: str, said: str, left: list[str]
+) -> None:
+    board.faults.add(fault)
+    outcome = project.run("-m", "rollback")
+    assert outcome.ruling == ("fail", 1), outcome.output
+    assert said in message(outcome)
+    problems = [p["detail"] for p in outcome.verdict["problems"] if p["what"] == "drill"]
+    assert len(problems) == len(left)
+    assert all(told.startswith(begin) for told, begin in zip(problems, left, strict=True))
+    assert all(told.endswith("or run `prodcheck drill restore`") for told in problems)
+    if not left:
+        assert board.mode == "BOTH"
+
+
+def test_an_unwell_target_is_not_switched(project: Project, board: Switchboard) -> None:
+    board.writes = False
+    outcome = project.run("-m", "rollback")
+    assert outcome.ruling == ("fail", 1)
+    assert 'not in its steady state: GET /info: json $.mode: expected "BOTH"' in message(outcome)
+    assert changes(project) == []
+
+
+def test_a_service_that_is_unwell_while_switched(project: Project, board: Switchboard) -> None:
+    project.configure(CONFIGURED + DRILL.replace('json = { mode = "FILES_ONLY" }', "status = 204"))
+    outcome = project.run("-m", "rollback")
+    assert "while switched: GET /info: status: expected 204, got 200" in message(outcome)
+    assert board.mode == "BOTH"
+
+
+@pytest.mark.fault(124)
+def test_a_restore_that_is_lost_on_the_way_is_tried_again(
+    project: Project, board: Switchboard
+) -> None:
+    board.faults.add("lost once")
+    assert project.run("-m", "rollback").ruling == ("pass", 0)
+    assert changes(project).count("PUT /flags") == 3
+
+
+def test_an_error_in_the_users_own_drill_is_told_and_the_way_back_is_taken(
+    project: Project, board: Switchboard
+) -> None:
+    project.write(
+        "test_own.py",
+        """
+        import pytest
+
+        @pytest.mark.rollback
+        def test_own(drill, api):
+            with drill.switched():
+                assert api.get("/info").json()["mode"] == "BOTH", "my own assertion"
+        """,
+    )
+    outcome = project.run("test_own.py")
+    assert outcome.ruling == ("fail", 1)
+    assert "my own assertion" in message(outcome, "test_own[files only]")
+    assert board.mode == "BOTH"
+
+
+# --- where it is not permitted ----------------------------------------------------------------
+
+
+@pytest.mark.fault(118)
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (("drills = true", "drills = false"), "target prod does not allow drills"),
+        (("drills = true", "drills = 2020-01-31"), "were allowed until 2020-01-31"),
+        (("read_only = false", "read_only = true"), "target prod is read-only"),
+    ],
+)
+def test_a_target_that_does_not_allow_drills_gets_no_request(
+    project: Project, board: Switchboard, change: tuple[str, str], reason: str
+) -> None:
+    project.configure(CONFIGURED.replace(*change) + DRILL + WRITES)
+    outcome = project.run("-m", "rollback", "-k", "drill")
+    assert project.server.paths() == []
+    assert outcome.check(ID)["outcome"] == "not_permitted"
+    assert reason in message(outcome)
+    assert outcome.exit == 6, "nothing was proven"
+
+
+@pytest.mark.fault(118)
+def test_a_date_allows_drills_until_then_and_a_dry_run_sends_nothing(
+    project: Project, board: Switchboard
+) -> None:
+    day = (datetime.now(UTC) + timedelta(days=1)).date()
+    project.configure(CONFIGURED.replace("drills = true", f"drills = {day}") + DRILL)
+    outcome = project.run("-m", "rollback", "--collect-only")
+    assert project.server.paths() == []
+    assert f"drills allowed until {day}" in outcome.output
+    assert project.run("-m", "rollback").ruling == ("pass", 0)
+
+
+def test_a_part_of_a_run_makes_no_drill(project: Project, board: Switchboard) -> None:
+    outcome = project.run("-m", "rollback", "--prodcheck-shard=1/1")
+    assert outcome.check(ID)["outcome"] == "not_permitted"
+    assert changes(project) == []
+
+
+# --- one at a time, and none on top of another -------------------------------------------------
+
+
+@pytest.mark.fault(106)
+def test_a_second_drill_on_the_same_target_is_refused(project: Project, board: Switchboard) -> None:
+    from pytest_prodcheck.live.lease import Lease
+
+    lease = Lease.take(project.server.url)
+    assert lease
+    try:
+        outcome = project.run("-m", "rollback")
+    finally:
+        lease.release()
+    assert outcome.exit == 6
+    assert "another drill on prod is under way from this machine" in message(outcome)
+    assert changes(project) == []
+    assert not lease.path.exists()
+
+
+@pytest.mark.fault(125)
+def test_after_an_unfinished_drill_none_is_begun_until_it_is_restored(
+    project: Project, board: Switchboard, capsys: pytest.CaptureFixture[str]
+) -> None:
+    board.faults.add("restore refused")
+    assert project.run("-m", "rollback").exit == 1
+    board.faults.clear()
+    sent = len(changes(project))
+    refused = project.run("-m", "rollback")
+    assert refused.exit == 6
+    assert "is not undone (PUT /flags of drill 'files only' may still be" in message(refused)
+    assert "Run `prodcheck drill restore`" in message(refused)
+    assert len(changes(project)) == sent
+    assert board.mode == "FILES_ONLY"
+
+    assert main(["drill", "restore", str(project.path / "prodcheck-report")]) == 0
+    assert "files only on prod: as it was before" in capsys.readouterr().out
+    assert board.mode == "BOTH"
+    assert main(["drill", "restore", str(project.path / "prodcheck-report")]) == 0
+    assert "has left anything" in capsys.readouterr().out
+    assert project.run("-m", "rollback").ruling == ("pass", 0)
+
+
+@pytest.mark.fault(119)
+def test_what_cannot_be_restored_later_is_named_again(
+    project: Project, board: Switchboard, capsys: pytest.CaptureFixture[str]
+) -> None:
+    board.faults.add("restore refused")
+    project.run("-m", "rollback")
+    assert main(["drill", "restore", str(project.path / "prodcheck-report"), "--json"]) == 1
+    assert "undo it with PUT /flags" in capsys.readouterr().out
+
+
+# --- commands and functions -------------------------------------------------------------------
+
+FUNCTIONS = """
+import httpx
+
+def to_files(api):
+    assert api.put("/flags", json={"writes": False, "files": True}).is_success
+
+def to_both(api):
+    assert api.put("/flags", json={"writes": True, "files": True}).is_success
+"""
+
+
+def test_functions_of_the_project_can_be_the_switch(project: Project, board: Switchboard) -> None:
+    project.write("conftest.py", FUNCTIONS)
+    drill = re.sub(r"switch = .*", 'switch = { call = "conftest.py::to_files" }', DRILL)
+    drill = re.sub(r"restore = .*", 'restore = { call = "conftest.py::to_both" }', drill)
+    project.configure(CONFIGURED + drill)
+    outcome = project.run("-m", "rollback")
+    assert outcome.ruling == ("pass", 0), outcome.output
+    assert changes(project) == ["PUT /flags"] * 2
+    assert board.mode == "BOTH"
+
+
+def test_commands_can_be_the_switch(project: Project, board: Switchboard) -> None:
+    project.write(
+        "switch.py",
+        """
+        import json, sys, urllib.request
+        body = json.dumps({"writes": sys.argv[2] == "on", "files": True}).encode()
+        urllib.request.urlopen(urllib.request.Request(sys.argv[1] + "/flags", body, method="PUT"))
+        """,
+    )
+    command = f"python3 switch.py {project.server.url}"
+    drill = re.sub(r"switch = .*", f'switch = "{command} off"', DRILL)
+    drill = re.sub(r"restore = .*", f'restore = "{command} on"', drill)
+    project.configure(CONFIGURED + drill)
+    outcome = project.run("-m", "rollback")
+    assert outcome.ruling == ("pass", 0), outcome.output
+    assert changes(project) == ["PUT /flags"] * 2
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("python3 -c 'import sys; print(41 + 1); sys.exit(3)'", "python3 ended with 3: 42"),
+        ("no-such-program", "no-such-program cannot be started: No such file or directory"),
+        ("python3 -c 'import time; time.sleep(60)'", "python3 did not end within 2 s"),
+    ],
+)
+def test_a_command_that_fails_says_why(
+    project: Project, board: Switchboard, command: str, said: str
+) -> None:
+    drill = re.sub(r"switch = .*", f'switch = "{command}"', DRILL)
+    project.configure(CONFIGURED + drill)
+    outcome = project.run("-m", "rollback")
+    assert outcome.ruling == ("fail", 1)
+    assert f"the switch could not be flipped: {said}" in message(outcome)
+    assert board.mode == "BOTH"
+
+
+# --- the circuit breaker ----------------------------------------------------------------------
+
+BREAKER = """
+[[drills]]
+name = "memory silent"
+within = 1
+switch = { put = "/faults", json = { silent = true } }
+restore = { put = "/faults", json = { silent = false } }
+breaker = { get = "/memory", from = "/breaker", state = "$.state", failures = 5, cooldown = 0.3 }
+[[drills.probes]]
+get = "/memory"
+json = []
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (None, ""),
+        ("breaker early", "the breaker is open after 3 failures, declared are 5"),
+        ("breaker deaf", "after 5 failures in a row the breaker is closed, not open"),
+        ("breaker stuck", "with a cool-down of 0.3 s and the dependency back, the breaker is stil"),
+    ],
+)
+def test_the_breaker_opens_degrades_and_recovers(
+    project: Project, board: Switchboard, fault: str | None, said: str
+) -> None:
+    project.configure(CONFIGURED + BREAKER)
+    board.faults |= {fault} if fault else set()
+    outcome = project.run("-m", "rollback")
+    assert outcome.ruling == (("fail", 1) if fault else ("pass", 0)), outcome.output
+    assert said in message(outcome, "test_drill[memory silent]")
+    assert board.silent is False
+
+
+# --- configuration ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('mode = "FILES_ONLY"\n', 'mode = "FILE_ONLY"\n', 'Did you mean "FILES_ONLY"?'),
+        ("put = ", "putt = ", 'Did you mean "put"?'),
+        ("put = ", 'get = "/", put = ', "has get and put; write exactly one"),
+        ('name = "files only"', 'name = " files only"', "is no name for a line of a report"),
+        ("put = ", 'call = "conftest.py", put = ', "names no function; write it like conftest.py"),
+        ("read = ", 'read = "/entries"\n#', "has no {id}; write it where the id of what was"),
+        ("[[drills]]", f"{DRILL}[[drills]]", 'there is another drill "files only"'),
+        ("switch = {", 'switch = "x \'" #', "is not a command: No closing quotation"),
+        ("switch = {", 'switch = "x ${Y}" #', "has a variable, which the report would show"),
+    ],
+)
+def test_bad_configuration_is_refused_before_anything_is_sent(
+    project: Project, board: Switchboard, old: str, new: str, said: str
+) -> None:
+    drill = (DRILL + WRITES).replace(old, new, 1)
+    project.configure(CONFIGURED + drill)
+    outcome = project.run("-m", "rollback")
+    assert outcome.exit == 4, outcome.output
+    assert said in outcome.output
+    assert project.server.paths() == []
+
+
+def test_a_drill_that_could_not_tell_whether_it_worked_is_refused(project: Project) -> None:
+    drill = '[[drills]]\nname = "a"\nswitch = "x"\nrestore = "y"'
+    project.configure(drill)
+    outcome = project.run("-m", "rollback")
+    assert outcome.exit == 4
+    assert "nothing that tells whether the switch took effect" in outcome.output
