@@ -12,14 +12,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from pytest_prodcheck.model import Check, Exchange, Finding, Run
+from pytest_prodcheck.model import Check, Exchange, Finding, Record, Run
 
 
 def diagnose(run: Run) -> tuple[Finding, ...]:
     """What the failures of *run* have in common; empty when nothing failed."""
-    if not any(check.outcome in ("failed", "not_run", "flaky") for check in _checks(run)):
+    if not any(
+        check.outcome in ("failed", "not_run", "flaky") for check in (*run.checks, *run.unscored)
+    ):
         return ()
-    return tuple(finding for rule in RULES if (finding := rule(run)))
+    found = [finding for rule in RULES if (finding := rule(run))]
+    return (*found, *signs(run))
 
 
 def unreachable(run: Run) -> Finding | None:
@@ -206,6 +209,118 @@ def contract(run: Run) -> Finding | None:
     )
 
 
+def out_of_memory(run: Run) -> Finding | None:
+    return _said(
+        run,
+        _OUT_OF_MEMORY,
+        rule="process.out_of_memory",
+        title="a process of the service runs out of memory",
+        next_check="look at the memory of the instance over the last hour: a step, or a slope?",
+        remedy="restart the service, and watch its memory; a slope needs the last good release",
+    )
+
+
+def storage_full(run: Run) -> Finding | None:
+    return _said(
+        run,
+        _STORAGE_FULL,
+        rule="storage.full",
+        title="the service cannot write: its file system is full",
+        next_check="df -h and df -i inside the deployment",
+        remedy="make room; where the database takes all writes, switch the file fallback off",
+    )
+
+
+def _said(run: Run, words: re.Pattern[str], **finding: Any) -> Finding | None:
+    """The finding, when a server error or the service's own log says these words."""
+    errors = [x for x in _of_failed(run) if x.status is not None and x.status >= 500]
+    told = {f"{_path(x)} says {found[0]!r}" for x in errors if (found := words.search(x.body))}
+    if found := words.search(run.service_log):
+        told.add(f"the log of the service says {found[0]!r}")
+    if not told:
+        return None
+    return Finding(confidence="medium", evidence=tuple(sorted(told)), **finding)
+
+
+class _Sign(Record):
+    """What titles of failures stand for, all that begin alike together."""
+
+    begins: tuple[str, ...]
+    rule: str
+    title: str
+    next_check: str
+    remedy: str
+
+
+SIGNS = (
+    _Sign(
+        begins=("flags.invalid_mode",),
+        rule="flags.invalid_mode",
+        title="the feature flags make up no operating mode",
+        next_check="read the flags where the platform shows the variables of this deployment",
+        remedy="switch one of them on again, so that they mean a mode of [flags.modes]",
+    ),
+    _Sign(
+        begins=("flags.",),
+        rule="flags.disagree",
+        title="flags, operating mode and what they switch do not agree",
+        next_check="ask the path that tells the flags twice: does each instance say the same?",
+        remedy="redeploy, or restart the instances that still have the old values",
+    ),
+    _Sign(
+        begins=("drill.write_lost", "drill.write_failed"),
+        rule="rollback.loses_writes",
+        title="what is written while switched is lost, or refused",
+        next_check="repeat the drill, and look for one of the entries in every store",
+        remedy="do not rely on this switch in an emergency until it is mended",
+    ),
+    _Sign(
+        begins=("drill.breaker",),
+        rule="rollback.breaker",
+        title="the circuit breaker does not open or close as declared",
+        next_check="read its log lines: opened after how many failures, and when half-open?",
+        remedy="a restart closes it; compare threshold and cool-down with what is declared",
+    ),
+    _Sign(
+        begins=("drill.not_restored", "drill.left_behind"),
+        rule="rollback.left_behind",
+        title="a drill could not be undone: the target is not as it was",
+        next_check="read the flags of the target, and what drills.jsonl of this run says",
+        remedy="prodcheck drill restore; if that fails, undo by hand what it names",
+    ),
+    _Sign(
+        begins=("drill.",),
+        rule="rollback.drill",
+        title="the way back does not work as it should",
+        next_check="flip the switch by hand on staging, and watch what the service says",
+        remedy="until it is mended, roll back by deploying the last good release",
+    ),
+)
+"""The first that a title fits names it."""
+
+
+def signs(run: Run) -> list[Finding]:
+    """What failed checks have told by titles of their own."""
+    told: dict[_Sign, list[Check]] = {}
+    for check in run.checks:
+        for title in dict.fromkeys(check.failures) if check.outcome == "failed" else ():
+            sign = next((one for one in SIGNS if title.startswith(one.begins)), None)
+            # A drill that was not begun says nothing about the way back.
+            if sign and title != "drill.unsteady" and check not in told.setdefault(sign, []):
+                told[sign].append(check)
+    return [
+        Finding(
+            rule=sign.rule,
+            title=sign.title,
+            confidence="high",
+            evidence=tuple(f"{_name(check)}: {check.message[:300]}" for check in checks[:5]),
+            next_check=sign.next_check,
+            remedy=sign.remedy,
+        )
+        for sign, checks in told.items()
+    ]
+
+
 RULES: tuple[Callable[[Run], Finding | None], ...] = (
     unreachable,
     maintenance_page,
@@ -215,6 +330,8 @@ RULES: tuple[Callable[[Run], Finding | None], ...] = (
     config_not_loaded,
     server_errors,
     slow,
+    out_of_memory,
+    storage_full,
     contract,
 )
 
@@ -229,6 +346,12 @@ _ILL = re.compile(
 )
 _STATES = {"alive", "available", "connected", "connection", "healthy", "ok", "reachable", "ready",
            "status", "up"}  # fmt: skip
+_OUT_OF_MEMORY = re.compile(
+    r"JavaScript heap|OutOfMemory|out of memory|Cannot allocate memory|MemoryError|OOM[- ]?[kK]ill"
+)
+_STORAGE_FULL = re.compile(
+    r"No space left on device|ENOSPC|[Dd]isk (quota exceeded|(is )?full)|database or disk is full"
+)
 _DRIVERS_WORDS = re.compile(
     r"OperationalError|could not connect to server|connection to server at|too many connections"
     r"|too many clients|unable to open database file|database is locked|SQLSTATE"
@@ -237,7 +360,8 @@ _DRIVERS_WORDS = re.compile(
 
 
 def _checks(run: Run) -> tuple[Check, ...]:
-    return (*run.checks, *run.unscored)
+    """All but the drills: what is asked in one is asked of a target that fails on purpose."""
+    return (*(check for check in run.checks if check.category != "rollback"), *run.unscored)
 
 
 def _failed(run: Run) -> list[Check]:

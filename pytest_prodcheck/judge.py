@@ -5,7 +5,6 @@ Arithmetic is exact (`fractions.Fraction`): 9 of 10 is 90, and 90 is not greater
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from fnmatch import fnmatchcase
 from fractions import Fraction
 from math import floor
 
@@ -21,6 +20,7 @@ from pytest_prodcheck.model import (
     Run,
     Verdict,
 )
+from pytest_prodcheck.triggers import is_figure, matching
 
 EXIT_BY_RULING = {"pass": 0, "fail": 1, "inconclusive": 6}
 EXIT_INTERRUPTED = 2
@@ -53,8 +53,9 @@ def judge(run: Run, findings: Iterable[Finding] = ()) -> Verdict:
     threshold = Fraction(Decimal(run.policy.threshold))
     problems = {problem.what for problem in run.problems}
 
+    actions = matching(run, findings)
     unknown = _unknown(run, scored, score)
-    failures = _failures(run, scored)
+    failures = [*_failures(run, scored), *_figures(actions)]
     too_low = score is not None and score <= threshold
     ruling: Ruling
     if problems & PROVES_FAILURE:
@@ -69,7 +70,8 @@ def judge(run: Run, findings: Iterable[Finding] = ()) -> Verdict:
     reasons = [*unknown, *failures] if ruling == "inconclusive" else [*failures, *unknown]
     if too_low and ruling == "fail":
         reasons.append(f"the score must be greater than {_plain(threshold)}")
-    actions = () if ruling == "pass" else _actions(run, findings)
+    if ruling == "pass":
+        actions = tuple(action for action in actions if is_figure(action))
     return Verdict(
         verdict=ruling,
         decision=_decision(run, ruling, actions),
@@ -87,7 +89,8 @@ def judge(run: Run, findings: Iterable[Finding] = ()) -> Verdict:
 def _decision(run: Run, ruling: Ruling, actions: Sequence[Action]) -> Decision:
     if ruling == "pass":
         return "hold" if run.shard else "promote"
-    return "rollback" if any(action.severity == "critical" for action in actions) else "hold"
+    critical = any(action.severity == "critical" and not action.refused for action in actions)
+    return "rollback" if critical else "hold"
 
 
 def _part(run: Run) -> list[str]:
@@ -140,6 +143,15 @@ def _failures(run: Run, scored: Sequence[Check]) -> list[str]:
     return reasons
 
 
+def _figures(actions: Sequence[Action]) -> list[str]:
+    """A critical row about a figure is a critical check: the team said what must be done then."""
+    return [
+        f"{action.evidence[0]}, and {action.when} calls for: {action.action}"
+        for action in actions
+        if action.severity == "critical" and is_figure(action) and not action.refused
+    ]
+
+
 _PHRASES = {
     "failed": "failed",
     "skipped": "did not prove anything (skipped or expected to fail)",
@@ -166,18 +178,6 @@ def _remarks(run: Run) -> list[str]:
             ]
         )
     ]
-
-
-def _actions(run: Run, findings: Sequence[Finding]) -> tuple[Action, ...]:
-    """Rows of the decision matrix that match a finding's rule or a failed check's id."""
-    names = [finding.rule for finding in findings]
-    names += [check.id for check in run.checks if check.outcome == "failed"]
-    matching = [
-        action
-        for action in run.policy.actions
-        if any(name == action.when or fnmatchcase(name, action.when) for name in names)
-    ]
-    return tuple(sorted(matching, key=lambda action: SEVERITIES.index(action.severity)))
 
 
 def _categories(run: Run) -> dict[str, Category]:

@@ -116,12 +116,19 @@ class FlagsTold(Record):
 
 
 class Action(Record, kw_only=True):
-    """A row of the decision matrix: `when` is a glob over finding rules and check ids."""
+    """A row of the decision matrix: `when` is a glob over finding rules and check ids, or a figure
+    of the run against a limit (see `triggers`)."""
 
     when: str
     severity: Severity = "major"
     action: str
     within: str = ""
+    verify: str = ""
+    """How to see afterwards that it helped."""
+    evidence: tuple[str, ...] = ()
+    """What made the row apply in a run."""
+    refused: str = ""
+    """Why it must not be carried out as things are, and the way out."""
 
 
 class Policy(Record):
@@ -134,6 +141,8 @@ class Policy(Record):
     actions: tuple[Action, ...] = ()
     required: tuple[str, ...] = ()
     """Manifest: `smoke>=10`, or globs over check ids that must be planned."""
+    modes: dict[str, dict[str, bool]] = msgspec.field(default_factory=dict)
+    """Operating mode -> the flags that mean it; actions that lead into none are refused."""
 
 
 class Finding(Record):
@@ -161,6 +170,14 @@ class Metrics(Record):
     """`database.connections` and the like: the largest value that any check told."""
 
 
+class LastRelease(Record):
+    """The last release on this target whose run said promote."""
+
+    run_id: str
+    release: Release = Release()
+    finished: str = ""
+
+
 class Run(Record):
     """All that is known about one run: the journal, folded."""
 
@@ -168,6 +185,8 @@ class Run(Record):
     target: TargetInfo
     policy: Policy = Policy()
     release: Release = Release()
+    last_good: LastRelease | None = None
+    """As known when the run began."""
     state: State = "running"
     started: str = ""
     finished: str = ""

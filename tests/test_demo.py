@@ -23,6 +23,7 @@ from pytest_prodcheck.config import Probe, Secret, Settings, load
 from pytest_prodcheck.demo.app import create_app
 from pytest_prodcheck.demo.deployment import Deployment, Flags, from_environment
 from pytest_prodcheck.demo.incidents import INCIDENTS, Answer
+from pytest_prodcheck.demo.memory import COOL_DOWN
 from pytest_prodcheck.live.service import Service
 from tests.contract_bugs import CONTRACT_BUGS, ContractBug
 
@@ -148,6 +149,9 @@ BROKEN = {
         "GET /metrics/summary",
     },
     "demo:contract-bugs": set(),  # no probe asks where they are
+    "demo:invalid-mode": ABOUT | JOURNAL | {"GET /feedback/summary", "GET /preferences/ada", OWNER},
+    "demo:fallback-loses-writes": set(),  # nor do they make anything fail
+    "demo:breaker-stuck": set(),
 }
 """Choice of a target -> the probes of prodcheck.toml that must fail; all others must not."""
 
@@ -271,12 +275,13 @@ def no_tags_are_an_empty_list(client: Direct) -> bool:
     return client.get("/journal/tags?author=nobody").json() == []
 
 
-def flags_are_changed_with_a_token_only(client: Direct) -> bool:
-    assert client.get("/admin/flags").status_code == 401
-    flags = {"database_writes": True, "file_fallback": True}
-    assert client.put("/admin/flags", json=flags, headers=ADMIN).status_code == 200
+def the_notice_is_changed_with_a_token_only(client: Direct) -> bool:
+    assert client.get("/admin/notice").status_code == 401
+    notice = {"text": "Maintenance at noon."}
+    assert client.put("/admin/notice", json=notice, headers=ADMIN).status_code == 200
+    assert client.get("/admin/notice", headers=ADMIN).json() == notice
     wrong = {"Authorization": "Bearer wrong"}
-    refused = [client.put("/admin/flags", json=flags, headers=sent) for sent in ({}, wrong)]
+    refused = [client.put("/admin/notice", json=notice, headers=sent) for sent in ({}, wrong)]
     return [answer.status_code for answer in refused] == [401, 401]
 
 
@@ -318,7 +323,7 @@ CONTRACT: tuple[Callable[[Direct], bool], ...] = (
     long_texts_are_taken,
     the_index_says_that_it_is_json,
     no_tags_are_an_empty_list,
-    flags_are_changed_with_a_token_only,
+    the_notice_is_changed_with_a_token_only,
     what_is_deleted_is_gone,
     bounds_are_enforced,
     the_count_of_feedback_is_an_integer,
@@ -503,6 +508,51 @@ def test_nothing_is_lost_when_the_mode_is_changed_and_changed_back(client: Direc
     assert client.get("/journal/entries").json()["total"] == 7
 
 
+def faults(client: Direct, **on: bool) -> None:
+    assert client.put("/admin/faults", json=on, headers=ADMIN).status_code == 200
+
+
+def test_an_unplugged_database_costs_nothing(client: Direct):
+    faults(client, database=True)
+    one = client.post("/journal/entries", json=ENTRY).json()
+    assert client.get(f"/journal/entries/{one['id']}").json() == one
+    assert client.get("/health").json()["database_connection"] == "failed"
+    assert client.delete("/journal/entries/1").status_code == 204
+    faults(client)
+    files_off = {"database_writes": True, "file_fallback": False}
+    assert client.put("/admin/flags", json=files_off, headers=ADMIN).status_code == 200
+    assert client.get(f"/journal/entries/{one['id']}").json() == one, "the database has it too"
+    assert client.get("/journal/entries/1").status_code == 404
+
+
+def test_flags_go_back_by_themselves_when_told_to(client: Direct):
+    wanted = {"database_writes": False, "file_fallback": True, "for_seconds": 1}
+    assert client.put("/admin/flags", json=wanted, headers=ADMIN).json()["mode"] == "FILE_ONLY"
+    until = time.monotonic() + 5
+    while client.get("/info").json()["mode"] != "DUAL_WRITE":
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_the_breaker_of_the_memory_opens_degrades_and_closes(client: Direct):
+    def remembered() -> int:
+        return len(client.get("/journal/related?text=work").json())
+
+    def breaker() -> str:
+        return client.get("/health").json()["memory_breaker"]
+
+    assert (remembered(), breaker()) == (2, "closed")
+    faults(client, memory=True)
+    for _ in range(4):
+        assert (remembered(), breaker()) == (0, "closed")
+    assert (remembered(), breaker()) == (0, "open")
+    faults(client)
+    assert (remembered(), breaker()) == (0, "open"), "the cool-down is not over"
+    time.sleep(COOL_DOWN)
+    assert breaker() == "half-open"
+    assert (remembered(), breaker()) == (2, "closed")
+
+
 def test_a_mode_in_which_nothing_can_be_stored_is_refused(client: Direct):
     refused = client.put(
         "/admin/flags", json={"database_writes": False, "file_fallback": False}, headers=ADMIN
@@ -542,7 +592,7 @@ def test_the_description_has_schemas_and_errors_for_every_operation(client: Dire
         for path, item in spec["paths"].items()
         for method, operation in item.items()
     }
-    assert len(operations) == 24
+    assert len(operations) == 27
     for name, operation in operations.items():
         answers = operation["responses"]
         good = next(answer for code, answer in answers.items() if code.startswith("2"))

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from pytest_prodcheck.demo.incidents import INCIDENTS, MAINTENANCE_PAGE
-from pytest_prodcheck.diagnose import RULES, diagnose
+from pytest_prodcheck.diagnose import RULES, SIGNS, diagnose
 from pytest_prodcheck.model import Check, Exchange, Finding, Run, TargetInfo
 from tests.project import Project
 
@@ -243,8 +243,51 @@ def test_no_body_upsets_a_rule(body):
 
 
 def test_each_incident_is_named_by_a_rule_that_exists():
-    assert len(RULES) == 9
-    assert {incident.rule for incident in INCIDENTS.values()} <= {case[0] for case in FIRES}
+    assert len(RULES) == 11
+    named = {case[0] for case in FIRES} | {sign.rule for sign in SIGNS}
+    assert {incident.rule for incident in INCIDENTS.values()} <= named
+
+
+@pytest.mark.parametrize(
+    ("title", "rule"),
+    [
+        ("flags.invalid_mode", "flags.invalid_mode"),
+        ("flags.mode_disagrees", "flags.disagree"),
+        ("drill.write_lost", "rollback.loses_writes"),
+        ("drill.breaker_stuck", "rollback.breaker"),
+        ("drill.not_restored", "rollback.left_behind"),
+        ("drill.no_effect", "rollback.drill"),
+        ("drill.unsteady", None),
+        ("Server error", None),
+    ],
+)
+def test_what_a_check_tells_by_title_is_named(title: str, rule: str | None):
+    failed = check(message="the facts", failures=(title,), category="rollback")
+    named = found(failed)
+    assert list(named) == ([rule] if rule else [])
+    if rule:
+        assert named[rule].evidence == ("GET nothing: the facts",)
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        (
+            "FATAL ERROR: Reached heap limit - JavaScript heap out of memory",
+            "process.out_of_memory",
+        ),
+        ("OSError: [Errno 28] No space left on device", "storage.full"),
+    ],
+)
+def test_words_of_a_server_error_or_of_the_log_are_read(text: str, rule: str):
+    assert rule in found(check(ask("/a", 500, text)))
+    assert rule in found(check(ask("/a", 500, "")), service_log=f"...\n{text}\n")
+    assert rule not in found(check(ask("/a", 404, text)))
+
+
+def test_what_a_drill_asks_is_no_sign_of_anything_else():
+    drilled = check(ask("/a", 503, "x"), failures=("drill.write_lost",), category="rollback")
+    assert list(found(drilled)) == ["rollback.loses_writes"]
 
 
 # --- the demo, for real ---------------------------------------------------------------------
@@ -254,13 +297,16 @@ def test_each_incident_is_named_by_a_rule_that_exists():
 def test_each_incident_of_the_demo_is_named_and_nothing_foreign_is(pytester, name):
     (pytester.path / "tmp").mkdir()
     project = Project(pytester, server=None, environ={"TMPDIR": str(pytester.path / "tmp")})
-    suite = "contract" if INCIDENTS[name].rule.startswith("contract.") else "smoke"
+    suite = SUITES.get(INCIDENTS[name].rule.partition(".")[0], "smoke")
     outcome = project.outcome(project.start(f"--target=demo:{name}", "-m", suite))
     rules = [finding["rule"] for finding in outcome.verdict["findings"]]
     assert INCIDENTS[name].rule in rules, outcome.output
     assert outcome.ruling == ("fail", 1)
     assert set(rules) <= {INCIDENTS[name].rule, *ALSO.get(name, ())}
 
+
+SUITES = {"contract": "contract", "flags": "rollback", "rollback": "rollback"}
+"""First part of an incident's rule -> the suite that finds it; else the smoke tests do."""
 
 ALSO = {
     "contract-bugs": ("server.errors",),

@@ -134,7 +134,10 @@ def test_an_unwell_target_is_not_switched(project: Project, board: Switchboard) 
     board.writes = False
     outcome = project.run("-m", "rollback")
     assert outcome.ruling == ("fail", 1)
-    assert 'not in its steady state: GET /info: json $.mode: expected "BOTH"' in message(outcome)
+    assert (
+        'nothing was switched: not in the steady state: GET /info: json $.mode: expected "BOTH"'
+        in message(outcome)
+    )
     assert changes(project) == []
 
 

@@ -1,6 +1,7 @@
 """What judges a run: threshold, weights, decision matrix, and what must have been planned."""
 
 import re
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -8,10 +9,12 @@ from msgspec import UNSET
 
 from pytest_prodcheck.config.file import ConfigFile
 from pytest_prodcheck.config.misfit import did_you_mean
+from pytest_prodcheck.config.presets import PRESETS
 from pytest_prodcheck.config.reader import written_or
 from pytest_prodcheck.config.tables import ActionTable
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.model import CATEGORIES, Action, Policy
+from pytest_prodcheck.triggers import refusal
 
 _PLAIN_DECIMAL = re.compile(r"(0|[1-9][0-9]*)(\.[0-9]+)?")
 _LEAST = re.compile(r"([a-z]+)\s*>=\s*([1-9][0-9]*)")
@@ -35,7 +38,7 @@ def judging(
         if written.required is not UNSET:
             values["required"] = _required(file, written.required)
         if written.actions is not UNSET:
-            values["actions"] = tuple(_action(row) for row in written.actions)
+            values["actions"] = tuple(_actions(file, written.actions))
         origins = dict.fromkeys(values, file.label)
     if threshold is not None:
         values["threshold"] = _threshold_option(threshold)
@@ -43,13 +46,42 @@ def judging(
     return values, origins
 
 
-def _action(row: ActionTable) -> Action:
-    return Action(
-        when=row.when,
-        action=row.action,
-        severity=written_or(row.severity, "major"),
-        within=written_or(row.within, ""),
-    )
+def _actions(file: ConfigFile, rows: list[ActionTable]) -> Iterator[Action]:
+    """The rows as they are written, those of a preset last: a row for the same `when` replaces it.
+
+    Raises UsageError for a row that is neither a preset nor an action.
+    """
+    own: dict[str, None] = {}
+    presets: list[Action] = []
+    for i, row in enumerate(rows):
+        keys = ("actions", i)
+        if row.preset is not UNSET:
+            others = [key for key in ("when", "action") if getattr(row, key) is not UNSET]
+            if others:
+                raise file.error(keys, f"has preset and {others[0]}; write them as two rows")
+            if row.preset not in PRESETS:
+                known = list(PRESETS)
+                raise file.error(
+                    (*keys, "preset"),
+                    f'there is no preset "{row.preset}".{did_you_mean(row.preset, known)} '
+                    f"Presets: {', '.join(known)}",
+                )
+            presets += PRESETS[row.preset]
+            continue
+        if not row.when or not row.action:
+            missing = "when" if not row.when else "action"
+            raise file.error(keys, f"`{missing}` is missing")
+        if facts := refusal(row.when):
+            raise file.error((*keys, "when"), facts)
+        own[row.when] = None
+        yield Action(
+            when=row.when,
+            action=row.action,
+            severity=written_or(row.severity, "major"),
+            within=written_or(row.within, ""),
+            verify=written_or(row.verify, ""),
+        )
+    yield from (action for action in presets if action.when not in own)
 
 
 def _threshold_option(text: str) -> Decimal:

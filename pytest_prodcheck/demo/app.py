@@ -39,7 +39,8 @@ Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 def create_app(directory: Directory, deployment: Deployment, incident: Incident | None) -> FastAPI:
     """The service with its storage in `directory`, deployed so, with this incident if any."""
     if incident is not None:
-        deployment = msgspec.structs.replace(deployment, **incident.deployment)
+        changed = msgspec.to_builtins(deployment) | incident.deployment
+        deployment = msgspec.convert(changed, Deployment)
     app = FastAPI(
         title="Journal",
         version=deployment.version,

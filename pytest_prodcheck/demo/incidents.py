@@ -114,6 +114,30 @@ _ALL = (
         rule="contract.broken",
         change="contract_bugs",
     ),
+    Incident(
+        name="invalid-mode",
+        title="Both switches are off: an operating mode in which nothing can be stored",
+        document="003 feature-flag rollback",
+        fact="fact 63",
+        rule="flags.invalid_mode",
+        deployment={"flags": {"database_writes": False, "file_fallback": False}},
+    ),
+    Incident(
+        name="fallback-loses-writes",
+        title="What is written while the database is away is gone when it is back",
+        document="003 feature-flag rollback",
+        fact="fact 69",
+        rule="rollback.loses_writes",
+        deployment={"fallback_replays": False},
+    ),
+    Incident(
+        name="breaker-stuck",
+        title="The circuit breaker of the memory opens, and never closes again",
+        document="004 production fixes",
+        fact="fact 84",
+        rule="rollback.breaker",
+        deployment={"breaker_closes": False},
+    ),
 )
 
 INCIDENTS: dict[str, Incident] = {incident.name: incident for incident in _ALL}

@@ -214,7 +214,7 @@ class Inspector:
                 return None
             return Path(named).name, spec
         found = last_good(self.work.parents[1], self.target.name)
-        return (found.source, found.spec) if found else None
+        return (found.source, found.spec) if found and found.spec else None
 
     @cached_property
     def explorer(self) -> Explorer:

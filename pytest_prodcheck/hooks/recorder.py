@@ -22,12 +22,20 @@ from pytest_prodcheck.diagnose import diagnose
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.hooks.reports import Reports
 from pytest_prodcheck.judge import EXIT_BY_RULING, judge
-from pytest_prodcheck.model import CATEGORIES, Planned, Problem, Release, Run, Verdict
+from pytest_prodcheck.model import (
+    CATEGORIES,
+    LastRelease,
+    Planned,
+    Problem,
+    Release,
+    Run,
+    Verdict,
+)
 from pytest_prodcheck.record import neutral, terminal
 from pytest_prodcheck.record.folder import Folder
 from pytest_prodcheck.record.journal import Journal, fold
 from pytest_prodcheck.record.redact import Redactor, scrub
-from pytest_prodcheck.record.undo import left_behind
+from pytest_prodcheck.record.undo import left_behind, under_way
 from pytest_prodcheck.record.verdict import document, missing, text
 
 if TYPE_CHECKING:
@@ -37,6 +45,9 @@ if TYPE_CHECKING:
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """All of them end a run the way Ctrl-C does: teardowns run, the files are written."""
 
+
+WATCHDOGS = 10.0
+"""Seconds that the end of a run waits for drills that a killed worker has left to its watchdog."""
 
 CATEGORY_MARK = re.compile(rf"\bmark\.({'|'.join(CATEGORIES)})\b")
 """What a file with checks in it says somewhere."""
@@ -220,6 +231,7 @@ class Recorder:
         """Judge, write each output, let the others finish, and judge again if they failed."""
         self._closing = True
         self._freeze_plan()
+        self._await_watchdogs()
         self._publish(session, *self._decide())
         try:
             yield
@@ -229,6 +241,12 @@ class Recorder:
         run, verdict = self._close()
         session.exitstatus = verdict.exit_code
         self._publish(session, run, verdict)  # what could not be stored, the files tell too
+
+    def _await_watchdogs(self) -> None:
+        """A worker was killed in a drill: what is undone a second later is not left behind."""
+        until = time.monotonic() + WATCHDOGS
+        while under_way(self._folder.path) and time.monotonic() < until:
+            time.sleep(0.1)
 
     def _publish(self, session: pytest.Session, run: Run, verdict: Verdict) -> None:
         """Write the report files, unless those that stand say the same already."""
@@ -302,7 +320,7 @@ class Recorder:
         if self._verdict is None:
             self._add(Problem(what="internal", detail="the session ended before it began"))
             self._close()
-        self._keep_document()
+        self._remember()
         self._folder.tidy()
         self._unwatch_the_exits()
         run, verdict = self._verdict or self._decide()
@@ -313,18 +331,24 @@ class Recorder:
             for line, markup in lines:
                 writer.line(line, **markup)
 
-    def _keep_document(self) -> None:
-        """Of a release that is promoted, for the next one to be compared with."""
-        from pytest_prodcheck.record.last_good import LastGood, keep
+    def _remember(self) -> None:
+        """A release that is promoted is what the next one can go back to, and is compared with."""
+        from pytest_prodcheck.record.last_good import LastGood, keep, last_good
 
         run, verdict = self._verdict or self._decide()
-        document = self._folder.work / "openapi.json"
-        if verdict.decision != "promote" or not document.exists():
+        if verdict.decision != "promote":
             return
+        base, document = self._folder.path.parent, self._folder.work / "openapi.json"
+        last = LastRelease(run_id=run.run_id, release=run.release, finished=run.finished)
+        spec, spec_of = {}, last
         with contextlib.suppress(OSError, msgspec.MsgspecError):
-            spec = scrub(msgspec.json.decode(document.read_bytes()), self._redactor)
-            found = LastGood(run_id=run.run_id, release=run.release, spec=spec)
-            keep(self._folder.path.parent, run.target.name, found)
+            if before := last_good(base, run.target.name):
+                spec, spec_of = before.spec, before.spec_of
+            if document.exists():
+                read = scrub(msgspec.json.decode(document.read_bytes()), self._redactor)
+                if isinstance(read, dict):  # a text says why there is none
+                    spec, spec_of = read, last
+            keep(base, run.target.name, LastGood(last=last, spec=spec, spec_of=spec_of))
 
     # --- ways out that would skip the end ---
 

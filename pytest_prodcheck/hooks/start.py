@@ -21,6 +21,7 @@ from pytest_prodcheck.hooks.inspector import Inspector
 from pytest_prodcheck.hooks.suites import SuiteNames, add_suites
 from pytest_prodcheck.model import Policy, Release, Run, TargetInfo
 from pytest_prodcheck.record.folder import Folder, drop_latest
+from pytest_prodcheck.record.last_good import remembered
 from pytest_prodcheck.record.redact import Redactor, from_environment, guard_logging, scrub
 
 if TYPE_CHECKING:
@@ -81,7 +82,9 @@ def _start_controller(config: pytest.Config, option: str | None, base: Path) -> 
             weights=settings.weights,
             actions=settings.actions,
             required=settings.required,
+            modes=settings.flags.modes if settings.flags else {},
         ),
+        last_good=remembered(base, settings.target.name),
         command=redactor.text(shlex.join(["pytest", *config.invocation_params.args])),
         settings=tuple(describe(settings)),
         shard=shard,

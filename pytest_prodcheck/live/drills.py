@@ -66,17 +66,30 @@ class DrillRun:
         self._take_lease()
         troubles = self._site.troubles(self._site.probes)
         if self._before is not None:
+            again = "no longer "
             if differs := self._site.differs(self._before):
                 troubles["flags"] = differs
-        elif self._site.flags:
-            flags = FlagsRun(self._site.flags, self._site.connect)
-            flags.check()
-            self._before = flags.plain()
         else:
-            self._before = FlagsTold()
+            again = "nothing was switched: not "
+            troubles |= self._flags_before()
         if troubles:
             lines = [f"{name}: {wrong}" for name, wrong in troubles.items()]
-            raise ContractBroken("not in its steady state: " + "\n".join(lines), ["drill.unsteady"])
+            raise ContractBroken(
+                f"{again}in the steady state: " + "\n".join(lines), ["drill.unsteady"]
+            )
+
+    def _flags_before(self) -> dict[str, str]:
+        """Remember them; returns what speaks against a drill."""
+        if not self._site.flags:
+            self._before = FlagsTold()
+            return {}
+        flags = FlagsRun(self._site.flags, self._site.connect)
+        try:
+            flags.check()
+        except ContractBroken as broken:
+            return {"flags": str(broken)}
+        self._before = flags.plain()
+        return {}
 
     def _take_lease(self) -> None:
         if self._lease:

@@ -18,6 +18,8 @@ from pytest_prodcheck.model import Record
 from pytest_prodcheck.record.redact import Redactor, from_environment
 from pytest_prodcheck.record.undo import Begin, Rehearsal, UndoJournal, rehearsals, unfinished
 
+COMMAND = "prodcheck drill restore"
+
 
 class Undone(Record):
     """A drill that somebody finished later."""
@@ -40,7 +42,7 @@ def finish_all(base: Path) -> list[Undone]:
             left = ["it is still under way on this machine: wait for its end"]
         else:
             try:
-                left = finish(journal, rehearsal, by="prodcheck drill restore")
+                left = finish(journal, rehearsal, by=COMMAND)
             finally:
                 lease.release()
         run = journal.parent.name
@@ -89,15 +91,15 @@ def finish(journal: Path, rehearsal: Rehearsal, by: str) -> list[str]:
         finally:
             transport.close()
             chain.close()
-    return _closed(steps, begin, told)
+    return _closed(steps, begin, told, by)
 
 
-def _closed(steps: UndoJournal, begin: Begin, told: str) -> list[str]:
+def _closed(steps: UndoJournal, begin: Begin, told: str, by: str) -> list[str]:
     """End the drill in its journal, if nothing is left of it."""
     now = rehearsals(steps.path)[begin.mark]
     left = [*now.leftovers, *([told] if told else [])]
-    # What may have been written nobody can find but a person: it is told once.
-    if now.switched or now.written:
+    # What may have been written nobody can find but a person, who is told once.
+    if now.switched or now.written or (now.writing and by != COMMAND):
         steps.write("left", what=left)
     else:
         steps.write("end")

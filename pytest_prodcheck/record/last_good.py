@@ -1,4 +1,4 @@
-"""The OpenAPI document of the last release that passed, for each target: what the next one is
+"""The last release that passed, for each target: where to go back to, and what the next one is
 compared with."""
 
 import re
@@ -7,22 +7,25 @@ from typing import Any
 
 import msgspec
 
-from pytest_prodcheck.model import Record, Release
+from pytest_prodcheck.model import LastRelease, Record
 from pytest_prodcheck.record.folder import Folder
 
 
 class LastGood(Record):
-    """The document, and whose it is."""
+    """The last release that passed, and the last OpenAPI document that one had."""
 
-    run_id: str
-    release: Release
+    last: LastRelease
+    spec_of: LastRelease
+    """Whose document it is: not every run reads one."""
     spec: dict[str, Any]
+    """Empty when no run has."""
 
     @property
     def source(self) -> str:
         """`release 1.4.2 (run 20260101T000000-abcdef)`"""
-        release = self.release.version or self.release.commit
-        return f"release {release} (run {self.run_id})" if release else f"run {self.run_id}"
+        run = f"run {self.spec_of.run_id}"
+        release = self.spec_of.release.version or self.spec_of.release.commit
+        return f"release {release} ({run})" if release else run
 
 
 def keep(base: Path, target: str, found: LastGood) -> None:
@@ -38,5 +41,11 @@ def last_good(base: Path, target: str) -> LastGood | None:
         return None
 
 
+def remembered(base: Path, target: str) -> LastRelease | None:
+    """The release alone, without the document."""
+    found = last_good(base, target)
+    return found.last if found else None
+
+
 def _name(target: str) -> str:
-    return f"openapi-{re.sub(r'[^A-Za-z0-9._-]', '_', target)[:80]}.json"
+    return f"last-good-{re.sub(r'[^A-Za-z0-9._-]', '_', target)[:80]}.json"

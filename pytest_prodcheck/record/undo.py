@@ -165,3 +165,10 @@ def left_behind(run: Path) -> list[str]:
         for rehearsal in rehearsals(run / FILE).values()
         for sentence in rehearsal.leftovers
     ]
+
+
+def under_way(run: Path) -> bool:
+    """Whether somebody may still be undoing a drill of this run."""
+    return any(
+        rehearsal.leftovers and not rehearsal.left for rehearsal in rehearsals(run / FILE).values()
+    )

@@ -23,6 +23,7 @@ def document(run: Run, verdict: Verdict | None) -> dict[str, Any]:
         "state": run.state,
         "target": run.target,
         "release": run.release,
+        "last_good": run.last_good,
         "started": run.started,
         "finished": run.finished or None,
         "duration_s": run.duration_s,
@@ -50,6 +51,7 @@ def document(run: Run, verdict: Verdict | None) -> dict[str, Any]:
         "findings": verdict.findings,
         "actions": verdict.actions,
         "metrics": run.metrics,
+        "flags": run.flags,
     }
     return {**_plain(head), **_plain(ruling)}
 

@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from pytest_prodcheck.model import SEVERITIES, Check, Run, Verdict
 from pytest_prodcheck.record import neutral
+from pytest_prodcheck.triggers import seconds
 
 DECISIONS = {"promote": "PROMOTE", "hold": "HOLD", "rollback": "ROLL BACK"}
 
@@ -183,22 +184,18 @@ def headline(run: Run, verdict: Verdict) -> str:
     return f"{DECISIONS[verdict.decision]}  {outcome(run, verdict)}"
 
 
-_WITHIN = re.compile(r"(\d{1,5}) ?(s|sec|seconds?|m|min|minutes?|h|hours?)")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
-
-
 def deadline(within: str, finished: str) -> str:
     """`within 5 min (by 21:11 UTC)`; without the clock if one of both cannot be read."""
     if not within:
         return ""
     words = f"within {line(within, 40)}"
-    match = _WITHIN.fullmatch(within.strip())
+    due_in = seconds(within)
     try:
         end = datetime.fromisoformat(finished)
     except ValueError:
         return words
-    if match is None or end.utcoffset() != timedelta(0):
+    if due_in is None or end.utcoffset() != timedelta(0):
         return words
-    due = end + timedelta(**{_UNITS[match[2][0]]: int(match[1])})
+    due = end + timedelta(seconds=due_in)
     day = "" if due.date() == end.date() else f"{due:%Y-%m-%d} "
     return f"{words} (by {day}{due:%H:%M} UTC)"

@@ -1,0 +1,150 @@
+"""The decision matrix at work: which rows apply, on what evidence, and which exclude each other.
+
+A row's `when` is a finding's rule, a check's id (both as globs), or a figure of the run against a
+limit: `latency.p95 > 1000`. Rows come in this order: severity, then deadline, then the order of the
+file; a row of the file comes before one of a preset.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+
+import msgspec
+
+from pytest_prodcheck.model import INVALID, SEVERITIES, Action, Finding, Metrics, Run
+
+FIGURES = ("requests", "error_rate", "latency.p50", "latency.p95", "latency.p99")
+"""What every run measures; latencies in milliseconds, the rate as a share from 0 to 1."""
+
+_FIGURE = re.compile(r"([A-Za-z_]\w*(?:\.\w+)*)\s*(>=|<=|>|<)\s*(\d+(?:\.\d+)?)")
+_COMPARISON = re.compile(r"[<>=]\s*\S+\s*$")
+_WITHIN = re.compile(r"(\d{1,5}) ?(s|sec|seconds?|m|min|minutes?|h|hours?)")
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+_ON, _OFF = ("true", "on", "1", "yes"), ("false", "off", "0", "no")
+
+
+def refusal(when: str) -> str:
+    """Why `when` cannot be a figure against a limit though it looks like one; else empty."""
+    if not _COMPARISON.search(when) or "[" in when or _FIGURE.fullmatch(when.strip()):
+        return ""
+    return (
+        "is no figure against a limit; write it like latency.p95 > 1000 (milliseconds), "
+        "error_rate > 0.001 (a share), or the name of what a check measured"
+    )
+
+
+def seconds(within: str) -> int | None:
+    """How soon, of `5 min` and the like; None when it cannot be read."""
+    match = _WITHIN.fullmatch(within.strip())
+    return int(match[1]) * _SECONDS[match[2][0]] if match else None
+
+
+def is_figure(action: Action) -> bool:
+    """Whether it is about a figure, which needs no failed check."""
+    return bool(_FIGURE.fullmatch(action.when.strip()))
+
+
+def matching(run: Run, findings: Sequence[Finding]) -> tuple[Action, ...]:
+    """The rows that apply, in order, each with its evidence; one that would lead into no operating
+    mode together with those before it is there too, refused with a way out."""
+    found = [
+        msgspec.structs.replace(action, evidence=evidence)
+        for action in run.policy.actions
+        if (evidence := tuple(_evidence(action.when, run, findings)))
+    ]
+    return tuple(_composed(sorted(found, key=_urgency), run))
+
+
+def _urgency(action: Action) -> tuple[int, float]:
+    due = seconds(action.within)
+    return SEVERITIES.index(action.severity), float("inf") if due is None else due
+
+
+def _evidence(when: str, run: Run, findings: Sequence[Finding]) -> Iterable[str]:
+    if match := _FIGURE.fullmatch(when.strip()):
+        value = figures(run.metrics).get(match[1])
+        if value is not None and _holds(value, match[2], float(match[3])):
+            yield f"{match[1]} is {value:g}"
+        return
+    for finding in findings:
+        if _fits(finding.rule, when):
+            yield f"{finding.rule}: {finding.evidence[0] if finding.evidence else finding.title}"
+    for check in run.checks:
+        if check.outcome == "failed" and _fits(check.id, when):
+            yield f"{check.id} failed"
+
+
+def _fits(name: str, when: str) -> bool:
+    return name == when or fnmatchcase(name, when)
+
+
+def _holds(value: float, sign: str, limit: float) -> bool:
+    return {
+        ">": value > limit,
+        ">=": value >= limit,
+        "<": value < limit,
+        "<=": value <= limit,
+    }[sign]
+
+
+def figures(metrics: Metrics) -> dict[str, float]:
+    """All figures of a run by the names that `when` uses."""
+    found: dict[str, float] = {"requests": metrics.requests}
+    if metrics.requests:
+        found["error_rate"] = metrics.error_rate
+    found |= {f"latency.{name}": value for name, value in metrics.latency_ms.items()}
+    return found | metrics.measured
+
+
+# --- what actions do to the flags -------------------------------------------------------------
+
+
+def effects(action: Action, flags: Iterable[str]) -> dict[str, bool]:
+    """The flags that an action sets, as its text says: `set ENABLE_WRITES=false`."""
+    found = {}
+    for flag in flags:
+        match = re.search(rf"(?<!\w){re.escape(flag)}\s*=\s*['\"]?(\w+)", action.action)
+        if match and match[1].lower() in (*_ON, *_OFF):
+            found[flag] = match[1].lower() in _ON
+    return found
+
+
+def _composed(actions: Iterable[Action], run: Run) -> Iterable[Action]:
+    modes, state = run.policy.modes, dict(run.flags.values)
+    flags = {flag for needs in modes.values() for flag in needs}
+    wanted: dict[str, bool] = {}
+    by: list[str] = []
+    for action in actions:
+        sets = effects(action, flags)
+        after = state | wanted | sets
+        opposed = [flag for flag, on in sets.items() if wanted.get(flag, on) != on]
+        if sets and modes and (opposed or not any(_possible(m, after) for m in modes.values())):
+            yield msgspec.structs.replace(action, refused=_way_out(sets, after, opposed, by, modes))
+            continue
+        if sets:
+            wanted |= sets
+            by.append(action.action)
+        yield action
+
+
+def _possible(needs: Mapping[str, bool], values: Mapping[str, bool]) -> bool:
+    return all(values.get(flag, on) == on for flag, on in needs.items())
+
+
+def _way_out(
+    sets: Mapping[str, bool],
+    after: Mapping[str, bool],
+    opposed: Sequence[str],
+    by: Sequence[str],
+    modes: Mapping[str, Mapping[str, bool]],
+) -> str:
+    shown = ", ".join(f"{flag} {'on' if on else 'off'}" for flag, on in after.items())
+    first = f'together with "{by[-1]}"' if by else "with the flags as they are now"
+    if opposed:
+        facts = f"{first} it would set {', '.join(opposed)} both on and off"
+    else:
+        facts = f"{first} it would mean {INVALID} ({shown})"
+    fitting = [name for name, needs in modes.items() if _possible(needs, sets)]
+    choice = f"; the mode that fits it alone is {' or '.join(fitting)}" if fitting else ""
+    after_that = "carry out the other one first, and this one when that is undone"
+    return f"{facts}: {after_that if by else 'change the other flag first'}{choice}"

@@ -1,0 +1,155 @@
+"""A run that is killed in the middle of a drill: the way back is taken all the same.
+
+Twelve points, before and after each step that a drill writes down. PRODCHECK_ALL_KILLS=1 tries each
+with SIGTERM and SIGKILL, with and without xdist (48 runs, some minutes); else a dozen of them.
+"""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from pytest_prodcheck.cli import main
+from pytest_prodcheck.record.undo import rehearsals, unfinished
+from tests.project import Project
+from tests.switchboard import CONFIGURED, DRILL, WRITES, Switchboard
+
+STEPS = ("switch", "switched", "write", "written", "restore", "restored")
+POINTS = tuple(itertools.product(STEPS, ("before", "after")))
+WAYS = tuple(itertools.product((signal.SIGTERM, signal.SIGKILL), ("-n0", "-n2")))
+
+PULLING = """
+import os
+from pytest_prodcheck.record.undo import UndoJournal
+
+write = UndoJournal.write
+
+def pulled(self, step, **facts):
+    if step == "{step}" and "{when}" == "before":
+        os.kill(os.getpid(), {number})
+    write(self, step, **facts)
+    if step == "{step}" and "{when}" == "after":
+        os.kill(os.getpid(), {number})
+
+UndoJournal.write = pulled
+"""
+
+
+def kills() -> Iterator[tuple[str, str, signal.Signals, str]]:
+    everything = os.environ.get("PRODCHECK_ALL_KILLS")
+    for number, (step, when) in enumerate(POINTS):
+        # Each point once, each way three times, and no way always at the same kind of point.
+        ways = WAYS if everything else (WAYS[(number + number // 4) % 4],)
+        for killed_by, workers in ways:
+            yield step, when, killed_by, workers
+
+
+@pytest.mark.fault(120, 121, 122)
+@pytest.mark.parametrize(("step", "when", "killed_by", "workers"), list(kills()))
+def test_a_killed_drill_is_undone_or_what_is_left_is_named(
+    project: Project, step: str, when: str, killed_by: signal.Signals, workers: str
+) -> None:
+    project.configure(CONFIGURED + DRILL + WRITES)
+    board = Switchboard(project.server)
+    project.write("conftest.py", PULLING.format(step=step, when=when, number=int(killed_by)))
+    process = project.start("--target=prod", "-m", "rollback", "-k", "test_drill", workers)
+    outcome = project.outcome(process)
+    ended = time.monotonic()
+    reports = project.path / "prodcheck-report"
+    while time.monotonic() < ended + 10 and any(
+        rehearsal.switched or rehearsal.written for _, rehearsal in unfinished(reports)
+    ):
+        time.sleep(0.05)
+    took = time.monotonic() - ended
+
+    assert board.mode == "BOTH", outcome.output
+    assert took < 5, f"the watchdog took {took:.1f} s"
+    (drilled,) = rehearsals(outcome.folder / "drills.jsonl").values()
+    for entry in board.entries.values():
+        (named,) = drilled.leftovers
+        assert named.endswith(f"it holds the text {entry['text'].removeprefix('written in ')}")
+    assert outcome.exit not in (0, 5), "a killed run is no pass"
+    assert outcome.verdict["decision"] != "promote"
+
+
+@pytest.mark.fault(123)
+def test_a_restore_that_hangs_is_bounded_and_a_second_signal_drops_nothing(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.configure(CONFIGURED + DRILL)
+    board = Switchboard(project.server)
+    board.faults.add("restore hangs")
+    process = project.start("--target=prod", "-m", "rollback", "-k", "test_drill")
+    while board.mode == "BOTH":
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.7)
+    process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    outcome = project.outcome(process)
+    assert time.monotonic() - began < 30
+    assert outcome.exit == 2
+    assert board.mode == "FILES_ONLY"
+    (problem,) = (p for p in outcome.verdict["problems"] if p["what"] == "drill")
+    assert problem["detail"].startswith("PUT /flags of drill 'files only' may still be in force")
+
+    board.faults.clear()
+    assert main(["drill", "restore", str(project.path / "prodcheck-report")]) == 0
+    assert board.mode == "BOTH"
+
+
+@pytest.mark.fault(122)
+def test_a_killed_controller_takes_no_drill_with_it(project: Project) -> None:
+    project.configure(CONFIGURED + DRILL + WRITES)
+    board = Switchboard(project.server)
+    project.write(
+        "conftest.py",
+        PULLING.format(step="written", when="after", number=int(signal.SIGKILL)).replace(
+            "os.getpid()", "os.getppid()"
+        ),
+    )
+    process = project.start("--target=prod", "-m", "rollback", "-k", "test_drill", "-n2")
+    project.outcome(process)
+    reports = project.path / "prodcheck-report"
+    until = time.monotonic() + 15
+    while time.monotonic() < until and (board.mode != "BOTH" or board.entries):
+        time.sleep(0.05)
+    assert (board.mode, board.entries) == ("BOTH", {})
+    assert [one.leftovers for _, one in unfinished(reports) if one.switched] == []
+
+
+def test_recover_names_what_a_dead_machine_left(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.configure(CONFIGURED + DRILL)
+    board = Switchboard(project.server)
+    board.faults.add("restore refused")
+    project.run("-m", "rollback")
+    run = project.path / "prodcheck-report" / "latest"
+    journal = run / "journal.jsonl"
+    lines = [
+        line
+        for line in journal.read_bytes().splitlines(keepends=True)
+        if b'"kind":"problem"' not in line and b'"kind":"end"' not in line
+    ]
+    journal.write_bytes(b"".join(lines))
+    assert main(["recover", str(run)]) != 0
+    assert "PUT /flags of drill 'files only' may still be in force" in capsys.readouterr().out
+
+
+def test_the_watchdog_ends_with_its_run(project: Project) -> None:
+    project.configure(CONFIGURED + DRILL)
+    Switchboard(project.server)
+    project.run("-m", "rollback")
+    listed = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.popen('ps -ef').read())"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert str(project.path) not in listed.stdout
