@@ -57,6 +57,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar="CATEGORY>=N",
         help="so many checks of a category must have passed, for instance smoke>=10",
     )
+    gate.add_argument(
+        "--after-rollback",
+        type=Path,
+        nargs="?",
+        const=Path(),
+        metavar="BAD",
+        help="RUN must show that the rollback from the release of run BAD has helped "
+        "(default: the last run that said roll back)",
+    )
     gate.add_argument("--json", action="store_true", help="print one line of JSON")
     gate.set_defaults(command=_gate)
 
@@ -115,7 +124,7 @@ def _span(text: str) -> timedelta:
 
 
 def _gate(options: argparse.Namespace) -> int:
-    from pytest_prodcheck.record.verdict import gate
+    from pytest_prodcheck.record.verdict import gate, gate_after_rollback
 
     code, sentence = gate(
         options.run,
@@ -124,6 +133,9 @@ def _gate(options: argparse.Namespace) -> int:
         max_age=options.max_age,
         require=tuple(options.require),
     )
+    if code == 0 and (bad := options.after_rollback) is not None:
+        named = None if bad == Path() else bad
+        code, sentence = gate_after_rollback(options.run, named, max_age=options.max_age)
     told = {"exit_code": code, "verdict": sentence.partition(":")[0], "reason": sentence}
     _print(told if options.json else sentence)
     return code

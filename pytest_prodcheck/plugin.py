@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -162,6 +163,12 @@ def compatibility(request: pytest.FixtureRequest) -> CompatibilityRun:
 def flags(request: pytest.FixtureRequest) -> FlagsRun:
     """Feature flags and operating mode: `flags["ENABLE_CACHE"]`, `flags.mode`."""
     return _inspector(request).flags(request.node, request.param)
+
+
+@pytest.fixture
+def measure(request: pytest.FixtureRequest) -> Callable[[str, float], None]:
+    """Tells a figure, for the report and for `[[actions]]`: `measure("queue.length", 3)`."""
+    return partial(_inspector(request).measure, request.node)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 A row's `when` is a finding's rule, a check's id (both as globs), or a figure of the run against a
 limit: `latency.p95 > 1000`. Rows come in this order: severity, then deadline, then the order of the
-file; a row of the file comes before one of a preset.
+file, the rows of a ready-made matrix last.
 """
 
 import re
@@ -17,7 +17,7 @@ FIGURES = ("requests", "error_rate", "latency.p50", "latency.p95", "latency.p99"
 """What every run measures; latencies in milliseconds, the rate as a share from 0 to 1."""
 
 _FIGURE = re.compile(r"([A-Za-z_]\w*(?:\.\w+)*)\s*(>=|<=|>|<)\s*(\d+(?:\.\d+)?)")
-_COMPARISON = re.compile(r"[<>=]\s*\S+\s*$")
+_COMPARISON = re.compile(r"[<>=]\s*[\d.]")
 _WITHIN = re.compile(r"(\d{1,5}) ?(s|sec|seconds?|m|min|minutes?|h|hours?)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _ON, _OFF = ("true", "on", "1", "yes"), ("false", "off", "0", "no")

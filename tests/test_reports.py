@@ -137,6 +137,8 @@ def test_no_write_that_fails_leaves_a_pass(project, for_good):
     for word in ("journal", "replace verdict.json", "replace report.html", "replace junit.xml"):
         assert word in healthy.writes
     for number, write in enumerate(healthy.writes, 1):
+        if "last-good" in write:
+            continue  # for the next release: the verdict about this one stands already
         sent = len(project.server.paths())
         outcome = run_on(FullDisk(base, at=number, for_good=for_good), project)
         where = f"write {number}: {write}\n{outcome.output}"
@@ -322,10 +324,11 @@ def test_two_runs_at_once_have_a_folder_each(project):
     outcomes = [project.outcome(process) for process in processes]
     assert [outcome.exit for outcome in outcomes] == [0, 0]
     base = project.path / "prodcheck-report"
-    folders = [path for path in base.iterdir() if not path.is_symlink()]
+    folders = [path for path in base.iterdir() if path.is_dir() and not path.is_symlink()]
     assert len(folders) == 2
     assert (base / "latest").resolve() in folders
-    assert {path.name for path in base.iterdir()} == {"latest", *(path.name for path in folders)}
+    names = {"latest", "last-good-prod.json", *(path.name for path in folders)}
+    assert {path.name for path in base.iterdir()} == names
     for folder in folders:
         assert {path.name for path in folder.iterdir()} == FILES
         assert all(whole(folder, file) for file in FILES)

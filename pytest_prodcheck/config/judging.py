@@ -1,17 +1,15 @@
 """What judges a run: threshold, weights, decision matrix, and what must have been planned."""
 
 import re
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 from msgspec import UNSET
 
 from pytest_prodcheck.config.file import ConfigFile
+from pytest_prodcheck.config.matrices import MATRICES
 from pytest_prodcheck.config.misfit import did_you_mean
-from pytest_prodcheck.config.presets import PRESETS
 from pytest_prodcheck.config.reader import written_or
-from pytest_prodcheck.config.tables import ActionTable
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.model import CATEGORIES, Action, Policy
 from pytest_prodcheck.triggers import refusal
@@ -37,8 +35,8 @@ def judging(
             values["weights"] = {**Policy().weights, **written.weights}
         if written.required is not UNSET:
             values["required"] = _required(file, written.required)
-        if written.actions is not UNSET:
-            values["actions"] = tuple(_actions(file, written.actions))
+        if written.actions is not UNSET or written.matrix is not UNSET:
+            values["actions"] = _actions(file)
         origins = dict.fromkeys(values, file.label)
     if threshold is not None:
         values["threshold"] = _threshold_option(threshold)
@@ -46,42 +44,35 @@ def judging(
     return values, origins
 
 
-def _actions(file: ConfigFile, rows: list[ActionTable]) -> Iterator[Action]:
-    """The rows as they are written, those of a preset last: a row for the same `when` replaces it.
-
-    Raises UsageError for a row that is neither a preset nor an action.
-    """
-    own: dict[str, None] = {}
-    presets: list[Action] = []
-    for i, row in enumerate(rows):
-        keys = ("actions", i)
-        if row.preset is not UNSET:
-            others = [key for key in ("when", "action") if getattr(row, key) is not UNSET]
-            if others:
-                raise file.error(keys, f"has preset and {others[0]}; write them as two rows")
-            if row.preset not in PRESETS:
-                known = list(PRESETS)
-                raise file.error(
-                    (*keys, "preset"),
-                    f'there is no preset "{row.preset}".{did_you_mean(row.preset, known)} '
-                    f"Presets: {', '.join(known)}",
-                )
-            presets += PRESETS[row.preset]
-            continue
-        if not row.when or not row.action:
-            missing = "when" if not row.when else "action"
-            raise file.error(keys, f"`{missing}` is missing")
+def _actions(file: ConfigFile) -> tuple[Action, ...]:
+    """The rows as they are written, then those of the matrix for what no row is about."""
+    own = {}
+    for i, row in enumerate(file.contents.actions or []):
         if facts := refusal(row.when):
-            raise file.error((*keys, "when"), facts)
-        own[row.when] = None
-        yield Action(
+            raise file.error(("actions", i, "when"), facts)
+        own[i] = Action(
             when=row.when,
             action=row.action,
             severity=written_or(row.severity, "major"),
             within=written_or(row.within, ""),
             verify=written_or(row.verify, ""),
         )
-    yield from (action for action in presets if action.when not in own)
+    written = {action.when for action in own.values()}
+    return (*own.values(), *(row for row in _matrix(file) if row.when not in written))
+
+
+def _matrix(file: ConfigFile) -> tuple[Action, ...]:
+    name = file.contents.matrix
+    if name is UNSET:
+        return ()
+    if name not in MATRICES:
+        known = list(MATRICES)
+        raise file.error(
+            ("matrix",),
+            f'there is no matrix "{name}".{did_you_mean(str(name), known)} '
+            f"Allowed: {', '.join(known)}",
+        )
+    return MATRICES[str(name)]
 
 
 def _threshold_option(text: str) -> Decimal:

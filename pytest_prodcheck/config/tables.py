@@ -199,28 +199,25 @@ class TargetTable(Table):
 
 
 class ActionTable(Table):
-    """A row of the decision matrix: what to do when something was found. Or a preset of rows."""
+    """A row of the decision matrix: what to do when something was found."""
 
     when: Annotated[
-        Text | UnsetType,
+        Text,
         Meta(
             description="A finding's rule or a check's id (globs), or a figure against a limit.",
             examples=["database.*", "latency.p95 > 1000"],
         ),
-    ] = UNSET
+    ]
     action: Annotated[
-        Text | UnsetType,
+        Text,
         Meta(description="What to do, for a human to read; FLAG=value says which flag it sets."),
-    ] = UNSET
+    ]
     severity: Annotated[
         Severity | UnsetType, Meta(description="critical decides for rollback.")
     ] = UNSET
     within: Annotated[str | UnsetType, Meta(description="How soon.", examples=["5 min"])] = UNSET
     verify: Annotated[
         str | UnsetType, Meta(description="How to see afterwards that it helped.")
-    ] = UNSET
-    preset: Annotated[
-        Text | UnsetType, Meta(description="Rows that come with prodcheck: database-flags.")
     ] = UNSET
 
 
@@ -389,6 +386,13 @@ class Contents(Table):
     actions: Annotated[list[ActionTable] | UnsetType, Meta(description="The decision matrix.")] = (
         UNSET
     )
+    matrix: Annotated[
+        Text | UnsetType,
+        Meta(
+            description="Rows that come with prodcheck, after those of [[actions]].",
+            examples=["database-flags"],
+        ),
+    ] = UNSET
     flags: FlagsTable | UnsetType = UNSET
     drills: Annotated[
         list[DrillTable] | UnsetType,

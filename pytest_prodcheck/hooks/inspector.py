@@ -13,7 +13,8 @@ import secrets
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -285,6 +286,12 @@ class Inspector:
         item.stash[SEEN].flags = run
         return run
 
+    def measure(self, item: pytest.Item, name: str, value: float) -> None:
+        """A figure of this run, for the report and the decision matrix."""
+        if not isfinite(value):
+            raise ValueError(f"{name} is {value}, which is no figure")
+        item.stash[SEEN].measured[name] = float(value)
+
     @contextmanager
     def drill(self, item: pytest.Item, drill: Drill) -> Generator[DrillRun]:
         """One drill, alone on the target: the probes of this run have been answered before."""
@@ -322,7 +329,7 @@ class Inspector:
             restore=str(drill.restore),
             own_service=target.start is not None,
         )
-        rehearsal = DrillRun(drill, site, begin, run, item.stash[SEEN].measured.__setitem__)
+        rehearsal = DrillRun(drill, site, begin, run, partial(self.measure, item))
         try:
             yield rehearsal
         finally:

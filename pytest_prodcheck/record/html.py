@@ -56,10 +56,19 @@ def summary(run: Run, verdict: Verdict) -> str:
         decision=wording.DECISIONS[verdict.decision],
         facts=wording.facts(run, verdict),
         release=wording.release(run),
+        last_good=wording.last_good(run),
         reasons=wording.reasons(run, verdict) if verdict.verdict != "pass" else [],
         gauge=_gauge(verdict),
         tally=_tally(run),
         actions=[(a, wording.deadline(a.within, run.finished)) for a in verdict.actions],
+        back=[
+            (name, told)
+            for name, told in (
+                ("Last good release", wording.last_good(run)),
+                ("Then", wording.verification(run, verdict)),
+            )
+            if told and verdict.decision == "rollback"
+        ],
         failures=[(check, _told(check.message)) for check in failures[:MOST_SHOWN]],
         more_failures=failures[MOST_SHOWN:MOST_LISTED],
         hidden_failures=max(0, len(failures) - MOST_LISTED),
@@ -122,6 +131,7 @@ def _template(name: str) -> "jinja2.Template":
     )
     templates.filters.update(
         line=wording.line,
+        refused=wording.refused,
         clip=wording.clip,
         ms=wording.milliseconds,
         number=wording.number,

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from pytest_prodcheck.model import Check, Run, Verdict
+from pytest_prodcheck.model import Action, Check, Run, Verdict
 from pytest_prodcheck.record import neutral, wording
 
 _MARKS = {"promote": "✅", "hold": "⚠️", "rollback": "⛔"}
@@ -56,11 +56,21 @@ def _bullets(title: str, items: Iterable[str], most: int = _MOST_OTHERS) -> str:
 
 
 def _actions(run: Run, verdict: Verdict) -> str:
-    def told(action: str, within: str, when: str) -> str:
-        due = wording.deadline(within, run.finished)
-        return " ".join(filter(None, [_code(action), _prose(due), f"because of {_code(when)}"]))
+    def told(action: Action) -> str:
+        due = wording.deadline(action.within, run.finished)
+        why = "; ".join(map(wording.line, action.evidence[:3]))
+        parts = [_code(action.action), _prose(due), f"because of {_code(why or action.when)}"]
+        if action.verify:
+            parts.append(f"(verify: {_code(action.verify)})")
+        if action.refused:
+            parts.append(f"**{_prose(wording.refused(action))}**")
+        return " ".join(filter(None, parts))
 
-    rows = [told(action.action, action.within, action.when) for action in verdict.actions]
+    rows = [told(action) for action in verdict.actions]
+    if verdict.decision == "rollback" and (good := wording.last_good(run)):
+        rows.append(f"last good release: {_prose(good)}")
+    if then := wording.verification(run, verdict):
+        rows.append(f"then: {_code(then)}")
     return _bullets("Do now", rows)
 
 

@@ -103,7 +103,14 @@ def _actions(run: Run, verdict: Verdict) -> list[Line]:
     for action in verdict.actions[:3]:
         due = wording.deadline(action.within, run.finished)
         text = " ".join(filter(None, [wording.line(action.action), due]))
-        lines.append(_row("do now", text, bold=True))
+        if why := wording.refused(action):
+            lines.append(_row("not now", f"{text}: {why.removeprefix('not now: ')}"))
+        else:
+            lines.append(_row("do now", text, bold=True))
+    if verdict.decision == "rollback" and (good := wording.last_good(run)):
+        lines.append(_row("last good", good))
+    if then := wording.verification(run, verdict):
+        lines.append(_row("then", then))
     return lines
 
 

@@ -1,5 +1,6 @@
 """`verdict.json`: what it says, and how a gate reads it."""
 
+import contextlib
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -132,6 +133,79 @@ def gate(
     if code == 0 and content["decision"] != "promote":
         return _unproven("; ".join(content["reasons"]))
     return code, told
+
+
+def gate_after_rollback(
+    run: Path, bad: Path | None, *, max_age: timedelta, now: datetime | None = None
+) -> tuple[int, str]:
+    """Whether *run* shows that the rollback after run *bad* has helped.
+
+    Without *bad* it is the newest earlier run on the same target, in the same folder, that said
+    roll back. Then: *run* passes, release or operating mode are others than in *bad* (the release
+    is the last good one, where that is known), and every check that failed then has passed now.
+    """
+    code, told = gate(run, max_age=max_age, now=now)
+    if code:
+        return code, told
+    now_told = _content(run)
+    bad = bad or _run_before(run, now_told)
+    if bad is None:
+        return _unproven("no earlier run on this target said roll back: name it after the option")
+    try:
+        then_told = _content(bad)
+        changed = _changed(then_told, now_told)
+        failed = [check["id"] for check in then_told["checks"] if check["outcome"] == "failed"]
+        passed = {check["id"] for check in now_told["checks"] if check["outcome"] == "passed"}
+    except (OSError, msgspec.DecodeError, KeyError, TypeError) as error:
+        return _unproven(f"{bad} holds no finished verdict ({type(error).__name__}: {error})")
+    if not changed:
+        return _unproven(
+            f"neither release ({_named(now_told['release'])}) nor operating mode is another than "
+            f"in run {then_told['run_id']}, as far as the target tells"
+        )
+    good = (then_told.get("last_good") or {}).get("release") or {}
+    if changed == "release" and any(good.values()) and now_told["release"] != good:
+        return _unproven(
+            f"the release is {_named(now_told['release'])}, the last good one {_named(good)}"
+        )
+    if missing_now := [id_ for id_ in failed if id_ not in passed]:
+        return _unproven(
+            f"{len(missing_now)} of {len(failed)} checks that failed then have not passed now, "
+            f"as {missing_now[0]}"
+        )
+    where = now_told["flags"]["mode"] if changed == "mode" else _named(now_told["release"])
+    again = f"{len(failed)} checks that failed in run {then_told['run_id']} passed"
+    return 0, f"pass: rolled back to {where}; {again}"
+
+
+def _changed(then: dict[str, Any], now: dict[str, Any]) -> str:
+    """What is another than before: `release`, `mode`, or nothing that is told."""
+    if any(now["release"].values()) and now["release"] != then["release"]:
+        return "release"
+    modes = [told.get("flags", {}).get("mode") for told in (then, now)]
+    return "mode" if all(modes) and modes[0] != modes[1] else ""
+
+
+def _content(run: Path) -> dict[str, Any]:
+    file = run / "verdict.json" if run.is_dir() else run
+    return msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
+
+
+def _run_before(run: Path, content: dict[str, Any]) -> Path | None:
+    """The newest run before this one, on its target, that said roll back."""
+    folder = (run if run.is_dir() else run.parent).resolve().parent
+    earlier: list[tuple[str, Path]] = []
+    for file in folder.glob("*/verdict.json"):
+        with contextlib.suppress(OSError, msgspec.DecodeError, KeyError, TypeError):
+            found = _content(file)
+            same = found["target"]["name"] == content["target"]["name"]
+            if same and found["decision"] == "rollback" and found["started"] < content["started"]:
+                earlier.append((found["started"], file.parent))
+    return max(earlier)[1] if earlier else None
+
+
+def _named(release: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in release.items() if value) or "unknown"
 
 
 def _unproven(reason: str) -> tuple[int, str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from pytest_prodcheck.model import SEVERITIES, Check, Run, Verdict
+from pytest_prodcheck.model import SEVERITIES, Action, Check, Release, Run, Verdict
 from pytest_prodcheck.record import neutral
 from pytest_prodcheck.triggers import seconds
 
@@ -77,15 +77,40 @@ def score(run: Run, verdict: Verdict) -> str:
 
 def release(run: Run) -> str:
     """`version 1.4.2, commit 3e68e18`, or an empty string when the target does not tell."""
+    return _release(run.release)
+
+
+def _release(release: Release) -> str:
     parts = []
-    if run.release.version:
-        parts.append(f"version {line(run.release.version, 60)}")
-    if run.release.commit:
-        commit = run.release.commit
+    if release.version:
+        parts.append(f"version {line(release.version, 60)}")
+    if release.commit:
+        commit = release.commit
         if re.fullmatch(r"[0-9a-f]{40}", commit):
             commit = commit[:7]
         parts.append(f"commit {line(commit, 60)}")
     return ", ".join(parts)
+
+
+def last_good(run: Run) -> str:
+    """Where to go back to: `version 1.4.2, commit 3e68e18 (run …)`; empty when nobody knows."""
+    if not run.last_good:
+        return ""
+    told = _release(run.last_good.release)
+    when = f"run {line(run.last_good.run_id, 60)}"
+    return f"{told} ({when})" if told else when
+
+
+def verification(run: Run, verdict: Verdict) -> str:
+    """How to see, after the actions, that they helped; empty when there is nothing to do."""
+    if verdict.decision != "rollback":
+        return ""
+    return "run again, then: prodcheck gate --after-rollback"
+
+
+def refused(action: Action) -> str:
+    """Why an action must not be carried out now; empty when it may be."""
+    return f"not now: {line(action.refused, 600)}" if action.refused else ""
 
 
 def failed(run: Run) -> list[Check]:

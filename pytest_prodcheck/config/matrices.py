@@ -1,4 +1,4 @@
-"""Decision matrices to begin with: `[[actions]] preset = "database-flags"`.
+"""Decision matrices to begin with: `matrix = "database-flags"`.
 
 `database-flags` is the matrix of a service with two switches, ENABLE_DATABASE_WRITES and
 ENABLE_FILE_FALLBACK (the project's requirements, fact 71). "Medium" there is "major" here. Where
@@ -7,7 +7,7 @@ the source gives several limits for one thing (80, 90 and 100 % CPU), its matrix
 
 from pytest_prodcheck.model import Action
 
-PRESETS: dict[str, tuple[Action, ...]] = {
+MATRICES: dict[str, tuple[Action, ...]] = {
     "database-flags": (
         Action(
             when="database.unreachable",
