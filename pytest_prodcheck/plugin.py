@@ -18,7 +18,7 @@ import pytest
 if TYPE_CHECKING:
     from pytest_prodcheck.config import Target
     from pytest_prodcheck.hooks.inspector import Inspector
-    from pytest_prodcheck.live.baseline import CompatibilityRun
+    from pytest_prodcheck.live.baseline import CompatibilityRun, PreviousRun
     from pytest_prodcheck.live.client import LiveClient
     from pytest_prodcheck.live.contract import OperationRun
     from pytest_prodcheck.live.drills import DrillRun
@@ -157,6 +157,12 @@ def workflows(request: pytest.FixtureRequest) -> WorkflowRun:
 def compatibility(request: pytest.FixtureRequest) -> CompatibilityRun:
     """The live OpenAPI document and an older one: `compatibility.check()`."""
     return _inspector(request).compatibility(request.param)
+
+
+@pytest.fixture
+def previous(request: pytest.FixtureRequest) -> PreviousRun:
+    """The live OpenAPI document and that of the release to go back to: `previous.check()`."""
+    return _inspector(request).previous(request.param)
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ from pytest_prodcheck.record.redact import Redactor, scrub
 
 if TYPE_CHECKING:
     from pytest_prodcheck.config import Probe
-    from pytest_prodcheck.live.baseline import CompatibilityRun
+    from pytest_prodcheck.live.baseline import CompatibilityRun, PreviousRun
     from pytest_prodcheck.live.chain import Chain
     from pytest_prodcheck.live.client import LiveClient
     from pytest_prodcheck.live.contract import ContractRun, Explorer, OperationRun
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from pytest_prodcheck.live.sender import Sender
     from pytest_prodcheck.live.transport import LiveTransport
     from pytest_prodcheck.live.workflows import WorkflowRun
+    from pytest_prodcheck.record.last_good import LastGood
 
 
 class Seen:
@@ -206,7 +207,6 @@ class Inspector:
     def baseline(self) -> tuple[str, dict[str, Any]] | None:
         """What the document is compared with, and whose it is: a file, or the last that passed."""
         from pytest_prodcheck.live.openapi import spec_from_file
-        from pytest_prodcheck.record.last_good import last_good
 
         if named := self.settings.contract.baseline:
             spec = spec_from_file(named)
@@ -214,8 +214,15 @@ class Inspector:
                 self._plan.complain(f"no document to compare with: {spec}")
                 return None
             return Path(named).name, spec
-        found = last_good(self.work.parents[1], self.target.name)
+        found = self.last_good
         return (found.source, found.spec) if found and found.spec else None
+
+    @property
+    def last_good(self) -> LastGood | None:
+        """The last release on this target that was promoted, as far as this folder knows."""
+        from pytest_prodcheck.record.last_good import last_good
+
+        return last_good(self.work.parents[1], self.target.name)
 
     @cached_property
     def explorer(self) -> Explorer:
@@ -255,6 +262,11 @@ class Inspector:
 
         source, old, new = documents
         return CompatibilityRun(old, new, source)
+
+    def previous(self, documents: tuple[Any, Any, str]) -> PreviousRun:
+        from pytest_prodcheck.live.baseline import PreviousRun
+
+        return PreviousRun(*documents)
 
     @property
     def _seed(self) -> int:

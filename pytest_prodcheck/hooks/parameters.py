@@ -136,6 +136,16 @@ def _compatibility(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterable[
     return [pytest.param((*older, live), id="document")] if older and live else []
 
 
+def _previous(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterable[Any]:
+    """The live document and that of the last release that passed, where there are both."""
+    if not _is_wanted(inspector, metafunc):
+        return []
+    before, (live, _) = inspector.last_good, inspector.spec
+    if not (before and before.spec and live):
+        return []
+    return [pytest.param((live, before.spec, before.source), id="document")]
+
+
 def _flags(inspector: Inspector, _: pytest.Metafunc) -> Iterable[Any]:
     flags = inspector.settings.flags
     return [pytest.param(flags, id=flags.source)] if flags else []
@@ -216,7 +226,8 @@ PARAMETERS: dict[str, Callable[[Inspector, pytest.Metafunc], Iterable[Any]]] = {
     "operation": _operations,
     "workflows": _workflows,
     "compatibility": _compatibility,
+    "previous": _previous,
     "flags": _flags,
     "drill": _drills,
 }
-INDIRECT = ("probe", "operation", "workflows", "compatibility", "flags", "drill")
+INDIRECT = ("probe", "operation", "workflows", "compatibility", "previous", "flags", "drill")

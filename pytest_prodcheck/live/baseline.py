@@ -1,9 +1,10 @@
 """The live document against an older one: would this release break its clients?"""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_prodcheck.compatibility import breaking_changes
+from pytest_prodcheck.compatibility import Change, breaking_changes
 from pytest_prodcheck.errors import ContractBroken
 
 SHOWN = 50
@@ -24,7 +25,7 @@ class CompatibilityRun:
         Raises ContractBroken with every breaking change.
         """
         __tracebackhide__ = True
-        changes = breaking_changes(self.old, self.new)
+        changes = self.changes()
         if all(change.severity == "minor" for change in changes):
             return
         noun = "change breaks" if len(changes) == 1 else "changes break"
@@ -36,5 +37,30 @@ class CompatibilityRun:
             lines.append(f"and {len(changes) - SHOWN} more")
         raise ContractBroken("\n".join(lines), (change.rule for change in changes))
 
+    def changes(self) -> list[Change]:
+        """What would break a client, the worst first."""
+        return list(breaking_changes(self.old, self.new))
+
     def __repr__(self) -> str:
         return f"<compatibility with {self.source}>"
+
+
+ADDED = re.compile("removed")
+"""Rules of what is in this release and not in the one before, read backwards."""
+
+KEPT = ("api-security-removed", "pattern-removed")
+"""Their like, but a restriction and no addition."""
+
+
+class PreviousRun(CompatibilityRun):
+    """The way back to the last release that passed, for clients that have met this one.
+
+    What this release has more (operations, properties, values) is gone afterwards, which is what
+    going back means: it does not count. What both have, and understand differently, does.
+    """
+
+    def __init__(self, live: Mapping[str, Any], before: Mapping[str, Any], source: str) -> None:
+        super().__init__(live, before, f"this release, on the way back to {source}")
+
+    def changes(self) -> list[Change]:
+        return [one for one in super().changes() if not ADDED.search(one.rule) or one.rule in KEPT]

@@ -1,0 +1,92 @@
+"""The way back to the release before: what both understand they understand in the same way."""
+
+from typing import Any
+
+import pytest
+
+from pytest_prodcheck.live.baseline import PreviousRun
+from pytest_prodcheck.model import LastRelease, Release
+from pytest_prodcheck.record.last_good import LastGood, keep, last_good
+from tests.faulty import json_answer
+from tests.project import Project
+
+
+def document(required: tuple[str, ...] = ("name",), **more: Any) -> dict[str, Any]:
+    """An API with one operation; *more* are properties of its answer."""
+    body = {
+        "type": "object",
+        "required": list(required),
+        "properties": {"name": {"type": "string"}, "size": {"type": "integer"}},
+    }
+    answer = {"type": "object", "properties": {"id": {"type": "integer"}, **more}}
+    content = {"application/json": {"schema": body}}
+    return {
+        "openapi": "3.0.3",
+        "info": {"title": "t", "version": "1"},
+        "paths": {
+            "/items": {
+                "post": {
+                    "requestBody": {"required": True, "content": content},
+                    "responses": {
+                        "200": {
+                            "description": "ok",
+                            "content": {"application/json": {"schema": answer}},
+                        }
+                    },
+                }
+            }
+        },
+    }
+
+
+BEFORE = LastRelease(run_id="20260101T000000-abcdef", release=Release(version="1.4.2"))
+
+
+def remember(project: Project, spec: dict[str, Any]) -> None:
+    base = project.path / "prodcheck-report"
+    base.mkdir(exist_ok=True)
+    keep(base, "prod", LastGood(last=BEFORE, spec_of=BEFORE, spec=spec))
+
+
+def test_what_this_release_has_more_is_no_danger() -> None:
+    run = PreviousRun(document(note={"type": "string"}), document(), "release 1.4.2")
+    assert run.changes() == []
+    run.check()
+
+
+def test_what_both_have_and_understand_differently_is_named() -> None:
+    run = PreviousRun(document(), document(required=("name", "size")), "release 1.4.2")
+    with pytest.raises(AssertionError, match="clients of this release, on the way back to relea"):
+        run.check()
+    assert [one.rule for one in run.changes()] == ["request-property-became-required"]
+
+
+@pytest.mark.parametrize(
+    ("before", "ruling"),
+    [
+        (document(), ("pass", 0)),
+        (document(required=("name", "size")), ("fail", 1)),
+        ({}, ("inconclusive", 6)),
+    ],
+)
+def test_the_ready_made_check(
+    project: Project, before: dict[str, Any], ruling: tuple[str, int]
+) -> None:
+    project.configure(openapi='"/openapi.json"')
+    project.server.on("/openapi.json", json_answer(document(note={"type": "string"})))
+    remember(project, before)
+    outcome = project.run("-m", "rollback")
+    assert outcome.ruling == ruling, outcome.output
+    if ruling[1] == 1:
+        message = outcome.check("test_previous[document]")["message"]
+        assert "on the way back to release 1.4.2 (run 20260101T000000-abcdef)" in message
+
+
+def test_a_run_that_did_not_read_the_document_keeps_the_one_there_is(project: Project) -> None:
+    project.configure("[[probes]]\nget = '/ok'")
+    remember(project, document())
+    assert project.run("-m", "smoke").ruling == ("pass", 0)
+    found = last_good(project.path / "prodcheck-report", "prod")
+    assert found
+    assert found.last.run_id != BEFORE.run_id
+    assert (found.spec, found.spec_of) == (document(), BEFORE)
