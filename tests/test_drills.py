@@ -60,7 +60,7 @@ def test_what_is_written_says_where_it_comes_from(project: Project, board: Switc
     assert re.fullmatch(rb'\{"text":"written in prodcheck-drill-[0-9a-f]{8}"\}', mark)
 
 
-def test_with_everything_else_the_drill_comes_last_and_alone(
+def test_with_everything_else_the_drill_comes_after_the_probes_and_alone(
     project: Project, board: Switchboard
 ) -> None:
     process = project.start("--target=prod", "-n2")

@@ -430,8 +430,12 @@ class Inspector:
         """A drill changes the target under every other test, so it waits until it is alone."""
         if not self._has_drills(item.session):
             return (yield)
-        with (self.work / "turn").open("a") as turn:
-            fcntl.flock(turn, fcntl.LOCK_EX if parameters.is_drill(item) else fcntl.LOCK_SH)
+        how = fcntl.LOCK_EX if parameters.is_drill(item) else fcntl.LOCK_SH
+        with (self.work / "gate").open("a") as gate, (self.work / "turn").open("a") as turn:
+            # Who waits at the gate for its turn is overtaken by nobody.
+            fcntl.flock(gate, how)
+            fcntl.flock(turn, how)
+            fcntl.flock(gate, fcntl.LOCK_UN)
             return (yield)
 
     def _has_drills(self, session: pytest.Session) -> bool:

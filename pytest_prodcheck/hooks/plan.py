@@ -92,8 +92,7 @@ class Plan:
             items[:] = here
             self._ours = {item.nodeid for item in gone}
             self._config.hook.pytest_deselected(items=gone)
-        # The limits judge what all the others have sent, but for the drills.
-        items.sort(key=lambda item: (is_drill(item), "limit" in getattr(item, "fixturenames", ())))
+        items.sort(key=_turn)
         self._candidates = {item.nodeid: item for item in items}
 
     def deselected(self, items: list[pytest.Item]) -> None:
@@ -151,6 +150,17 @@ class Plan:
             for mark in item.iter_markers():
                 if mark.name not in known:
                     raise pytest.UsageError(_unknown(mark.name, f"on {item.nodeid}", known))
+
+
+def _turn(item: pytest.Item) -> int:
+    """Drills need the data that the probes know, so what changes it comes after them; the limits
+    judge what all the others have sent."""
+    asks_for = getattr(item, "fixturenames", ())
+    if "limit" in asks_for:
+        return 3
+    if "operation" in asks_for or "workflows" in asks_for:
+        return 2
+    return 1 if is_drill(item) else 0
 
 
 def _unknown(name: str, where: str, known: set[str]) -> str:
