@@ -12,6 +12,7 @@ import msgspec
 
 from pytest_prodcheck.errors import ProdcheckError, UsageError
 from pytest_prodcheck.judge import EXIT_BY_RULING, EXIT_INTERNAL, EXIT_USAGE
+from pytest_prodcheck.model import Release
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,6 +38,20 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="prodcheck", description="Before and after a run of checks.")
     commands = parser.add_subparsers(title="commands", required=True, parser_class=_Parser)
+
+    wait = commands.add_parser("wait", help="block until a release is live")
+    wait.add_argument("target", metavar="TARGET", help="a target of the configuration")
+    wait.add_argument("--commit", metavar="SHA", help="the commit that must be live")
+    wait.add_argument("--version", metavar="V", help="the version that must be live")
+    wait.add_argument(
+        "--timeout",
+        type=_span,
+        default=timedelta(minutes=10),
+        metavar="SPAN",
+        help="how long at most: 90s, 10m (default: 10m)",
+    )
+    wait.add_argument("--json", action="store_true", help="print one line of JSON")
+    wait.set_defaults(command=_wait)
 
     gate = commands.add_parser("gate", help="re-read a verdict and exit by it")
     gate.add_argument(
@@ -121,6 +136,48 @@ def _span(text: str) -> timedelta:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time span; write it like 30m or 2h")
     units = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
     return timedelta(**{units[match[2]]: int(match[1])})
+
+
+PAUSE = 3.0
+"""Seconds between two questions of `wait`: a deploy takes minutes."""
+
+
+def _wait(options: argparse.Namespace) -> int:
+    from pytest_prodcheck.live.alone import alone
+    from pytest_prodcheck.live.release import read, wait
+
+    wanted = Release(version=options.version, commit=options.commit)
+    if wanted == Release():
+        raise UsageError("wait for what? Give --commit SHA, --version V, or both")
+    with alone(options.target, root=Path.cwd()) as there:
+        source = there.settings.target.release
+        if source is None:
+            raise UsageError(
+                f"target {options.target} does not say where it tells its release; write "
+                f"[targets.{options.target}.release] with from, and version or commit"
+            )
+
+        def ask() -> Release:
+            with there.connect() as client:
+                return read(client, source)
+
+        live, told = wait(
+            ask,
+            wanted,
+            seconds=options.timeout.total_seconds(),
+            pause=PAUSE,
+            say=lambda text: None if options.json else print(text, flush=True),
+        )
+    if options.json:
+        _print({"live": live, **msgspec.to_builtins(told)})
+    elif live:
+        print("that is the one")
+    else:
+        print(
+            f"not live after {options.timeout}: a health check that fails keeps the old deployment "
+            "in place; look at the platform's deploy log"
+        )
+    return EXIT_BY_RULING["pass" if live else "inconclusive"]
 
 
 def _gate(options: argparse.Namespace) -> int:

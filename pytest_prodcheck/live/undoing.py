@@ -1,21 +1,13 @@
 """Finish a drill that its run did not: with nothing but its journal and the configuration."""
 
-import os
-import tempfile
 from pathlib import Path
 
-import msgspec
-
-from pytest_prodcheck.config import Settings, load
 from pytest_prodcheck.errors import ProdcheckError, UsageError
-from pytest_prodcheck.live.chain import Chain
-from pytest_prodcheck.live.client import LiveClient
+from pytest_prodcheck.live.alone import alone
 from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.live.lease import Lease
 from pytest_prodcheck.live.restoring import Site, remove, restore
-from pytest_prodcheck.live.transport import LiveTransport
 from pytest_prodcheck.model import Record
-from pytest_prodcheck.record.redact import Redactor, from_environment
 from pytest_prodcheck.record.undo import Begin, Rehearsal, UndoJournal, rehearsals, unfinished
 
 COMMAND = "prodcheck drill restore"
@@ -57,41 +49,29 @@ def finish(journal: Path, rehearsal: Rehearsal, by: str) -> list[str]:
     no longer has that drill.
     """
     begin = rehearsal.begin
-    settings = load(begin.choice, root=Path(begin.root), environ=os.environ)
-    target = msgspec.structs.replace(settings.target, base_url=begin.base_url)
-    drill = next((one for one in settings.drills if one.name == begin.drill), None)
-    if drill is None:
-        raise UsageError(
-            f"the configuration of {begin.target} has no drill {begin.drill!r} any more: put it "
-            f"back, or undo it by hand: {'; '.join(rehearsal.leftovers)}"
-        )
-    redactor = _redactor(settings)
-    steps = UndoJournal(journal, begin.mark, redactor.text)
-    with tempfile.TemporaryDirectory(prefix="prodcheck-") as work:
-        chain = Chain(
-            Path(work) / "chain", rate=target.rate, budget=target.request_budget, breaker=False
-        )
-        transport = LiveTransport(target, chain)
+    with alone(begin.choice, root=Path(begin.root), base_url=begin.base_url) as there:
+        settings = there.settings
+        drill = next((one for one in settings.drills if one.name == begin.drill), None)
+        if drill is None:
+            raise UsageError(
+                f"the configuration of {begin.target} has no drill {begin.drill!r} any more: put "
+                f"it back, or undo it by hand: {'; '.join(rehearsal.leftovers)}"
+            )
+        steps = UndoJournal(journal, begin.mark, there.clean)
         site = Site(
-            target=target,
-            connect=lambda: LiveClient(target, transport, redact=redactor.text),
+            target=settings.target,
+            connect=there.connect,
             flags=settings.flags,
-            probes=target.probes,
+            probes=settings.target.probes,
             root=settings.file.parent if settings.file else Path(begin.root),
-            clean=redactor.text,
+            clean=there.clean,
         )
-        try:
-            if begin.own_service and _is_gone(site):
-                steps.write("end", by=by, why="the service that the run started is gone")
-                return []
-            told = ""
-            if rehearsal.switched:
-                told = restore(drill, begin, site, steps, by)
-            remove(rehearsal.written, site, steps)
-        finally:
-            transport.close()
-            chain.close()
-    return _closed(steps, begin, told, by)
+        if begin.own_service and _is_gone(site):
+            steps.write("end", by=by, why="the service that the run started is gone")
+            return []
+        told = restore(drill, begin, site, steps, by) if rehearsal.switched else ""
+        remove(rehearsal.written, site, steps)
+        return _closed(steps, begin, told, by)
 
 
 def _closed(steps: UndoJournal, begin: Begin, told: str, by: str) -> list[str]:
@@ -116,8 +96,3 @@ def _is_gone(site: Site) -> bool:
     except (httpx.HTTPError, ProdcheckError):
         return False
     return False
-
-
-def _redactor(settings: Settings) -> Redactor:
-    secrets = [(secret.reveal(), secret.name) for secret in settings.secrets]
-    return Redactor([*secrets, *from_environment(os.environ)])

@@ -122,7 +122,7 @@ def gate(
         return _unproven("the run has not finished, or was killed: see `prodcheck recover`")
     if target is not None and told_target != target:
         return _unproven(f"the verdict is about target {told_target!r}, not {target!r}")
-    if commit is not None and not _same_commit(told_commit, commit):
+    if commit is not None and not same_commit(told_commit, commit):
         return _unproven(f"the verdict is about commit {told_commit}, not {commit}")
     if not timedelta(minutes=-1) <= age <= max_age:
         return _unproven(f"the verdict is of {content['started']}: older than {max_age}")
@@ -212,7 +212,7 @@ def _unproven(reason: str) -> tuple[int, str]:
     return EXIT_BY_RULING["inconclusive"], f"inconclusive: {reason}"
 
 
-def _same_commit(told: str | None, wanted: str) -> bool:
+def same_commit(told: str | None, wanted: str) -> bool:
     """Equal, or one is the other's abbreviation (git's shortest is 4 digits; we want 7)."""
     if not told or min(len(told), len(wanted)) < 7:
         return told == wanted
