@@ -81,6 +81,8 @@ class Switchboard:
     def _serve(self, visit: Visit) -> None:
         request = visit.request
         body = json.loads(request.body) if request.body else None
+        if "network lost" in self.faults and not self.writes:
+            visit.reset()
         # A restore that hangs answers long after any deadline.
         if self._is_restore(request.method, request.path, body) and "restore hangs" in self.faults:
             visit.sleep(30)

@@ -3,7 +3,9 @@
 The service's own ledger says what was asked of it, its state what is left.
 """
 
+import json
 import re
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -157,6 +159,23 @@ def test_a_restore_that_is_lost_on_the_way_is_tried_again(
     assert changes(project).count("PUT /flags") == 3
 
 
+@pytest.mark.fault(124)
+def test_a_network_that_stays_away_is_waited_for_and_what_is_left_is_named(
+    project: Project, board: Switchboard, capsys: pytest.CaptureFixture[str]
+) -> None:
+    board.faults.add("network lost")
+    began = time.monotonic()
+    outcome = project.run("-m", "rollback")
+    assert time.monotonic() - began < 30
+    assert outcome.ruling == ("fail", 1)
+    assert "the switch could not be flipped back: PUT /flags: no answer (" in message(outcome)
+    (problem,) = (p for p in outcome.verdict["problems"] if p["what"] == "drill")
+    assert problem["detail"].startswith("PUT /flags of drill 'files only' may still be in force")
+    board.faults.clear()
+    assert main(["drill", "restore", str(project.path / "prodcheck-report")]) == 0
+    assert board.mode == "BOTH"
+
+
 def test_an_error_in_the_users_own_drill_is_told_and_the_way_back_is_taken(
     project: Project, board: Switchboard
 ) -> None:
@@ -221,7 +240,7 @@ def test_a_part_of_a_run_makes_no_drill(project: Project, board: Switchboard) ->
 # --- one at a time, and none on top of another -------------------------------------------------
 
 
-@pytest.mark.fault(106)
+@pytest.mark.fault(125)
 def test_a_second_drill_on_the_same_target_is_refused(project: Project, board: Switchboard) -> None:
     from pytest_prodcheck.live.lease import Lease
 
@@ -328,6 +347,49 @@ def test_a_command_that_fails_says_why(
     outcome = project.run("-m", "rollback")
     assert outcome.ruling == ("fail", 1)
     assert f"the switch could not be flipped: {said}" in message(outcome)
+    assert board.mode == "BOTH"
+
+
+@pytest.mark.fault(122)
+def test_the_target_can_be_told_how_long_it_may_stay_so(
+    project: Project, board: Switchboard
+) -> None:
+    project.configure(
+        CONFIGURED + DRILL.replace("writes = false,", 'writes = false, ttl = "{ttl}",')
+    )
+    assert project.run("-m", "rollback").ruling == ("pass", 0)
+    there, back = (json.loads(seen.body) for seen in project.server.seen("/flags"))
+    assert there["ttl"] == 4 * 2 + 60, "longer than the drill may take, and a number"
+    assert "ttl" not in back
+
+
+ELSEWHERE = """
+import urllib.request
+
+def to_files(api):
+    try:
+        urllib.request.urlopen("http://127.0.0.2:9/flags", b"{}")
+    except BaseException:
+        pass
+    api.put("/flags", json={"writes": False, "files": True})
+
+def to_both(api):
+    api.put("/flags", json={"writes": True, "files": True})
+"""
+
+
+@pytest.mark.fault(92)
+def test_a_switch_that_reaches_elsewhere_is_a_violation_whatever_it_swallows(
+    project: Project, board: Switchboard
+) -> None:
+    project.write("conftest.py", ELSEWHERE)
+    drill = re.sub(r"switch = .*", 'switch = { call = "conftest.py::to_files" }', DRILL)
+    drill = re.sub(r"restore = .*", 'restore = { call = "conftest.py::to_both" }', drill)
+    project.configure(CONFIGURED + drill)
+    outcome = project.run("-m", "rollback")
+    assert outcome.ruling == ("fail", 1)
+    assert "127.0.0.2" in message(outcome)
+    assert any(p["what"] == "violation" for p in outcome.verdict["problems"])
     assert board.mode == "BOTH"
 
 

@@ -90,3 +90,28 @@ def test_a_run_that_did_not_read_the_document_keeps_the_one_there_is(project: Pr
     assert found
     assert found.last.run_id != BEFORE.run_id
     assert (found.spec, found.spec_of) == (document(), BEFORE)
+
+
+@pytest.mark.fault(110)
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"last": 1}', b"\0\0\0"])
+def test_a_damaged_memory_is_put_aside_and_the_verdict_stands(
+    project: Project, content: bytes
+) -> None:
+    project.configure("[[probes]]\nget = '/ok'")
+    base = project.path / "prodcheck-report"
+    base.mkdir()
+    (base / "last-good-prod.json").write_bytes(content)
+    outcome = project.run("-m", "smoke")
+    assert outcome.ruling == ("pass", 0)
+    assert outcome.verdict["last_good"] is None
+    assert (base / "last-good-prod.damaged").read_bytes() == content
+    found = last_good(base, "prod")
+    assert found
+    assert found.last.run_id == outcome.verdict["run_id"]
+
+
+@pytest.mark.fault(110)
+def test_a_memory_that_cannot_be_read_or_replaced_does_not_matter(project: Project) -> None:
+    project.configure("[[probes]]\nget = '/ok'")
+    (project.path / "prodcheck-report" / "last-good-prod.json").mkdir(parents=True)
+    assert project.run("-m", "smoke").ruling == ("pass", 0)

@@ -2,6 +2,7 @@
 compared with."""
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,18 @@ def keep(base: Path, target: str, found: LastGood) -> None:
 
 
 def last_good(base: Path, target: str) -> LastGood | None:
-    """What is stored for *target*; None when there is nothing that can be read."""
+    """What is stored for *target*; None when there is nothing that can be read.
+
+    A damaged file is put aside: the run goes on as if there were none.
+    """
+    path = base / _name(target)
     try:
-        return msgspec.json.decode((base / _name(target)).read_bytes(), type=LastGood)
-    except (OSError, msgspec.MsgspecError):
+        return msgspec.json.decode(path.read_bytes(), type=LastGood)
+    except OSError:
+        return None
+    except msgspec.MsgspecError:
+        with suppress(OSError):
+            path.replace(path.with_suffix(".damaged"))
         return None
 
 
