@@ -165,7 +165,8 @@ class TargetTable(Table):
     start: Annotated[
         str | UnsetType,
         Meta(
-            description="Command that starts the service for the run, without a shell.",
+            description="Command that starts the service for the run, without a shell. {port} is a "
+            "free port, {folder} an empty folder that is gone after the run, also in `database`.",
             examples=["uvicorn app.main:app --port {port}"],
         ),
     ] = UNSET

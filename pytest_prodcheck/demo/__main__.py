@@ -1,6 +1,7 @@
 """`python -m pytest_prodcheck.demo --port N [--incident NAME]`: the demo's service, on loopback."""
 
 import argparse
+import contextlib
 import gc
 import importlib.util
 import signal
@@ -17,14 +18,18 @@ def main(arguments: list[str] | None = None) -> None:
     """Serve until SIGINT or SIGTERM; what it stored is removed then."""
     parser = argparse.ArgumentParser(prog="python -m pytest_prodcheck.demo")
     parser.add_argument("--port", type=int, required=True, help="on 127.0.0.1")
+    parser.add_argument("--directory", type=Path, help="for what it stores; default: a new one")
     parser.add_argument("--incident", choices=sorted(INCIDENTS), metavar="NAME")
     options = parser.parse_args(arguments)
     if not all(map(importlib.util.find_spec, ("fastapi", "uvicorn", "sqlalchemy"))):
         sys.exit("The demo is a FastAPI service: pip install 'pytest-prodcheck[demo]'")
     # A signal unwinds the stack instead of ending the process, so the directory is removed.
     _on_ending_signals(lambda: sys.exit(0))
-    with tempfile.TemporaryDirectory(prefix="prodcheck-demo-") as directory:
-        serve(options.port, options.incident, Path(directory))
+    with contextlib.ExitStack() as stack:
+        directory = options.directory or Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="prodcheck-demo-"))
+        )
+        serve(options.port, options.incident, directory)
 
 
 def serve(port: int, incident: str | None, directory: Path) -> None:

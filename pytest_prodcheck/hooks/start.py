@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from pytest_prodcheck.config import Settings, choose, describe, load
+from pytest_prodcheck.config import Secret, Settings, choose, describe, load
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.hooks.inspector import Inspector
 from pytest_prodcheck.hooks.suites import SuiteNames, add_suites
@@ -65,9 +65,10 @@ def _start_controller(config: pytest.Config, option: str | None, base: Path) -> 
     shard = _shard(config.getoption("prodcheck_shard"))
     redactor = _redactor(settings)
     folder = Folder.create(base)
-    service = _start_service(config, settings, redactor) if settings.target.start else None
+    log = _log(config) if settings.target.start else None
+    service = _start_service(config, settings, redactor, log) if log else None
     if service:
-        settings = _at(settings, service.base_url)
+        settings = _at(settings, service.base_url, log)
     head = Run(
         run_id=folder.run_id,
         started=datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -95,6 +96,7 @@ def _start_controller(config: pytest.Config, option: str | None, base: Path) -> 
         "threshold": config.getoption("prodcheck_threshold"),
         "folder": str(folder.path),
         "base_url": settings.target.base_url,
+        "log": str(log or ""),
         "shard": shard,
     }
     inspector = Inspector(config, settings, folder, redactor, shard, choice, root)
@@ -119,18 +121,25 @@ def _start_controller(config: pytest.Config, option: str | None, base: Path) -> 
     return inspector
 
 
-def _start_service(config: pytest.Config, settings: Settings, redactor: Redactor) -> Service:
-    """The target itself, stopped and its log removed when pytest takes leave of its plugins.
+def _log(config: pytest.Config) -> Path:
+    """The service's log, in a folder that is gone when pytest takes leave of its plugins.
 
-    The log is kept outside the run's folder: what the service prints is not redacted there.
+    It is outside the run's folder: what the service prints is not redacted there.
     """
-    from pytest_prodcheck.live.service import Service
-
     folder = Path(tempfile.mkdtemp(prefix="prodcheck-"))
     config.add_cleanup(partial(shutil.rmtree, folder, ignore_errors=True))
+    return folder / "service.log"
+
+
+def _start_service(
+    config: pytest.Config, settings: Settings, redactor: Redactor, log: Path
+) -> Service:
+    """The target itself, stopped when pytest takes leave of its plugins."""
+    from pytest_prodcheck.live.service import Service
+
     cwd = settings.file.parent if settings.file else config.invocation_params.dir
     try:
-        service = Service.start(settings.target, cwd=cwd, log=folder / "service.log")
+        service = Service.start(settings.target, cwd=cwd, log=log)
     except UsageError as error:
         raise UsageError(scrub(str(error), redactor)) from None
     config.add_cleanup(service.stop)
@@ -158,7 +167,7 @@ def _start_worker(config: pytest.Config, told: dict[str, Any]) -> Inspector:
         environ=os.environ,
         threshold=told["threshold"],
     )
-    settings = _at(settings, told["base_url"])
+    settings = _at(settings, told["base_url"], Path(told["log"]) if told["log"] else None)
     folder = Folder(Path(told["folder"]))
     redactor = _redactor(settings)
     inspector = Inspector(
@@ -183,9 +192,14 @@ def _redactor(settings: Settings) -> Redactor:
     return Redactor([*secrets, *from_environment(os.environ)])
 
 
-def _at(settings: Settings, base_url: str) -> Settings:
-    """The same settings with the target where it really runs."""
+def _at(settings: Settings, base_url: str, log: Path | None) -> Settings:
+    """The same settings with the target, and its database, where they really are."""
     target = msgspec.structs.replace(settings.target, base_url=base_url)
+    if log and target.database:
+        from pytest_prodcheck.live.service import data_of
+
+        url = target.database.reveal().replace("{folder}", str(data_of(log)))
+        target = msgspec.structs.replace(target, database=Secret(url, target.database.name))
     return msgspec.structs.replace(settings, target=target)
 
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import uuid
+from functools import reduce
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -32,6 +33,11 @@ _ANSI = re.compile(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)"
 _LONGEST_LINE = 300
 
 
+def data_of(log: Path) -> Path:
+    """The folder that `{folder}` stands for."""
+    return log.with_suffix(".data")
+
+
 class Service:
     """A running service: `base_url` (with the port filled in), `port`, `pid`."""
 
@@ -51,7 +57,7 @@ class Service:
         self.port = port
         self.pid = process.pid
         self.command = command
-        """The command line with `{port}` and `{python}` filled in."""
+        """The command line with everything filled in."""
         self._process = process
         self._watcher = watcher
         self._lifeline = lifeline
@@ -63,10 +69,10 @@ class Service:
     def start(cls, target: Target, *, cwd: Path, log: Path) -> "Service":
         """Start `target.start` in `cwd` and wait until it gives any HTTP answer.
 
-        There is no shell. `{port}` becomes a free port (or the port that `base_url` names) and
-        `{python}` this interpreter. Programs are looked up on PATH, then beside this
-        interpreter. All output goes to `log`. UsageError when the command is missing, ends, or
-        does not answer within `target.start_timeout` seconds.
+        There is no shell. `{port}` becomes a free port (or the port that `base_url` names),
+        `{python}` this interpreter and `{folder}` the folder of `data_of(log)`. Programs
+        are looked up on PATH, then beside this interpreter. All output goes to `log`. UsageError
+        when the command is missing, ends, or does not answer within `target.start_timeout` seconds.
         """
         words = _words(target)
         for left in reversed(range(PORTS_TO_TRY)):
@@ -89,7 +95,8 @@ class Service:
     def _launch(
         cls, target: Target, words: list[str], port: int, cwd: Path, log: Path
     ) -> "Service":
-        filled = [w.replace("{port}", str(port)).replace("{python}", sys.executable) for w in words]
+        fill = {"{port}": str(port), "{python}": sys.executable, "{folder}": str(data_of(log))}
+        filled = [reduce(lambda w, name: w.replace(name, fill[name]), fill, word) for word in words]
         command = shlex.join(filled)
         mark = uuid.uuid4().hex
         beside = os.path.dirname(sys.executable)
@@ -101,6 +108,7 @@ class Service:
             # What a service printed last is what explains its end; do not lose it in a buffer.
             "PYTHONUNBUFFERED": "1",
         }
+        data_of(log).mkdir(parents=True, exist_ok=True)
         if not cwd.is_dir():
             raise UsageError(
                 f"{target.name}: the directory {cwd} to start `{command}` in does not exist.\n"
