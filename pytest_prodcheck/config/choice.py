@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from pytest_prodcheck import urls
 from pytest_prodcheck.config import suites
+from pytest_prodcheck.config.database import database
 from pytest_prodcheck.config.file import NAME, PROJECT, ConfigFile, find, read
 from pytest_prodcheck.config.judging import judging
 from pytest_prodcheck.config.known import known_failures
@@ -152,11 +153,13 @@ def _resolved(
     target, origins = resolve(reader, name)
     values, judged_by = judging(file, threshold)
     flags, contract = file.contents.flags, file.contents.contract
+    expected = file.contents.database
     return Settings(
         target=target,
         **values,
         flags=None if flags is UNSET else suites.flags(reader, flags),
         contract=Contract() if contract is UNSET else suites.contract(reader, contract),
+        database=None if expected is UNSET else database(reader, expected),
         known=known_failures(file.path.parent),
         origins=origins | judged_by,
         file=file.path,
