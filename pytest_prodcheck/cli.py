@@ -1,6 +1,7 @@
 """The `prodcheck` command: what happens before and after a run."""
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -85,6 +86,24 @@ def _parser() -> argparse.ArgumentParser:
         help="how long: 30d (default: 90d)",
     )
     known.set_defaults(command=_known)
+
+    init = commands.add_parser("init", help="write what a run needs, by looking at a live target")
+    init.add_argument("target", nargs="?", metavar="TARGET", help="default: PRODCHECK_TARGET")
+    init.add_argument(
+        "--database",
+        action="store_true",
+        required=True,
+        help="record the tables of the target's database into schema.toml",
+    )
+    init.add_argument(
+        "--schema",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="record this schema of the database too, beside the default one",
+    )
+    init.add_argument("--force", action="store_true", help="overwrite schema.toml")
+    init.set_defaults(command=_init)
 
     demo = commands.add_parser("demo", help="list the incidents of the demo")
     demo.add_argument("--json", action="store_true", help="print them as JSON")
@@ -193,6 +212,19 @@ def _known(options: argparse.Namespace) -> int:
             sink.write(("\n" if existing else "") + written(entries))
     noun = "entry" if len(entries) == 1 else "entries"
     print(f"{len(entries)} {noun} added to {path}, accepted until {expires}")
+    return 0
+
+
+def _init(options: argparse.Namespace) -> int:
+    from pytest_prodcheck.config import choose, load
+    from pytest_prodcheck.live.recording import record
+
+    choice = choose(options.target, os.environ)
+    if choice is None:
+        raise UsageError("which target? name it, as in `prodcheck init --database prod`")
+    settings = load(choice, root=Path.cwd(), environ=os.environ)
+    for line in record(settings, options.schema, overwrite=options.force):
+        print(line)
     return 0
 
 

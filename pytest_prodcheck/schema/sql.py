@@ -192,7 +192,7 @@ def bare(expression: str | None) -> str | None:
 def _plain(piece: str) -> str:
     if piece.startswith('"'):
         return piece[1:-1].replace('""', '"')
-    return piece.lower() if piece.isupper() else piece
+    return piece.lower() if piece.isupper() and not piece.startswith("'") else piece
 
 
 def _folded(expression: str) -> list[str]:
