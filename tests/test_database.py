@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_prodcheck.config import Settings, load
+from pytest_prodcheck.config import Secret, Settings, Target, load
 from pytest_prodcheck.errors import UsageError
+from pytest_prodcheck.live.policy import Policy, Rules
 from pytest_prodcheck.live.statements import not_a_read, refusal
 from pytest_prodcheck.schema import Column, Index, Policy, Schema, Table, drift, sql
 from pytest_prodcheck.schema.tables import merged
@@ -456,6 +457,7 @@ SAME_TYPES = [
     ('public."MoodType"', '"MoodType"'),
     ('VARCHAR(40) COLLATE "de_DE"', "varchar(40)"),
     ("JSONB", "jsonb"),
+    ("VARCHAR", "text"),
     ("vector(1536)", "VECTOR(1536)"),
 ]
 
@@ -471,7 +473,7 @@ def test_two_names_of_a_type_are_one(one: str, other: str) -> None:
         ("json", "jsonb"),
         ("timestamp", "timestamptz"),
         ("text", "text[]"),
-        ("varchar", "text"),
+        ("varchar(40)", "text"),
         ("varchar(40)", "varchar"),
         ("numeric", "numeric(10,0)"),
         ("audit.mood", "mood"),
@@ -648,6 +650,29 @@ def test_a_statement_that_does_more_than_read_is_refused(statement: str, why: st
 def test_a_query_that_is_declared_has_to_be_one_read(query: str, why: str | None) -> None:
     found = not_a_read(query)
     assert found is None if why is None else (found or "").startswith(why)
+
+
+# --- what the guard lets through
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts"),
+    [
+        ("postgresql://reader:secret-1@db.example.com/app", ("db.example.com:5432",)),
+        ("postgresql+asyncpg://reader@10.0.0.7:6543/app", ("10.0.0.7:6543",)),
+        ("postgres://reader@[::1]/app", ("[::1]:5432",)),
+        ("postgresql://reader@/app?host=/run/postgresql", ()),
+        ("postgresql://reader@a.example,b.example:5433/app", ()),
+        ("sqlite:////srv/app.db", ()),
+    ],
+)
+def test_the_databases_host_is_one_that_the_configuration_names(
+    url: str, hosts: tuple[str, ...]
+) -> None:
+    target = Target(name="prod", base_url="https://x.test", database=Secret(url, "${URL}"))
+    policy = Policy.of(target)
+    assert policy.hosts == hosts
+    assert len(Rules(policy).endpoints) == 1 + len(hosts)
 
 
 # --- settings

@@ -46,23 +46,24 @@ def tables(metadata: Any, dialect: Dialect) -> tuple[Table, ...]:
 
 
 def _table(table: sa.Table, dialect: Any) -> Table:
+    """With plain texts for names: SQLAlchemy has a kind of its own."""
     return Table(
-        name=table.fullname,
+        name=str(table.fullname),
         view=False,
         columns=tuple(
             Column(
-                name=column.name,
+                name=str(column.name),
                 type=str(column.type.compile(dialect=dialect)),
                 nullable=bool(column.nullable),
             )
             for column in table.columns
         ),
-        primary_key=tuple(column.name for column in table.primary_key.columns),
+        primary_key=tuple(str(column.name) for column in table.primary_key.columns),
         foreign_keys=tuple(
             ForeignKey(
-                columns=tuple(key.column_keys),
-                table=key.elements[0].column.table.fullname,
-                references=tuple(element.column.name for element in key.elements),
+                columns=tuple(map(str, key.column_keys)),
+                table=str(key.elements[0].column.table.fullname),
+                references=tuple(str(element.column.name) for element in key.elements),
                 on_delete=(key.ondelete or "no action").lower(),
                 on_update=(key.onupdate or "no action").lower(),
             )

@@ -23,6 +23,7 @@ from pytest_prodcheck.schema.tables import (
     Schema,
     Table,
 )
+from pytest_prodcheck.schema.types import ANY
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -150,16 +151,18 @@ SELECT name, type = 'view' AS view FROM sqlite_master
 WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name
 """
 
+_SQLITE_INDEXES = "SELECT name, sql FROM sqlite_master WHERE type = 'index'"
+
 
 def _sqlite(connection: Connection) -> Iterator[Table]:
     for row in _rows(connection, _SQLITE_TABLES):
-        columns = _rows(connection, "SELECT * FROM pragma_table_xinfo(:name)", name=row.name)
+        columns = _pragma(connection, "table_xinfo", row.name)
         keys = sorted((c for c in columns if c.pk), key=lambda c: c.pk)
         yield Table(
             name=row.name,
             view=bool(row.view),
             columns=tuple(
-                Column(name=c.name, type=c.type, nullable=not c.notnull) for c in columns
+                Column(name=c.name, type=c.type or ANY, nullable=not c.notnull) for c in columns
             ),
             primary_key=tuple(c.name for c in keys),
             foreign_keys=tuple(_sqlite_keys(connection, row.name)),
@@ -170,9 +173,8 @@ def _sqlite(connection: Connection) -> Iterator[Table]:
 
 
 def _sqlite_keys(connection: Connection, table: str) -> Iterator[ForeignKey]:
-    query = "SELECT * FROM pragma_foreign_key_list(:name) ORDER BY id, seq"
     keys: defaultdict[int, list[Any]] = defaultdict(list)
-    for row in _rows(connection, query, name=table):
+    for row in _pragma(connection, "foreign_key_list", table):
         keys[row.id].append(row)
     for rows in keys.values():
         yield ForeignKey(
@@ -185,19 +187,21 @@ def _sqlite_keys(connection: Connection, table: str) -> Iterator[ForeignKey]:
 
 
 def _sqlite_indexes(connection: Connection, table: str) -> Iterator[Index]:
-    query = """
-    SELECT i.name, i."unique", i.origin, m.sql FROM pragma_index_list(:name) i
-    LEFT JOIN sqlite_master m ON m.type = 'index' AND m.name = i.name ORDER BY i.seq
-    """
-    for row in _rows(connection, query, name=table):
+    texts = {row.name: row.sql for row in _rows(connection, _SQLITE_INDEXES)}
+    for row in _pragma(connection, "index_list", table):
+        unique = "unique " if row.unique else ""
         if row.origin == "pk":
             continue
-        unique = "unique " if row.unique else ""
-        if row.sql:
-            yield sql.index(unique + row.sql[row.sql.index("(") :])
+        if text := texts.get(row.name):
+            yield sql.index(unique + text[text.index("(") :])
             continue
-        columns = _rows(connection, "SELECT name FROM pragma_index_info(:name)", name=row.name)
+        columns = _pragma(connection, "index_info", row.name)
         yield sql.index(f"{unique}({', '.join(_quoted(c.name) for c in columns)})")
+
+
+def _pragma(connection: Connection, name: str, about: str) -> list[Any]:
+    """As a statement: SQLite cannot say of its functions of that name that they only read."""
+    return list(connection.exec_driver_sql(f"PRAGMA {name}({_quoted(about)})"))
 
 
 def _quoted(name: str) -> str:

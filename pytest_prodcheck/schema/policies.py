@@ -13,6 +13,7 @@ from pytest_prodcheck.schema.written import policy_text
 
 COMMANDS = ("select", "insert", "update", "delete")
 _APPLY = "Run the migration that sets the policies, or correct what the code expects."
+_MEANT = "Run the migration that makes them, or write row_level_security = true if that is meant."
 _ENABLE = "ALTER TABLE ... ENABLE ROW LEVEL SECURITY, in a migration."
 _ONE = "Keep one of them: drop the one of an older schema file, or make it AS RESTRICTIVE."
 
@@ -38,7 +39,7 @@ def policy_drift(expected: Table, live: Table) -> Iterator[Found]:
         yield "rls_enabled", name, message, _APPLY
     elif live.row_security in ("on", "forced") and not policies and not security:
         message = "row-level security is on without any policy: only its owner sees any row"
-        yield "rls_without_policy", name, message, _APPLY
+        yield "rls_without_policy", name, message, _MEANT
     yield from _differences(expected, live)
     yield from conflicts(expected, live)
 

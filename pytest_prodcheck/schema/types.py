@@ -36,6 +36,8 @@ _SHAPE = re.compile(
     r"(?P<base>[^()\[\]]+?) ?(?:\((?P<size>[^()]*)\))?(?P<zone> with(?:out)? time zone)?"
     r"(?P<array>(?: ?\[\d*\])+| array)?"
 )
+ANY = "any"
+"""A column of SQLite that was given no type, or one of a view."""
 _AFFINITIES = {
     "integer": ("int",),
     "text": ("char", "clob", "text"),
@@ -68,6 +70,8 @@ def canonical(text: str) -> str:
         name, size = ("real" if int(size) <= _REAL_BITS else "double precision"), ""
     name += match["zone"] or ""
     name = _ALIASES.get(name, name)
+    if name == "character varying" and not size:
+        name = "text"  # without a length PostgreSQL makes no difference
     if size:
         first, space, zone = name.partition(" with")
         name = f"{first}({size}){space}{zone}"
@@ -83,4 +87,4 @@ def _affinity(text: str) -> str:
     for affinity, words in _AFFINITIES.items():
         if any(word in name for word in words):
             return affinity
-    return "numeric" if name else "blob"
+    return "blob" if name == ANY else "numeric"
