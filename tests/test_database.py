@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pytest_prodcheck.config import Secret, Settings, Target, load
 from pytest_prodcheck.errors import UsageError
-from pytest_prodcheck.live.policy import Policy, Rules
+from pytest_prodcheck.live import policy as rules
 from pytest_prodcheck.live.statements import not_a_read, refusal
 from pytest_prodcheck.schema import Column, Index, Policy, Schema, Table, drift, sql
 from pytest_prodcheck.schema.tables import merged
@@ -184,6 +184,12 @@ DRIFTS = [
             "critical schema.primary_key journal_entries: has the primary key (id, day), where "
             "(id) is expected"
         ],
+    ),
+    (
+        "a primary key in another order",
+        table(primary_key=("id", "day")),
+        [table(primary_key=("day", "id"))],
+        [],
     ),
     (
         "a foreign key that is not there",
@@ -670,9 +676,9 @@ def test_the_databases_host_is_one_that_the_configuration_names(
     url: str, hosts: tuple[str, ...]
 ) -> None:
     target = Target(name="prod", base_url="https://x.test", database=Secret(url, "${URL}"))
-    policy = Policy.of(target)
+    policy = rules.Policy.of(target)
     assert policy.hosts == hosts
-    assert len(Rules(policy).endpoints) == 1 + len(hosts)
+    assert len(rules.Rules(policy).endpoints) == 1 + len(hosts)
 
 
 # --- settings

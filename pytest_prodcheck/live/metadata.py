@@ -73,13 +73,18 @@ def _table(table: sa.Table, dialect: Any) -> Table:
     )
 
 
+def _columns(index: sa.Index) -> int:
+    return len(index.expressions)
+
+
 def _indexes(table: sa.Table, dialect: Any) -> Iterator[Index]:
     """As the dialect writes them: `CREATE UNIQUE INDEX name ON table USING gin (tags)`."""
     from sqlalchemy import UniqueConstraint
     from sqlalchemy.schema import CreateIndex
 
     named = dialect.identifier_preparer.format_table(table)
-    for index in sorted(table.indexes, key=lambda index: str(index.name)):
+    # One without columns, as projects have it by mistake, makes nothing anywhere.
+    for index in sorted(filter(_columns, table.indexes), key=lambda index: str(index.name)):
         statement = str(CreateIndex(index).compile(dialect=dialect))
         _, _, definition = statement.partition(f" ON {named} ")
         yield sql.index(("unique " if index.unique else "") + definition)

@@ -49,9 +49,10 @@ def _of_table(expected: Table, live: Table, schema: Schema) -> Iterator[Drift]:
         message = f"is {kinds[bool(live.view)]}, where {kinds[expected.view]} is expected"
         yield _drift("kind", expected.name, message)
     yield from _columns(expected, live, schema)
-    if expected.primary_key is not None and expected.primary_key != live.primary_key:
-        message = f"has the primary key {_list(live.primary_key or ())}, where "
-        message += f"{_list(expected.primary_key)} is expected"
+    key, there = expected.primary_key, live.primary_key or ()
+    if key is not None and sorted(key) != sorted(there):
+        message = f"has the primary key {_list(there)}, where "
+        message += f"{_list(key)} is expected"
         yield _drift("primary_key", expected.name, message)
     yield from _foreign_keys(expected, live, schema)
     yield from _indexes(expected, live)
