@@ -620,6 +620,7 @@ REFUSED = [
     ("select $1$; commit; $1$", "it is more than one statement; send them one by one"),
     ("select Set_Config ('a', 'b', false)", "it calls set_config(), which does more than read"),
     ("select pg_catalog.\"nextval\"('s')", "it calls nextval(), which does more than read"),
+    ("select U&\"set\\005fconfig\"('a', 'b', false)", "it writes a name in escapes, which hide"),
     ("select pg_advisory_xact_lock(1)", "it calls pg_advisory_xact_lock(), which does more"),
     ("select pg_terminate_backend(1)", "it calls pg_terminate_backend(), which does more"),
     ("select dblink_exec('', '')", "it calls dblink_exec(), which does more than read"),

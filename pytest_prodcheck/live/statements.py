@@ -12,7 +12,7 @@ READS = ("explain", "fetch", "select", "show", "table", "values", "with")
 
 _PIECE = re.compile(
     r"""--[^\n]*|/\*|e'(?:[^'\\]|''|\\.)*'|'(?:[^']|'')*'|\$(?:[a-z_]\w*)?\$"""
-    r"""|(?P<word>"(?:[^"]|"")*"|[^\W\d][\w$]*|;|\()""",
+    r"""|(?P<word>(?:u&)?"(?:[^"]|"")*"|[^\W\d][\w$]*|;|\()""",
     re.IGNORECASE | re.DOTALL,
 )
 """A line of comment, the start of a block of it, texts of three kinds; or what counts."""
@@ -40,6 +40,8 @@ def refusal(sql: str) -> str | None:
         )
     if ";" in words:
         return "it is more than one statement; send them one by one"
+    if any(word.startswith('u&"') for word in words):
+        return "it writes a name in escapes, which hide it; write it as it is"
     for name, following in zip(words, [*words[1:], ""], strict=True):
         if following == "(" and _EFFECTS.fullmatch(name):
             return f"it calls {_shown(name)}(), which does more than read"
