@@ -219,7 +219,7 @@ def test_no_statement_writes_whatever_it_is(documents: str, ledger: Ledger) -> N
     before = contents(documents)
     passed = []
     for statement in STOPPED:
-        for send in (by_sqlalchemy, by_cursor, after_commit):
+        for send in (by_sqlalchemy, by_cursor, by_named_cursor, after_commit):
             known = len(ledger.refusals)
             with opened(documents, ledger).connect() as connection:
                 with suppress(Violation, psycopg.Error):
@@ -240,6 +240,14 @@ def by_cursor(connection: sa.Connection, statement: str) -> None:
     assert connection.connection.driver_connection
     with connection.connection.driver_connection.cursor() as cursor:
         cursor.execute(statement.encode())
+
+
+def by_named_cursor(connection: sa.Connection, statement: str) -> None:
+    """Its text stands in a statement that psycopg makes around it."""
+    assert connection.connection.driver_connection
+    with connection.connection.driver_connection.cursor("named") as cursor:
+        cursor.execute(statement)
+        cursor.fetchall()
 
 
 def after_commit(connection: sa.Connection, statement: str) -> None:
@@ -391,6 +399,17 @@ def test_sqlite_is_not_written_either(
     assert (file.read_bytes(), sorted(os.listdir(tmp_path))) == before
 
 
+def test_sqlite_is_not_written_when_its_authorizer_was_taken_off(
+    sqlite: str, ledger: Ledger
+) -> None:
+    with opened(sqlite, ledger).connect() as connection:
+        raw: Any = connection.connection.driver_connection
+        raw.set_authorizer(None)
+        with pytest.raises(Violation, match="attempt to write a readonly database"):
+            connection.exec_driver_sql("DELETE FROM users")
+    assert len(ledger.refusals) == 1
+
+
 def test_a_sqlite_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     with (
         pytest.raises(ContractBroken) as failure,
@@ -448,14 +467,14 @@ def test_a_database_that_cannot_be_had_is_a_failure_in_bounded_time(kind: str) -
         with pytest.raises(ContractBroken) as failure, database.connect():
             pytest.fail("connected")
         assert time.monotonic() - started < 6
+        started = time.monotonic()
+        with pytest.raises(ContractBroken, match="cannot be connected to"), database.connect():
+            pytest.fail("connected")
+        assert time.monotonic() - started < 0.5
     assert failure.value.failures == ("database.unreachable",)
     assert str(failure.value).startswith("the database of target prod cannot be connected to: ")
     assert PASSWORD not in str(failure.value)
     assert "\n" not in str(failure.value)
-    started = time.monotonic()
-    with pytest.raises(ContractBroken, match="cannot be connected to"), database.connect():
-        pytest.fail("connected")
-    assert time.monotonic() - started < 0.5
 
 
 @pytest.mark.fault(111)
