@@ -29,9 +29,6 @@ from pytest_prodcheck.live.statements import refusal
 GRACE = 2.0
 """Seconds that the server has, beyond the timeout, to say that it stopped a statement."""
 
-READ_ONLY_REFUSED = "25006"
-"""SQLSTATE of a write in a read-only transaction."""
-
 
 class _Policed:
     """What a cursor may send; `connection` and the methods are psycopg's."""
