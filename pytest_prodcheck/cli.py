@@ -1,6 +1,7 @@
 """The `prodcheck` command: what happens before and after a run."""
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -123,6 +124,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     restore.add_argument("--json", action="store_true", help="print what was done as JSON")
     restore.set_defaults(command=_restore)
+    init = commands.add_parser("init", help="write what a run needs, by looking at a live target")
+    init.add_argument("target", nargs="?", metavar="TARGET", help="default: PRODCHECK_TARGET")
+    init.add_argument(
+        "--database",
+        action="store_true",
+        required=True,
+        help="record the tables of the target's database into schema.toml",
+    )
+    init.add_argument(
+        "--schema",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="record this schema of the database too, beside the default one",
+    )
+    init.add_argument("--force", action="store_true", help="overwrite schema.toml")
+    init.set_defaults(command=_init)
 
     demo = commands.add_parser("demo", help="list the incidents of the demo")
     demo.add_argument("--json", action="store_true", help="print them as JSON")
@@ -292,6 +310,19 @@ def _restore(options: argparse.Namespace) -> int:
         for one in undone:
             print(f"{one.drill} on {one.target}: {'; '.join(one.left) or 'as it was before'}")
     return EXIT_BY_RULING["fail" if any(one.left for one in undone) else "pass"]
+
+
+def _init(options: argparse.Namespace) -> int:
+    from pytest_prodcheck.config import choose, load
+    from pytest_prodcheck.live.recording import record
+
+    choice = choose(options.target, os.environ)
+    if choice is None:
+        raise UsageError("which target? name it, as in `prodcheck init --database prod`")
+    settings = load(choice, root=Path.cwd(), environ=os.environ)
+    for line in record(settings, options.schema, overwrite=options.force):
+        print(line)
+    return 0
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -120,16 +120,58 @@ def database(run: Run) -> Finding | None:
     failing = {_path(x) for x in _of_failed(run) if x.status in (500, 503)}
     words = (_DRIVERS_WORDS.search(x.body) for x in _of_failed(run) if x.status in (500, 503))
     told |= {f"a 5xx says {found[0]!r}" for found in words if found}
-    if not told:
+    ours = sorted({c.message.splitlines()[0] for c in _failed(run) if _UNREACHABLE in c.failures})
+    if not told and not ours:
         return None
+    # A runner outside the database's network cannot connect either.
+    healthy = {
+        _path(x)
+        for check in _checks(run)
+        if check.outcome == "passed"
+        for x in check.exchanges
+        if "health" in _path(x) and x.status is not None and x.status < 300
+    }
+    against = [] if failing else ["no request failed with a 5xx"]
+    if ours and healthy:
+        against.append(f"{_some(healthy)} answered well: the service may reach what we cannot")
     return Finding(
         rule="database.unreachable",
-        title="the service cannot use its database",
-        confidence="high" if failing else "medium",
-        evidence=(*sorted(told), *([f"5xx at {_some(failing)}"] if failing else [])),
-        against=() if failing else ("no request failed with a 5xx",),
+        title="the service cannot use its database" if told else "we cannot use the database",
+        confidence="high" if failing else "medium" if told else "low",
+        evidence=(*sorted(told), *([f"5xx at {_some(failing)}"] if failing else []), *ours),
+        against=tuple(against),
         next_check="connect to the database from inside the deployment: SELECT 1",
         remedy="check DATABASE_URL, the database's own status, and its connection limit",
+    )
+
+
+def schema_drift(run: Run) -> Finding | None:
+    lines = [line for line in _drift(run) if "[schema.policy_conflict]" not in line]
+    if not lines:
+        return None
+    broken = [x for x in _of_failed(run) if x.status is not None and x.status >= 500]
+    return Finding(
+        rule="database.schema_drift",
+        title="the database is not as the code expects it",
+        confidence="high",
+        evidence=(*lines[:_SHOWN], *([f"and {len(lines) - _SHOWN} more"] * (len(lines) > _SHOWN))),
+        against=() if broken else ("no request failed with a 5xx",),
+        next_check="is the last migration in the database's own table of migrations?",
+        remedy="run the migrations of this release, or correct what the code expects",
+    )
+
+
+def policy_conflict(run: Run) -> Finding | None:
+    lines = [line for line in _drift(run) if "[schema.policy_conflict]" in line]
+    if not lines:
+        return None
+    return Finding(
+        rule="database.policy_conflict",
+        title="two row-level-security policies contradict each other: the wider one wins",
+        confidence="high",
+        evidence=tuple(lines[:_SHOWN]),
+        next_check="ask as a user without privileges: are rows of others among the answers?",
+        remedy="keep one policy for each command and role; drop those of older schema files",
     )
 
 
@@ -190,7 +232,12 @@ def slow(run: Run) -> Finding | None:
 
 def contract(run: Run) -> Finding | None:
     operations = [check for check in run.checks if check.category == "contract"]
-    broken = [check for check in operations if check.outcome == "failed" and check.failures]
+    broken = [
+        check
+        for check in operations
+        if check.outcome == "failed"
+        and any(not title.startswith(_OF_THE_DATABASE) for title in check.failures)
+    ]
     if not broken:
         return None
     titles = Counter(title for check in broken for title in check.failures)
@@ -321,12 +368,17 @@ def signs(run: Run) -> list[Finding]:
     ]
 
 
+_SHOWN = 5
+"""Pieces of evidence that are told."""
+
 RULES: tuple[Callable[[Run], Finding | None], ...] = (
     unreachable,
     maintenance_page,
     edge_404,
     root_paths,
     database,
+    schema_drift,
+    policy_conflict,
     config_not_loaded,
     server_errors,
     slow,
@@ -334,6 +386,11 @@ RULES: tuple[Callable[[Run], Finding | None], ...] = (
     storage_full,
     contract,
 )
+
+_UNREACHABLE = "database.unreachable"
+"""Title of the failure of a check that could not connect."""
+_OF_THE_DATABASE = ("database.", "schema.")
+"""How titles of failures begin that have nothing to do with the OpenAPI document."""
 
 _SILENCE = {"connect", "dns", "timeout", "transport"}
 """Kinds of failure in which nobody answered; a bad certificate or garbage is an answer."""
@@ -370,6 +427,13 @@ def _failed(run: Run) -> list[Check]:
 
 def _exchanges(run: Run) -> list[Exchange]:
     return [exchange for check in _checks(run) for exchange in check.exchanges]
+
+
+def _drift(run: Run) -> list[str]:
+    """The lines of failed checks that tell a difference: `critical: users.id: … [schema.type]`."""
+    failed = [c for c in _failed(run) if any(t.startswith("schema.") for t in c.failures)]
+    lines = [line for check in failed for line in check.message.splitlines()]
+    return [line for line in lines if re.search(r"\[schema\.\w+\]$", line)]
 
 
 def _late(check: Check) -> str:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from pytest_prodcheck.config import Target
     from pytest_prodcheck.hooks.inspector import Inspector
     from pytest_prodcheck.live.baseline import CompatibilityRun, PreviousRun
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
     from pytest_prodcheck.live.contract import OperationRun
     from pytest_prodcheck.live.drills import DrillRun
     from pytest_prodcheck.live.flags import FlagsRun
+    from pytest_prodcheck.live.pressure import ConnectionsRun, QueryRun
     from pytest_prodcheck.live.probes import ProbeRun
+    from pytest_prodcheck.live.schema import TableRun
     from pytest_prodcheck.live.workflows import WorkflowRun
 
 MARKERS = (
@@ -182,6 +186,31 @@ def drill(request: pytest.FixtureRequest) -> Generator[DrillRun]:
     """One rehearsal of a switch; a test that asks for it runs once for each, alone."""
     with _inspector(request).drill(request.node, request.param) as rehearsal:
         yield rehearsal
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest) -> Generator[Connection]:
+    """A read-only SQLAlchemy connection to the target's database; rolled back at the end."""
+    with _inspector(request).database.connect() as connection:
+        yield connection
+
+
+@pytest.fixture
+def database_table(request: pytest.FixtureRequest) -> TableRun:
+    """One expected table of the database; a test that asks for it runs once for each."""
+    return _inspector(request).database_table(request.node, request.param)
+
+
+@pytest.fixture
+def database_connections(request: pytest.FixtureRequest) -> ConnectionsRun:
+    """The connections to the database against their limit."""
+    return _inspector(request).database_connections(request.node)
+
+
+@pytest.fixture
+def database_query(request: pytest.FixtureRequest) -> QueryRun:
+    """One declared query; a test that asks for it runs once for each."""
+    return _inspector(request).database_query(request.node, request.param)
 
 
 def _inspector(request: pytest.FixtureRequest) -> Inspector:

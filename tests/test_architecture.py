@@ -30,12 +30,15 @@ REACHES = {
 }
 """Which rings a module of a ring may import."""
 
-ADAPTER = "live.generation"
-"""All contact with Schemathesis; whoever needs it imports it in a function."""
+ADAPTERS = {
+    "live.generation": ("schemathesis", "hypothesis"),
+    "live.postgres": ("psycopg",),
+}
+"""All contact with these packages; whoever needs one of them imports it in a function."""
 
 HEAVY = {
-    *("asyncio", "fastapi", "hypothesis", "jinja2", "pydantic", "requests", "rich"),
-    *("schemathesis", "sqlalchemy", "uvicorn", "yaml"),
+    *("asyncio", "fastapi", "hypothesis", "jinja2", "psycopg", "pydantic", "requests", "rich"),
+    *("schemathesis", "sqlalchemy", "sqlglot", "uvicorn", "yaml"),
 }
 """Packages that cost more than 10 ms to import: inside the function that needs them."""
 
@@ -173,17 +176,20 @@ def test_a_pure_module_opens_no_socket_and_needs_no_package_that_could():
 
 def test_heavy_packages_are_imported_in_the_functions_that_need_them():
     def at_once(module: str, found: Import) -> bool:
-        if module == ADAPTER:
+        if module in ADAPTERS:
             return False
-        heavy = top(found) in HEAVY or found.module == f"pytest_prodcheck.{ADAPTER}"
+        ours = found.module.removeprefix("pytest_prodcheck.")
+        heavy = top(found) in HEAVY or any(ours.startswith(adapter) for adapter in ADAPTERS)
         return ring(module) != "demo" and heavy and not found.lazy
 
     assert offences(at_once) == []
 
 
-def test_one_module_has_all_contact_with_schemathesis():
+def test_one_module_has_all_contact_with_a_package_that_has_an_adapter():
+    owners = {package: adapter for adapter, packages in ADAPTERS.items() for package in packages}
+
     def contact(module: str, found: Import) -> bool:
-        return module != ADAPTER and top(found) in ("schemathesis", "hypothesis")
+        return owners.get(top(found), module) != module
 
     assert offences(contact) == []
 
@@ -209,7 +215,9 @@ def test_every_package_that_we_import_is_declared():
 def test_all_that_a_smoke_run_imports_is_light():
     """Every module outside the demo, in a fresh interpreter with pytest itself."""
     names = [
-        f"pytest_prodcheck.{name}" for name in modules() if ring(name) != "demo" and name != ADAPTER
+        f"pytest_prodcheck.{name}"
+        for name in modules()
+        if ring(name) != "demo" and name not in ADAPTERS
     ]
     script = """
 import importlib, sys

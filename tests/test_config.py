@@ -942,6 +942,10 @@ def test_proxy_is_a_url_whose_password_is_a_secret(
         ("hosts = ['https://a.b']", 'hosts[0]: is not a host; write "cdn.example.com" or '),
         ("rate = '0/s'", "rate: 0/s is no rate; leave it out to send without limit"),
         ("database = 'the database'", "database: is not a database URL; write it like "),
+        (
+            "database = 'mysql://reader@db.example.com/app'",
+            "database: is a database of another kind than PostgreSQL and SQLite, the two that can",
+        ),
         ("release = { from = '/health' }", "release: says nothing to read; write version = "),
         (
             "release = { from = '/', version = '$.v', header = 'X-V' }",
@@ -1157,6 +1161,8 @@ def tables_and_keys() -> Iterator[tuple[str, str]]:
         "SwitchTable": f"{drill}restore = 'a'\n{seen}[drills.switch]\n",
         "WritesTable": f"{drill}switch = 'a'\nrestore = 'a'\n{seen}[drills.writes]\n",
         "BreakerTable": f"{drill}switch = 'a'\nrestore = 'a'\n[drills.breaker]\n",
+        "DatabaseTable": f"{PROD}[database]\n",
+        "SchemaTable": f"{PROD}[database.tables.t]\n",
     }
     schema = json_schema()["$defs"]
     assert schema.keys() == places.keys()

@@ -78,6 +78,27 @@ def operation(name: str, *failures: str) -> Check:
     )
 
 
+def table(name: str, message: str, *failures: str) -> Check:
+    return Check(
+        id=f"suites/contract/test_database.py::test_table[{name}]",
+        category="contract",
+        severity="major",
+        outcome="failed",
+        message=message,
+        failures=failures,
+    )
+
+
+MISSING = "schema.column_missing journal_entries.mood_level"
+RENAMED = (
+    "critical: journal_entries.mood_level: this column is not there; there is mood_score, which "
+    "nothing expects [schema.column_missing]"
+)
+CONFLICT = (
+    "critical: notes.own: and everything both allow select: everything lets every row pass, so "
+    "the other does nothing [schema.policy_conflict]"
+)
+
 FIRES = [
     # rule, confidence, words of the evidence, words of what speaks against it, checks
     ("target.unreachable", "high", "3 requests ended in a connect failure", "",
@@ -119,6 +140,20 @@ FIRES = [
      "no request", [ill(parts=[{"postgres": "Connection refused"}])]),
     ("database.unreachable", "high", "a 5xx says 'unable to open database file'", "",
      [check(ask("/entries", 503, "storage unavailable: unable to open database file"))]),
+    ("database.unreachable", "low", "the database cannot be connected to: refused",
+     "/health answered well: the service may reach what we cannot",
+     [table("users", "the database cannot be connected to: refused", "database.unreachable"),
+      *well("/health")]),
+    ("database.unreachable", "high", "/health says database is 'down'", "",
+     [table("users", "cannot be connected to", "database.unreachable"), ill(database="down"),
+      check(ask("/entries", 503, "{}"))]),
+    ("database.schema_drift", "high", RENAMED, "no request failed with a 5xx",
+     [table("journal_entries", f"1 difference\n{RENAMED}\n   Run it", MISSING), operation("a")]),
+    ("database.schema_drift", "high", "and 1 more", "",
+     [table("users", "\n".join(f"critical: users.c{n}: x [schema.type]" for n in range(6)),
+            "schema.type users.c1"), check(ask("/a", 500, "oops"))]),
+    ("database.policy_conflict", "high", CONFLICT, "",
+     [table("notes", f"1 difference\n{CONFLICT}", "schema.policy_conflict notes.own")]),
     ("config.not_loaded", "high", "/health says config_loaded is false", "",
      [ill(config_loaded=False)]),
     ("config.not_loaded", "high", "/health says config_loaded is false", "",
@@ -200,6 +235,11 @@ QUIET = [
     ("a service that deals in applications",
      [check(ask("/a", 200, {"title": "Application not found in time"}), message="m")], set()),
     ("a failed check that sent nothing", [check(message="boom")], set()),
+    ("a drift is no breach of the OpenAPI document", [table("users", RENAMED, MISSING)],
+     {"database.schema_drift"}),
+    ("two policies are no drift", [table("notes", CONFLICT, "schema.policy_conflict notes.own")],
+     {"database.policy_conflict"}),
+    ("a slow query", [table("q", "the query took 2 s", "database.slow_query")], set()),
 ]  # fmt: skip
 
 
@@ -243,7 +283,7 @@ def test_no_body_upsets_a_rule(body):
 
 
 def test_each_incident_is_named_by_a_rule_that_exists():
-    assert len(RULES) == 11
+    assert len(RULES) == 13
     named = {case[0] for case in FIRES} | {sign.rule for sign in SIGNS}
     assert {incident.rule for incident in INCIDENTS.values()} <= named
 

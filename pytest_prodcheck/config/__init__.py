@@ -9,6 +9,7 @@ reader      one value at a time, checked
 target      [targets.NAME] over what it extends
 probes      [[probes]]
 suites      [flags] and [contract]
+database    [database], and the schema file that it names
 judging     threshold, weights, [[actions]], required
 settings    the records that come of it: what other modules read
 """
@@ -16,6 +17,7 @@ settings    the records that come of it: what other modules read
 from pytest_prodcheck.config.choice import choose, load
 from pytest_prodcheck.config.settings import (
     Contract,
+    Database,
     Drill,
     Flags,
     Limits,
@@ -32,6 +34,7 @@ from pytest_prodcheck.config.tables import json_schema
 
 __all__ = [
     "Contract",
+    "Database",
     "Drill",
     "Flags",
     "Limits",

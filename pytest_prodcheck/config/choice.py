@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from pytest_prodcheck import urls
 from pytest_prodcheck.config import suites
+from pytest_prodcheck.config.database import database
 from pytest_prodcheck.config.drills import drills
 from pytest_prodcheck.config.file import NAME, PROJECT, ConfigFile, find, read
 from pytest_prodcheck.config.judging import judging
@@ -154,12 +155,14 @@ def _resolved(
     values, judged_by = judging(file, threshold)
     written, contract = file.contents.flags, file.contents.contract
     flags = None if written is UNSET else suites.flags(reader, written)
+    expected = file.contents.database
     return Settings(
         target=target,
         **values,
         flags=flags,
         drills=drills(reader, file.contents.drills or [], flags),
         contract=Contract() if contract is UNSET else suites.contract(reader, contract),
+        database=None if expected is UNSET else database(reader, expected),
         known=known_failures(file.path.parent),
         origins=origins | judged_by,
         file=file.path,

@@ -9,6 +9,7 @@ import msgspec
 
 from pytest_prodcheck.known import NAME, Known
 from pytest_prodcheck.model import Action, Record, Severity
+from pytest_prodcheck.schema.tables import Table
 
 
 class Secret:
@@ -169,6 +170,20 @@ class Contract(Record):
     """Of all that is by chance; None: always the same on a read-only target, else of the run."""
 
 
+class Database(Record):
+    """What the code expects of the target's database."""
+
+    tables: tuple[Table, ...] = ()
+    """As they are declared or recorded."""
+    metadata: str | None = None
+    """`module:name` of SQLAlchemy MetaData with more of them."""
+    connections: int = 20
+    slow: float = 1.0
+    """Seconds."""
+    queries: dict[str, str] = msgspec.field(default_factory=dict)
+    """Name -> SQL of a query that is timed."""
+
+
 class Target(Record):
     """A resolved target: what the chosen name or URL means, with every ${VAR} filled in."""
 
@@ -227,6 +242,8 @@ class Settings(Record):
     flags: Flags | None = None
     drills: tuple[Drill, ...] = ()
     contract: Contract = Contract()
+    database: Database | None = None
+    """None: nothing is expected of it."""
     known: tuple[Known, ...] = ()
     """Failures that are accepted for a while."""
     origins: dict[str, str] = msgspec.field(default_factory=dict)

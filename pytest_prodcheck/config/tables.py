@@ -5,12 +5,12 @@ in its description; its default stands in settings.py.
 """
 
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from pytest_prodcheck.config.settings import Contract, Drill, Probe, Settings, Target
+from pytest_prodcheck.config.settings import Contract, Database, Drill, Probe, Settings, Target
 from pytest_prodcheck.model import Record, Severity
 
 Text = Annotated[str, Meta(min_length=1)]
@@ -357,6 +357,87 @@ class ContractTable(Table):
     ] = UNSET
 
 
+class SchemaTable(Table):
+    """A table or view of the database, as the code expects it; what is left out is not compared.
+
+    Each text is what SQL writes after the name.
+    """
+
+    view: Annotated[bool | UnsetType, Meta(description="true: it has to be a view.")] = UNSET
+    columns: Annotated[
+        dict[Text, Text] | UnsetType,
+        Meta(
+            description="Column -> type, and `not null` where null is refused.",
+            examples=[{"is_premium": "boolean not null"}],
+        ),
+    ] = UNSET
+    primary_key: Annotated[Texts | UnsetType, Meta(description="Its columns.")] = UNSET
+    foreign_keys: Annotated[
+        Texts | UnsetType,
+        Meta(
+            description="Foreign keys that must be there.",
+            examples=[["user_id references users (id) on delete cascade"]],
+        ),
+    ] = UNSET
+    indexes: Annotated[
+        Texts | UnsetType,
+        Meta(
+            description="Indexes and unique constraints that must be there.",
+            examples=[["(user_id, created_at)", "unique (lower(email))"]],
+        ),
+    ] = UNSET
+    row_level_security: Annotated[
+        bool | Literal["forced"] | UnsetType,
+        Meta(description="Whether it is on; forced: for the owner too. Policies imply true."),
+    ] = UNSET
+    policies: Annotated[
+        dict[Text, Text] | UnsetType,
+        Meta(
+            description="Every policy there may be -> what CREATE POLICY writes after the table.",
+            examples=[{"read own": "for select to authenticated using (user_id = auth.uid())"}],
+        ),
+    ] = UNSET
+
+
+Tables = dict[Text, SchemaTable]
+
+
+class SchemaContents(Table):
+    """All of a schema file, as `prodcheck init --database` writes it."""
+
+    tables: Tables
+
+
+class DatabaseTable(Table):
+    """What the code expects of the target's database."""
+
+    schema: Annotated[
+        Text | UnsetType,
+        Meta(description="File with the expected tables.", examples=["schema.toml"]),
+    ] = UNSET
+    tables: Annotated[
+        Tables | UnsetType, Meta(description="Expected tables, beside those of the file.")
+    ] = UNSET
+    metadata: Annotated[
+        Annotated[str, Meta(pattern=r"^[\w.]+:[\w.]+$")] | UnsetType,
+        Meta(
+            description="SQLAlchemy MetaData with the expected tables, as module:name.",
+            examples=["app.models:Base.metadata"],
+        ),
+    ] = UNSET
+    connections: Annotated[
+        Count | UnsetType, Meta(description="Connections that may be in use.")
+    ] = UNSET
+    slow: Annotated[Seconds | UnsetType, Meta(description="Seconds a query may take.")] = UNSET
+    queries: Annotated[
+        dict[Text, Text] | UnsetType,
+        Meta(
+            description="Name -> SQL of a query that is timed; one that reads.",
+            examples=[{"latest runs": 'SELECT * FROM "PipelineRun" LIMIT 10'}],
+        ),
+    ] = UNSET
+
+
 class Contents(Table):
     """Settings of prodcheck."""
 
@@ -400,6 +481,7 @@ class Contents(Table):
         Meta(description="Rehearsals of the way back, on targets that allow them."),
     ] = UNSET
     contract: ContractTable | UnsetType = UNSET
+    database: DatabaseTable | UnsetType = UNSET
 
 
 def json_schema() -> dict[str, Any]:
@@ -411,6 +493,7 @@ def json_schema() -> dict[str, Any]:
         "ProbeTable": Probe,
         "ContractTable": Contract,
         "DrillTable": Drill,
+        "DatabaseTable": Database,
     }
     for table, record in records.items():
         properties = schema["$defs"][table]["properties"]

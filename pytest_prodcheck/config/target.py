@@ -18,6 +18,7 @@ from pytest_prodcheck.config.tables import LimitsTable, ReleaseTable, TargetTabl
 STAND_IN = 65535
 """For `{port}` in the base URL of a service that the run starts: its port is not known yet."""
 
+_KNOWN_DATABASE = re.compile(r"(postgres(ql)?|sqlite)(\+\w+)?:")
 _TARGET_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
@@ -188,6 +189,12 @@ def _database(reader: Reader, text: str, keys: Keys) -> Secret:
     if not re.match(r"[a-z][a-z0-9+]*:/", secret.reveal()):
         raise reader.error(
             keys, "is not a database URL; write it like postgresql://user:password@host/name"
+        )
+    if not _KNOWN_DATABASE.match(secret.reveal()):
+        raise reader.error(
+            keys,
+            "is a database of another kind than PostgreSQL and SQLite, the two that can be "
+            "opened read-only for certain; leave it out",
         )
     return secret
 

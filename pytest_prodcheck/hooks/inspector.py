@@ -10,7 +10,7 @@ import fcntl
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -22,7 +22,7 @@ import msgspec
 import pytest
 
 from pytest_prodcheck.config import Drill, Flags, Settings, Target
-from pytest_prodcheck.errors import NotAsked, ProdcheckError
+from pytest_prodcheck.errors import ContractBroken, NotAsked, ProdcheckError
 from pytest_prodcheck.hooks import parameters
 from pytest_prodcheck.hooks.plan import Plan, asserts
 from pytest_prodcheck.hooks.suites import SUITES
@@ -39,28 +39,35 @@ if TYPE_CHECKING:
     from pytest_prodcheck.live.chain import Chain
     from pytest_prodcheck.live.client import LiveClient
     from pytest_prodcheck.live.contract import ContractRun, Explorer, OperationRun
+    from pytest_prodcheck.live.database import Database
     from pytest_prodcheck.live.drills import DrillRun
     from pytest_prodcheck.live.flags import FlagsRun
     from pytest_prodcheck.live.limits import Measured, Tally
     from pytest_prodcheck.live.operations import Operation
+    from pytest_prodcheck.live.pressure import ConnectionsRun, QueryRun
     from pytest_prodcheck.live.probes import Prober, ProbeRun
+    from pytest_prodcheck.live.schema import TableRun
     from pytest_prodcheck.live.sender import Sender
     from pytest_prodcheck.live.transport import LiveTransport
     from pytest_prodcheck.live.workflows import WorkflowRun
     from pytest_prodcheck.record.last_good import LastGood
+    from pytest_prodcheck.schema.tables import Schema, Table
 
 
 class Seen:
     """What one test did so far; each of its reports takes what is new."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guard, statements: int) -> None:
         self.clients: list[LiveClient] = []
         self.probe: ProbeRun | None = None
         self.explored: ContractRun | None = None
+        self.database = False
+        """Whether a check of the database asks it, or the run did so for it."""
         self.measured: dict[str, float] = {}
         self.flags: FlagsRun | None = None
         self.told = 0
         self.requests = guard.requests
+        self.statements = statements
         self.violations = len(guard.violations)
 
     def exchanges(self) -> list[Exchange]:
@@ -106,6 +113,8 @@ class Inspector:
         self._plan = Plan(config, settings, folder.work, shard)
         self._sender: Sender | None = None
         self._drills: bool | None = None
+        self._refusals: list[str] = []
+        """What of the configuration shows itself as wrong only where it is needed."""
         self._known = KnownFailures(settings.known, datetime.now(UTC).date())
 
     # --- collection: what this run sets out to do ---
@@ -125,6 +134,8 @@ class Inspector:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None]:
         with self._refusing(items):
+            if self._refusals:
+                raise pytest.UsageError("\n".join(self._refusals))
             self._refuse_secrets_in_ids(items)
             self._plan.before_selection(items)
         yield
@@ -223,6 +234,120 @@ class Inspector:
         from pytest_prodcheck.record.last_good import last_good
 
         return last_good(self.work.parents[1], self.target.name)
+
+    # --- the database ---
+
+    @property
+    def expects_a_database(self) -> bool:
+        """Whether the configuration expects something of a database that this target names."""
+        return self.settings.database is not None and self.target.database is not None
+
+    @cached_property
+    def database(self) -> Database:
+        """Raises NotAsked when the target names none."""
+        from pytest_prodcheck.live.database import Database
+
+        return Database(self.target, self.guard.allow)
+
+    @cached_property
+    def expected_tables(self) -> tuple[Table, ...]:
+        """Declared ones over those of the MetaData, which one process of the run imports."""
+        from pytest_prodcheck.live.database import dialect_of
+        from pytest_prodcheck.schema.tables import Table, merged
+
+        expected = self.settings.database
+        assert expected
+        if not expected.metadata:
+            return expected.tables
+        place, folder = expected.metadata, self._project
+
+        def make() -> Any:
+            from pytest_prodcheck.live.metadata import load
+
+            try:
+                return msgspec.to_builtins(load(place, folder, dialect_of(self.target)))
+            except ProdcheckError as error:
+                return str(error)
+
+        found = parameters.once(self.work / "metadata.json", make)
+        if isinstance(found, str):
+            self._plan.complain(found)
+            return expected.tables
+        return merged(msgspec.convert(found, tuple[Table, ...]), expected.tables)
+
+    @cached_property
+    def expected_queries(self) -> Iterable[str]:
+        """Names of the declared queries; one that does more than read ends the run."""
+        from pytest_prodcheck.live.statements import refused_queries
+
+        expected = self.settings.database
+        assert expected
+        refused = parameters.once(
+            self.work / "queries.json", lambda: refused_queries(expected.queries)
+        )
+        for name, why in refused.items():
+            self._refusals.append(f"database.queries.{name}: {why}")
+        return expected.queries
+
+    @cached_property
+    def live_schema(self) -> Schema | str:
+        """The tables of the database, or why they cannot be had: read once for the whole run."""
+        from pytest_prodcheck.schema.tables import Schema
+
+        def make() -> Any:
+            from pytest_prodcheck.live.tables import read
+
+            names = [table.name for table in self.expected_tables]
+            try:
+                with self.database.asked() as connection:
+                    return msgspec.to_builtins(read(connection, names))
+            except ContractBroken as failure:
+                return str(failure)
+
+        found = parameters.once(self.work / "schema.json", make)
+        return found if isinstance(found, str) else msgspec.convert(found, Schema)
+
+    def database_table(self, item: pytest.Item, table: Table) -> TableRun:
+        from pytest_prodcheck.live.schema import TableRun
+
+        item.stash[SEEN].database = True
+        wanted = [one.name for one in self.expected_tables]
+        return TableRun(table, lambda: self.live_schema, wanted)
+
+    def database_connections(self, item: pytest.Item) -> ConnectionsRun:
+        from pytest_prodcheck.live.pressure import ConnectionsRun
+
+        assert self.settings.database
+        limit = self.settings.database.connections
+        return ConnectionsRun(self.database, limit, self._measure(item))
+
+    def database_query(self, item: pytest.Item, name: str) -> QueryRun:
+        from pytest_prodcheck.live.pressure import QueryRun
+
+        expected = self.settings.database
+        assert expected
+        return QueryRun(
+            self.database, name, expected.queries[name], expected.slow, self._measure(item)
+        )
+
+    def _measure(self, item: pytest.Item) -> Callable[[str, float], None]:
+        return partial(self.measure, item)
+
+    def _seen(self) -> Seen:
+        return Seen(self.guard, self._statements)
+
+    @property
+    def _statements(self) -> int:
+        """How many this process has sent to the database."""
+        return self.database.statements if "database" in self.__dict__ else 0
+
+    @property
+    def _project(self) -> Path:
+        """The folder that the configuration names things from."""
+        file = self.settings.file
+        return file.parent if file else self.config.invocation_params.dir
+
+    # --- the contract ---
 
     @cached_property
     def explorer(self) -> Explorer:
@@ -326,7 +451,7 @@ class Inspector:
             connect=lambda: self.client(item, transport),
             flags=self.settings.flags,
             probes=self.probes,
-            root=self.settings.file.parent if self.settings.file else self.root,
+            root=self._project,
             clean=self._redactor.text,
         )
         begin = Begin(
@@ -341,7 +466,7 @@ class Inspector:
             restore=str(drill.restore),
             own_service=target.start is not None,
         )
-        rehearsal = DrillRun(drill, site, begin, run, partial(self.measure, item))
+        rehearsal = DrillRun(drill, site, begin, run, self._measure(item))
         try:
             yield rehearsal
         finally:
@@ -463,7 +588,7 @@ class Inspector:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        item.stash[SEEN] = Seen(self.guard)
+        item.stash[SEEN] = self._seen()
         planned = item.stash[PLANNED]
         if not planned.permitted:
             pytest.skip(f"not permitted: {planned.reason}")
@@ -475,7 +600,7 @@ class Inspector:
         report = yield
         planned = item.stash[PLANNED]
         # A conftest's own setup hook may have ended the test before ours was reached.
-        seen = item.stash.setdefault(SEEN, Seen(self.guard))
+        seen = item.stash.setdefault(SEEN, self._seen())
         told: dict[str, Any] = {"category": planned.category, "severity": planned.severity}
         self._rule(item, call, report, told)
         told["exchanges"] = self._new_exchanges(seen, report)
@@ -538,10 +663,11 @@ class Inspector:
         if item.stash[PLANNED].category not in ("smoke", "contract"):
             return None
         asked = seen.probe or seen.exchanges() or self.guard.requests > seen.requests
+        asked = asked or seen.database or self._statements > seen.statements
         if not asked and not item.get_closest_marker("offline"):
             return (
                 "this check sent no request, so it proves nothing about the target; "
-                "ask it with the `api` fixture, or mark the check `offline`"
+                "ask it with the `api` or `database` fixture, or mark the check `offline`"
             )
         ours = item.path.is_relative_to(SUITES)  # reading sources takes time, and we know these
         if not ours and not asserts(getattr(item, "function", None)):

@@ -164,6 +164,28 @@ def is_drill(item: pytest.Item) -> bool:
     return "drill" in getattr(item, "fixturenames", ())
 
 
+def _database_tables(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterable[Any]:
+    """Each table that the configuration expects in the target's database."""
+    if inspector.expects_a_database and _is_wanted(inspector, metafunc):
+        return [pytest.param(table, id=table.name) for table in inspector.expected_tables]
+    return []
+
+
+def _database_connections(inspector: Inspector, _: pytest.Metafunc) -> Iterable[Any]:
+    """SQLite has none to count."""
+    from pytest_prodcheck.live.database import dialect_of
+
+    counted = inspector.expects_a_database and dialect_of(inspector.target) == "postgresql"
+    return [pytest.param(None, id="in use")] if counted else []
+
+
+def _database_queries(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterable[Any]:
+    """Each query that the configuration declares; a run with one that writes does not begin."""
+    if inspector.expects_a_database and _is_wanted(inspector, metafunc):
+        return [pytest.param(name, id=name) for name in inspector.expected_queries]
+    return []
+
+
 def _is_wanted(inspector: Inspector, metafunc: pytest.Metafunc) -> bool:
     return selection.matches(inspector.config.getoption("markexpr", ""), metafunc.definition)
 
@@ -230,5 +252,11 @@ PARAMETERS: dict[str, Callable[[Inspector, pytest.Metafunc], Iterable[Any]]] = {
     "previous": _previous,
     "flags": _flags,
     "drill": _drills,
+    "database_table": _database_tables,
+    "database_connections": _database_connections,
+    "database_query": _database_queries,
 }
-INDIRECT = ("probe", "operation", "workflows", "compatibility", "previous", "flags", "drill")
+INDIRECT = (
+    *("probe", "operation", "workflows", "compatibility", "previous", "flags", "drill"),
+    *("database_table", "database_connections", "database_query"),
+)

@@ -61,7 +61,7 @@ class Policy(Record, frozen=True):
             target=target.name,
             read_only=target.read_only,
             origin=(base.scheme, base.host, base.port),
-            hosts=(*target.hosts, _authority_of(proxy)) if proxy else target.hosts,
+            hosts=(*target.hosts, *([_authority_of(proxy)] if proxy else ()), *_database(target)),
         )
 
 
@@ -263,6 +263,21 @@ def _authority_of(url: str) -> str:
     host = split.hostname or ""
     port = split.port or urls.DEFAULT_PORTS.get(split.scheme)
     return f"{f'[{host}]' if ':' in host else host}" + (f":{port}" if port else "")
+
+
+def _database(target: "Target") -> tuple[str, ...]:
+    """`host:port` of the target's database, for drivers that use Python's sockets.
+
+    Like every other host it is reached by a connection of a test's own on a writable target only.
+    """
+    split = urlsplit(target.database.reveal() if target.database else "")
+    try:
+        host, port = split.hostname or "", split.port or 5432
+        authority = f"{f'[{host}]' if ':' in host else host}:{port}"
+        _split(authority)
+    except (ValueError, UsageError):
+        return ()  # a socket's folder, or several hosts
+    return (authority,) if split.scheme.startswith("postgres") else ()
 
 
 def _request(method: str, scheme: str, host: str, port: int, target: str = "") -> str:

@@ -1,0 +1,53 @@
+"""One expected table against the live database."""
+
+from collections.abc import Callable, Collection
+
+from pytest_prodcheck.errors import ContractBroken
+from pytest_prodcheck.live.database import UNREACHABLE
+from pytest_prodcheck.schema import Schema, Table, drift
+from pytest_prodcheck.schema.drift import unexpected
+
+SHOWN = 50
+"""Differences that are told; the rest is counted."""
+
+
+class TableRun:
+    """One expected table as a test sees it: its `name`, and `check()`.
+
+    live: gives the tables of the database, or says why they cannot be had.
+    """
+
+    def __init__(
+        self, expected: Table, live: Callable[[], Schema | str], wanted: Collection[str]
+    ) -> None:
+        self.expected = expected
+        self.name = expected.name
+        self._live = live
+        self._wanted = wanted
+
+    def check(self) -> None:
+        """Return when the live table is as expected, or has more.
+
+        Raises ContractBroken with every difference.
+        """
+        __tracebackhide__ = True
+        live = self._live()
+        if isinstance(live, str):
+            raise ContractBroken(live, [UNREACHABLE])
+        found = drift(self.expected, live, self._wanted)
+        if not found:
+            return
+        noun = "difference" if len(found) == 1 else "differences"
+        lines = [f"{len(found)} {noun} between table {self.name} and what the code expects"]
+        for one in found[:SHOWN]:
+            lines.append(f"{one.severity}: {one.place}: {one.message} [{one.rule}]")
+            lines.append(f"   {one.remedy}")
+        if len(found) > SHOWN:
+            lines.append(f"and {len(found) - SHOWN} more")
+        table = live.table(self.name)
+        if table and self.expected.columns and (more := unexpected(self.expected, table)):
+            lines.append(f"columns that nothing expects, which is no fault: {', '.join(more)}")
+        raise ContractBroken("\n".join(lines), (f"{one.rule} {one.place}" for one in found))
+
+    def __repr__(self) -> str:
+        return f"<table {self.name}>"
