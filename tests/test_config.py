@@ -1152,11 +1152,18 @@ def tables_and_keys() -> Iterator[tuple[str, str]]:
         "ActionTable": f"{PROD}[[actions]]\n",
         "FlagsTable": f"{PROD}[flags]\n",
         "ContractTable": f"{PROD}[contract]\n",
+        "MigrationsTable": f"{PROD}[migrations]\n",
     }
     schema = json_schema()["$defs"]
     assert schema.keys() == places.keys()
     for table, definition in schema.items():
-        required = {"from": "'/a'", "action": "'a'", "when": "'a'", "values": "{ a = '$' }"}
+        required = {
+            "folder": "'m'",
+            "from": "'/a'",
+            "action": "'a'",
+            "when": "'a'",
+            "values": "{ a = '$' }",
+        }
         for key in definition["properties"]:
             rest = [f"{k} = {required[k]}" for k in definition["required"] if k != key]
             if table == "ProbeTable" and key not in ("get", "head", "options"):

@@ -8,7 +8,8 @@ variables   ${VAR} filled in, secrets remembered
 reader      one value at a time, checked
 target      [targets.NAME] over what it extends
 probes      [[probes]]
-suites      [flags] and [contract]
+suites      [flags], [contract] and [migrations]
+databases   what a database URL names
 judging     threshold, weights, [[actions]], required
 settings    the records that come of it: what other modules read
 """
@@ -18,6 +19,7 @@ from pytest_prodcheck.config.settings import (
     Contract,
     Flags,
     Limits,
+    Migrations,
     Probe,
     ReleaseSource,
     Secret,
@@ -31,6 +33,7 @@ __all__ = [
     "Contract",
     "Flags",
     "Limits",
+    "Migrations",
     "Probe",
     "ReleaseSource",
     "Secret",

@@ -152,11 +152,13 @@ def _resolved(
     target, origins = resolve(reader, name)
     values, judged_by = judging(file, threshold)
     flags, contract = file.contents.flags, file.contents.contract
+    migrations = file.contents.migrations
     return Settings(
         target=target,
         **values,
         flags=None if flags is UNSET else suites.flags(reader, flags),
         contract=Contract() if contract is UNSET else suites.contract(reader, contract),
+        migrations=None if migrations is UNSET else suites.migrations(reader, migrations, target),
         known=known_failures(file.path.parent),
         origins=origins | judged_by,
         file=file.path,

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from pytest_prodcheck.config.databases import Dialect
 from pytest_prodcheck.known import NAME, Known
 from pytest_prodcheck.model import Action, Record, Severity
 
@@ -103,6 +104,25 @@ class Contract(Record):
     """Of all that is by chance; None: always the same on a read-only target, else of the run."""
 
 
+class Migrations(Record):
+    """Where migrations are, and what is asked of them."""
+
+    folder: Path
+    dialect: Dialect = "postgresql"
+    limit: float = 30.0
+    """Seconds that one may take."""
+    seed: Path | None = None
+    """SQL that fills the tables as they are before; None: rows are made up."""
+    applied: str | None = None
+    """The last one that the target has; "": none; None: what its history says, or none."""
+    forward_only: bool = False
+    """No migration needs a rollback."""
+    notices: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    """Migration -> NOTICEs that it has to raise, as globs."""
+    ignore: tuple[str, ...] = ()
+    """Rules that do not apply."""
+
+
 class Target(Record):
     """A resolved target: what the chosen name or URL means, with every ${VAR} filled in."""
 
@@ -122,6 +142,8 @@ class Target(Record):
     max_body: int = 8 * 1024 * 1024
     """Bytes of an answer after decoding."""
     database: Secret | None = None
+    scratch: Secret | None = None
+    """A server where databases may be created for rehearsals, and dropped."""
     drills: bool = False
     start: str | None = None
     start_timeout: float = 60.0
@@ -151,6 +173,7 @@ class Settings(Record):
     """Manifest: `smoke>=10`, or globs over check ids that must be planned."""
     flags: Flags | None = None
     contract: Contract = Contract()
+    migrations: Migrations | None = None
     known: tuple[Known, ...] = ()
     """Failures that are accepted for a while."""
     origins: dict[str, str] = msgspec.field(default_factory=dict)
@@ -189,6 +212,8 @@ def describe(settings: Settings) -> list[str]:
         lines.append(line("proxy", "through a proxy"))
     if target.database is not None:
         lines.append(line("database", "database"))
+    if target.scratch is not None:
+        lines.append(line("scratch", "scratch databases"))
     if settings.required:
         lines.append(line("required", f"required {', '.join(settings.required)}"))
     if settings.known:

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from pytest_prodcheck.config.settings import Contract, Probe, Settings, Target
+from pytest_prodcheck.config.databases import Dialect
+from pytest_prodcheck.config.settings import Contract, Migrations, Probe, Settings, Target
 from pytest_prodcheck.model import Record, Severity
 
 Text = Annotated[str, Meta(min_length=1)]
@@ -157,6 +158,13 @@ class TargetTable(Table):
             examples=["${PROD_DATABASE_URL}"],
         ),
     ] = UNSET
+    scratch: Annotated[
+        str | UnsetType,
+        Meta(
+            description="URL of a server where databases may be created for rehearsals; secret.",
+            examples=["${SCRATCH_DATABASE_URL}"],
+        ),
+    ] = UNSET
     drills: Annotated[bool | UnsetType, Meta(description="true allows rollback drills here.")] = (
         UNSET
     )
@@ -260,6 +268,46 @@ class ContractTable(Table):
     ] = UNSET
 
 
+class MigrationsTable(Table):
+    """Where migrations are, and what is asked of them."""
+
+    folder: Annotated[
+        Text,
+        Meta(description="Folder of SQL files, of Prisma or of Alembic.", examples=["migrations"]),
+    ]
+    limit: Annotated[Seconds | UnsetType, Meta(description="Seconds that one may take.")] = UNSET
+    seed: Annotated[
+        Text | UnsetType,
+        Meta(description="SQL file that fills the tables first. Default: rows are made up."),
+    ] = UNSET
+    applied: Annotated[
+        str | UnsetType,
+        Meta(
+            description="The last migration that the target has; an empty text: none. "
+            "Default: what the history of Prisma or Alembic says.",
+            examples=["003_tiers"],
+        ),
+    ] = UNSET
+    forward_only: Annotated[
+        bool | UnsetType, Meta(description="true if migrations need no rollback.")
+    ] = UNSET
+    notices: Annotated[
+        dict[Text, Texts] | UnsetType,
+        Meta(
+            description="Migration -> NOTICEs that it has to raise (globs).",
+            examples=[{"002_users": ["Added is_premium column*"]}],
+        ),
+    ] = UNSET
+    ignore: Annotated[
+        Texts | UnsetType,
+        Meta(description="Rules that do not apply.", examples=[["migration.cascade"]]),
+    ] = UNSET
+    dialect: Annotated[
+        Dialect | UnsetType,
+        Meta(description="Of the SQL, where neither `database` nor `scratch` tells."),
+    ] = UNSET
+
+
 class Contents(Table):
     """Settings of prodcheck."""
 
@@ -292,6 +340,7 @@ class Contents(Table):
     )
     flags: FlagsTable | UnsetType = UNSET
     contract: ContractTable | UnsetType = UNSET
+    migrations: MigrationsTable | UnsetType = UNSET
 
 
 def json_schema() -> dict[str, Any]:
@@ -302,6 +351,7 @@ def json_schema() -> dict[str, Any]:
         "TargetTable": Target,
         "ProbeTable": Probe,
         "ContractTable": Contract,
+        "MigrationsTable": Migrations,
     }
     for table, record in records.items():
         properties = schema["$defs"][table]["properties"]

@@ -245,6 +245,7 @@ _READERS: dict[str, Callable[[Reader, Any, Keys], Any]] = {
     "concurrency": _as_it_is,
     "max_body": _as_it_is,
     "database": _database,
+    "scratch": _database,
     "start": _start,
     "start_timeout": _as_it_is,
     "hosts": _hosts,

@@ -1,5 +1,6 @@
 """The migrations of a folder, in order: plain SQL files, Prisma's layout, or Alembic's."""
 
+import os
 import re
 from pathlib import Path
 from typing import Literal
@@ -41,7 +42,7 @@ class Folder(Record, frozen=True):
 
 def folder(path: Path) -> Folder:
     """What is in `path`. Raises UsageError when it is no folder of migrations."""
-    if not path.is_dir():
+    if not os.path.isdir(path):  # False, too, for what no folder can be called
         raise UsageError(f"there is no folder {path.name}; correct the path")
     if any((path / name).is_file() for name in ("env.py", "alembic.ini")):
         return Folder(path=path, tool="alembic")

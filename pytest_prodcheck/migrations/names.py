@@ -33,6 +33,8 @@ class Named(Record, frozen=True):
     guarded: bool = False
     """IF EXISTS, IF NOT EXISTS, OR REPLACE, or behind a condition."""
     cascade: bool = False
+    renamed: bool = False
+    """It was there under another name."""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -71,10 +73,18 @@ def _created(statement: Statement) -> Iterator[Named]:
                         kind="CONSTRAINT", name=name, table=table, guarded=statement.guarded
                     )
             elif isinstance(action, exp.AlterRename):
-                yield Named(kind="TABLE", name=name_of(action.this), guarded=statement.guarded)
+                yield Named(
+                    kind="TABLE", name=name_of(action.this), guarded=statement.guarded, renamed=True
+                )
             elif isinstance(action, exp.RenameColumn):
                 name = name_of(action.args["to"])
-                yield Named(kind="COLUMN", name=name, table=table, guarded=statement.guarded)
+                yield Named(
+                    kind="COLUMN",
+                    name=name,
+                    table=table,
+                    guarded=statement.guarded,
+                    renamed=True,
+                )
 
 
 def dropped(statement: Statement) -> tuple[Named, ...]:

@@ -7,13 +7,13 @@ condition.
 
 import logging
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
+from pytest_prodcheck.config.databases import Dialect
 from pytest_prodcheck.model import Record
 
-Dialect = Literal["postgresql", "sqlite"]
 _SQLGLOT = {"postgresql": "postgres", "sqlite": "sqlite"}
 
 _VERBS = ("ALTER", "CREATE", "DELETE", "DROP", "INSERT", "TRUNCATE", "UPDATE", "WITH")
@@ -49,6 +49,20 @@ def statements(sql: str, dialect: Dialect) -> tuple[Statement, ...]:
     except TokenError as error:
         trouble = f"the file cannot be split into statements: {_first_line(error)}"
         return (Statement(text=sql, line=1, words=(), trouble=trouble),)
+
+
+def split(sql: str, dialect: Dialect) -> tuple[str, ...]:
+    """The text of each statement of a file, as it would be sent by itself.
+
+    Raises ValueError when it cannot be split.
+    """
+    from sqlglot.errors import TokenError
+
+    try:
+        found = list(_split(sql, dialect))
+    except TokenError as error:
+        raise ValueError(_first_line(error)) from error
+    return tuple(sql[tokens[0].start : tokens[-1].end + 1] for tokens in found)
 
 
 def _read(sql: str, dialect: Dialect) -> Iterator[Statement]:

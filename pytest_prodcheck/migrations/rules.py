@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pytest_prodcheck.config.databases import Dialect
 from pytest_prodcheck.migrations.flaw import Flaw, flaw
 from pytest_prodcheck.migrations.names import Named, created, dropped, folded_of, name_of
-from pytest_prodcheck.migrations.reading import Dialect, Statement
+from pytest_prodcheck.migrations.reading import Statement
 from pytest_prodcheck.model import Record, Severity
 
 _CAMEL = re.compile(r"[a-z0-9][A-Z]|[A-Z]{2}[a-z]|^[A-Z][a-z]")
@@ -84,9 +85,15 @@ def _of_created(
     cleared = any(each.key == one.key and each.guarded for each in before)
     # SQLite has no IF NOT EXISTS for what belongs to a table.
     hopeless = text.dialect == "sqlite" and one.kind in ("COLUMN", "CONSTRAINT")
+    hopeless = hopeless or (text.dialect == "sqlite" and one.renamed)
     if one.guarded or cleared or recorded or hopeless or _renamed(one, before):
         return
     remedy = _NO_GUARD.get(one.kind, "") if text.dialect == "postgresql" else ""
+    if one.renamed:
+        message = f"renames to {one}, which fails the second time"
+        remedy = "put it in a DO block that looks into information_schema.columns first"
+        yield flaw("migration.if_not_exists", place, message, remedy=remedy)
+        return
     yield flaw(
         "migration.if_not_exists", place, f"creates {one} without IF NOT EXISTS", remedy=remedy
     )
