@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pytest_prodcheck.live.baseline import CompatibilityRun
     from pytest_prodcheck.live.client import LiveClient
     from pytest_prodcheck.live.contract import OperationRun
+    from pytest_prodcheck.live.migration_run import MigrationRun
     from pytest_prodcheck.live.probes import ProbeRun
     from pytest_prodcheck.live.workflows import WorkflowRun
 
@@ -154,6 +155,12 @@ def workflows(request: pytest.FixtureRequest) -> WorkflowRun:
 def compatibility(request: pytest.FixtureRequest) -> CompatibilityRun:
     """The live OpenAPI document and an older one: `compatibility.check()`."""
     return _inspector(request).compatibility(request.param)
+
+
+@pytest.fixture
+def migration(request: pytest.FixtureRequest) -> MigrationRun:
+    """One migration that the target does not have yet; a test runs once for each."""
+    return _inspector(request).migration(request.node, request.param)
 
 
 def _inspector(request: pytest.FixtureRequest) -> Inspector:

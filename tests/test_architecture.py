@@ -36,6 +36,7 @@ ADAPTER = "live.generation"
 HEAVY = {
     *("asyncio", "fastapi", "hypothesis", "jinja2", "pydantic", "requests", "rich"),
     *("schemathesis", "sqlalchemy", "uvicorn", "yaml"),
+    *("alembic", "psycopg", "sqlglot"),
 }
 """Packages that cost more than 10 ms to import: inside the function that needs them."""
 
@@ -43,7 +44,7 @@ NETWORK = {"asyncio", "ftplib", "http", "smtplib", "socket", "socketserver", "ss
 """Of the standard library: what a module that opens no socket has no use for."""
 
 
-TEXT_ONLY = {"idna", "jinja2", "markupsafe", "msgspec"}
+TEXT_ONLY = {"idna", "jinja2", "markupsafe", "msgspec", "sqlglot"}
 """Packages that turn data into text and back, and nothing else."""
 
 DISTRIBUTIONS = {"yaml": "pyyaml", "xdist": "pytest-xdist", "pytest_html": "pytest-html"}

@@ -134,6 +134,13 @@ def _compatibility(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterable[
     return [pytest.param((*older, live), id="document")] if older and live else []
 
 
+def _migrations(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterable[str]:
+    """The names of those that the target does not have yet."""
+    if inspector.settings.migrations is None or not _is_wanted(inspector, metafunc):
+        return []
+    return inspector.pending_migrations
+
+
 def _is_wanted(inspector: Inspector, metafunc: pytest.Metafunc) -> bool:
     return selection.matches(inspector.config.getoption("markexpr", ""), metafunc.definition)
 
@@ -197,5 +204,6 @@ PARAMETERS: dict[str, Callable[[Inspector, pytest.Metafunc], Iterable[Any]]] = {
     "operation": _operations,
     "workflows": _workflows,
     "compatibility": _compatibility,
+    "migration": _migrations,
 }
-INDIRECT = ("probe", "operation", "workflows", "compatibility")
+INDIRECT = ("probe", "operation", "workflows", "compatibility", "migration")

@@ -196,10 +196,11 @@ def _checks(connection: sa.Connection, table: sa.Table) -> dict[str, list[Any]]:
         one["sqltext"]
         for one in sa.inspect(connection).get_check_constraints(table.name, schema=table.schema)
     ]
+    kinds: list[tuple[str, Any]] = [(column.name, column.type) for column in table.columns]
     texts += [
-        str(domain.check).replace("VALUE", name)
-        for name, domain in ((one.name, one.type) for one in table.columns)
-        if getattr(domain, "check", None)
+        str(kind.check).replace("VALUE", name)
+        for name, kind in kinds
+        if getattr(kind, "check", None)  # of a domain
     ]
     for text in texts:
         try:

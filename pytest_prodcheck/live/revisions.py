@@ -69,14 +69,20 @@ def run(folder: Path, connection: sa.Connection, revision: str, *, back: bool = 
 
 def stamp(folder: Path, connection: sa.Connection, heads: tuple[str, ...]) -> None:
     """Write down that a database is at these revisions."""
+    from alembic.runtime.migration import MigrationContext
+
     with _script(folder) as script:
-        _run(script, lambda current, _: script._stamp_revs(heads, current), connection=connection)
+        for head in heads:
+            MigrationContext.configure(connection).stamp(script, head)
 
 
 def _step(script: ScriptDirectory, revision: str, *, back: bool) -> list[Any]:
-    from alembic.runtime.migration import RevisionStep
+    from alembic.runtime.migration import MigrationStep
 
-    return [RevisionStep(script.revision_map, script.get_revision(revision), not back)]
+    found = script.get_revision(revision)
+    if back:
+        return [MigrationStep.downgrade_from_script(script.revision_map, found)]
+    return [MigrationStep.upgrade_from_script(script.revision_map, found)]
 
 
 def _run(script: ScriptDirectory, steps: Any, *, as_sql: bool = False, **options: Any) -> None:

@@ -46,15 +46,18 @@ class Scratch:
         self.name = name
 
     @contextmanager
-    def connect(self, limit: float) -> Iterator[sa.Connection]:
-        """A connection in autocommit, on which no statement takes longer than `limit` seconds."""
+    def connect(self, limit: float, *, autocommit: bool = True) -> Iterator[sa.Connection]:
+        """A connection on which no statement takes longer than `limit` seconds."""
         import sqlalchemy as sa
 
-        connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        connection = self.engine.connect()
+        if autocommit:
+            connection = connection.execution_options(isolation_level="AUTOCOMMIT")
         try:
             if self.dialect == "postgresql":
                 milliseconds = int(limit * 1000)
                 connection.execute(sa.text(f"SET statement_timeout = {milliseconds}"))
+                connection.commit()
             yield connection
         finally:
             with contextlib.suppress(sa.exc.SQLAlchemyError):  # of a server that is gone

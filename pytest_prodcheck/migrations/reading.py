@@ -51,36 +51,40 @@ def statements(sql: str, dialect: Dialect) -> tuple[Statement, ...]:
         return (Statement(text=sql, line=1, words=(), trouble=trouble),)
 
 
-def split(sql: str, dialect: Dialect) -> tuple[str, ...]:
-    """The text of each statement of a file, as it would be sent by itself.
+def split(sql: str, dialect: Dialect) -> tuple[Statement, ...]:
+    """The statements of a file as they would be sent one by one, not parsed.
 
     Raises ValueError when it cannot be split.
     """
     from sqlglot.errors import TokenError
 
     try:
-        found = list(_split(sql, dialect))
+        return tuple(_split(sql, dialect))
     except TokenError as error:
         raise ValueError(_first_line(error)) from error
-    return tuple(sql[tokens[0].start : tokens[-1].end + 1] for tokens in found)
 
 
 def _read(sql: str, dialect: Dialect) -> Iterator[Statement]:
-    for tokens in _split(sql, dialect):
-        first, last = tokens[0], tokens[-1]
-        text = sql[first.start : last.end + 1]
-        line = sql.count("\n", 0, first.start) + 1
-        words = tuple(map(_word, tokens))
-        statement = Statement(text=text, line=line, words=words)
-        if words[0].upper() == "DO":
-            inside, trouble = _in_block(text, line, dialect)
+    for statement in _split(sql, dialect):
+        if statement.starts("DO"):
+            inside, trouble = _in_block(statement.text, statement.line, dialect)
             yield msgspec.structs.replace(statement, trouble=trouble)
             yield from inside
         else:
             yield _parsed(statement, dialect)
 
 
-def _split(sql: str, dialect: Dialect) -> Iterator[list[Any]]:
+def _split(sql: str, dialect: Dialect) -> Iterator[Statement]:
+    for tokens in _groups(sql, dialect):
+        first, last = tokens[0], tokens[-1]
+        yield Statement(
+            text=sql[first.start : last.end + 1],
+            line=sql.count("\n", 0, first.start) + 1,
+            words=tuple(map(_word, tokens)),
+        )
+
+
+def _groups(sql: str, dialect: Dialect) -> Iterator[list[Any]]:
     """The tokens of each statement: up to a semicolon that is not inside BEGIN … END."""
     from sqlglot.dialects import Dialect as Dialects
 

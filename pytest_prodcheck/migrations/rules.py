@@ -35,8 +35,13 @@ class Text(Record, frozen=True):
     statements: tuple[Statement, ...]
     dialect: Dialect
     rollback: bool = False
+    generated: bool = False
+    """Its lines are not those of the file: Alembic made it."""
 
     def at(self, statement: Statement) -> str:
+        """Where a statement is, for messages."""
+        if self.generated:
+            return f"{self.place}: {' '.join(statement.text.split())[:60]}"
         return f"{self.place}:{statement.line}"
 
 
