@@ -127,8 +127,7 @@ def _postgresql(server: str | None) -> Iterator[Scratch]:
             _drop_leftovers(connection)
             connection.execute(sa.select(sa.func.pg_advisory_lock(_key(name))))
             try:
-                # template0: what an administrator put into template1 is not the team's schema.
-                connection.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE template0"))
+                _create(connection, name)
                 engine = engine_of(sa.make_url(server).set(database=name))
                 try:
                     yield Scratch(engine, "postgresql", name)
@@ -156,6 +155,19 @@ def engine_of(url: str | sa.URL, **options: Any) -> sa.Engine:
         poolclass=sa.NullPool,
         connect_args={"connect_timeout": CONNECT_TIMEOUT, "prepare_threshold": None, **options},
     )
+
+
+def _create(connection: sa.Connection, name: str) -> None:
+    import sqlalchemy as sa
+
+    try:
+        # template0: what an administrator put into template1 is not the team's schema.
+        connection.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE template0"))
+    except sa.exc.ProgrammingError as error:
+        raise NotAsked(
+            f"not run: the scratch server makes no database: {reason(error)}; "
+            "give its user CREATEDB"
+        ) from error
 
 
 def _drop_leftovers(connection: sa.Connection) -> None:
@@ -188,9 +200,9 @@ def _lost(what: str) -> Iterator[None]:
     try:
         yield
     except sa.exc.DBAPIError as error:
-        if error.connection_invalidated or isinstance(error, sa.exc.OperationalError):
-            raise NotAsked(f"not run: {what} does not answer: {reason(error)}") from error
-        raise NotAsked(f"not run: {what} refuses: {reason(error)}") from error
+        if not (error.connection_invalidated or isinstance(error, sa.exc.OperationalError)):
+            raise
+        raise NotAsked(f"not run: {what} does not answer: {reason(error)}") from error
 
 
 def reason(error: BaseException) -> str:

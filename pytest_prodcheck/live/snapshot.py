@@ -125,7 +125,7 @@ _CATALOG = {
         SELECT n.nspname || '.' || c.relname || '.' || a.attname,
                concat_ws(' ', format_type(a.atttypid, a.atttypmod),
                          CASE WHEN a.attnotnull THEN 'not null' END,
-                         CASE WHEN a.attidentity <> '' THEN 'identity ' || a.attidentity END,
+                         CASE WHEN a.attidentity <> '' THEN 'identity ' || a.attidentity::text END,
                          CASE WHEN a.attgenerated <> '' THEN 'generated' END,
                          'default ' || pg_get_expr(e.adbin, e.adrelid),
                          col_description(c.oid, a.attnum), a.attacl::text)
@@ -167,7 +167,7 @@ _CATALOG = {
         WHERE {_USER} AND {_OWN.format("p")}""",  # noqa: S608
     "trigger": f"""
         SELECT n.nspname || '.' || c.relname || '.' || t.tgname,
-               pg_get_triggerdef(t.oid) || ' ' || t.tgenabled
+               pg_get_triggerdef(t.oid) || ' ' || t.tgenabled::text
         FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
         JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE NOT t.tgisinternal AND {_USER}""",  # noqa: S608

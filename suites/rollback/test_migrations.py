@@ -20,7 +20,7 @@ def test_reading(migration):
 @pytest.mark.offline
 @pytest.mark.filterwarnings("default")
 def test_rehearsal(migration):
-    """Old rows survive it, the second time changes nothing, and after its rollback nothing is left."""
+    """Old rows survive it, a second time changes nothing, and its rollback leaves nothing."""
     migration.rehearse()
 
 
@@ -28,5 +28,5 @@ def test_rehearsal(migration):
 @pytest.mark.offline
 @pytest.mark.filterwarnings("default")
 def test_backward_compatible(migration):
-    """The release before, which still runs while this one is rolled out or back, can live with it."""
+    """The release before, which still runs meanwhile, can live with it."""
     migration.check_backward_compatible()
