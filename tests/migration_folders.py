@@ -98,7 +98,9 @@ PIPELINE = {
 """Document 003, facts 72 and 73: as Prisma writes them."""
 
 USERS = {
-    "001_users.sql": "CREATE TABLE IF NOT EXISTS users (id INTEGER PRIMARY KEY, name TEXT NOT NULL);",
+    "001_users.sql": """
+        CREATE TABLE IF NOT EXISTS users (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
+        """,
     "001_users.down.sql": "DROP TABLE IF EXISTS users;",
 }
 """Something to build on, in SQL that both databases take."""

@@ -102,11 +102,11 @@ class _Watch:
 
 def run_file(scratch: Scratch, file: Path, limit: float) -> Outcome:
     """Run a file of SQL. Raises NotAsked when the server is lost meanwhile."""
-    text = file.read_text(encoding="utf-8-sig")
+    blocks = _blocks(file.read_text(encoding="utf-8-sig"), scratch.dialect)
     with scratch.connect(limit) as connection:
         watch = _Watch(connection)
         with _timed(connection, limit, watch) as told:
-            for block in _blocks(text, scratch.dialect):
+            for block in blocks:
                 _send(watch, block)
         return told[0]
 

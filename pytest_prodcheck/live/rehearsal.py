@@ -3,9 +3,9 @@
 base          the schema of the target, or what the migrations before make of nothing
 rows          three made-up ones in each table, or those of the team's own file
 apply         within the limit; rows that were there are what they were
-again         the second time changes nothing (files of SQL; other tools apply once only)
 roll back     nothing is left, nothing is lost
 apply         and the next attempt works like the first
+again         on top of itself it changes nothing (files of SQL: other tools apply once only)
 """
 
 from __future__ import annotations
@@ -72,9 +72,6 @@ class Moment(Record, frozen=True):
     schema: Schema
     rows: dict[Table, Rows]
 
-    def same_rows(self, other: Moment) -> bool:
-        return self.rows == other.rows
-
 
 def rehearse(
     plan: Plan, migration: Migration, *, server: str | None = None, live: str | None = None
@@ -106,10 +103,9 @@ class _Rehearsal:
             self._check_notices(first)
             after = self._moment()
             self._check_rows(before, after)
-            if self.plan.tool == "sql":
-                self._check_again(after)
-            if self._check_back(before):
-                self._check_once_more(after)
+            applied = self._check_back(before, after)
+            if applied and self.plan.tool == "sql":
+                self._check_again()
         return Report(
             flaws=tuple(self.flaws), seconds=first.seconds, lock=first.lock, notices=first.notices
         )
@@ -183,13 +179,14 @@ class _Rehearsal:
                 message = f"fills the new column {name}.{column} of {given} rows that were there"
                 self._say("migration.filled", message)
 
-    def _check_again(self, after: Moment) -> None:
+    def _check_again(self) -> None:
+        once = self._moment()
         second = self._run(self.migration)
-        now = self._moment()
-        changed = snapshot.difference(after.schema, now.schema)
+        twice = self._moment()
+        changed = snapshot.difference(once.schema, twice.schema)
         if second.failure:
             # SQLite has no guard for columns: to refuse and change nothing is all it can do.
-            column = self.database.dialect == "sqlite" and not changed and after.same_rows(now)
+            column = self.database.dialect == "sqlite" and not changed and once.rows == twice.rows
             if not (column and _of_column(second.failure.message)):
                 self._say(
                     "migration.not_idempotent",
@@ -199,24 +196,19 @@ class _Rehearsal:
         elif changed:
             message = f"changes the schema the second time: {changed}"
             self._say("migration.not_idempotent", message)
-        elif not after.same_rows(now):
-            tables = [
-                f"{snapshot.spelled(table)} ({rows.count} -> {now.rows[table].count} rows)"
-                for table, rows in after.rows.items()
-                if rows != now.rows.get(table)
-            ]
-            message = f"changes rows the second time: {', '.join(tables)}"
+        elif once.rows != twice.rows:
+            message = f"changes rows the second time: {_changed_rows(once, twice)}"
             self._say("migration.not_idempotent", message)
 
-    def _check_back(self, before: Moment) -> bool:
-        """Whether the way back leads to where it began."""
+    def _check_back(self, before: Moment, after: Moment) -> bool:
+        """Whether the way back leads to where it began, and forth again; True when it is applied
+        in the end."""
         if self.migration.rollback is None:
             if not self.plan.settings.forward_only:
                 self._say("migration.no_rollback", "has no rollback, so none was rehearsed")
-            return False
-        back = self._run(self.migration, back=True)
-        if not self._worked(back, "migration.rollback_fails"):
-            return False
+            return True
+        if not self._worked(self._run(self.migration, back=True), "migration.rollback_fails"):
+            return self._moment() == after
         restored = self._moment()
         changed = snapshot.difference(before.schema, restored.schema)
         if changed.more:
@@ -226,27 +218,22 @@ class _Rehearsal:
             if names:
                 message = f"the rollback {what} what was there: {', '.join(names)}"
                 self._say("migration.not_restored", message, back=True)
-        if not changed:
-            for table, rows in before.rows.items():
-                if restored.rows[table] != rows:
-                    name = snapshot.spelled(table)
-                    message = (
-                        f"after the rollback {name} has {restored.rows[table].count} rows, of "
-                        f"{rows.count} before, or holds other values"
-                    )
-                    self._say("migration.not_restored", message, back=True)
-        return not changed
+        if not changed and restored.rows != before.rows:
+            message = f"the rollback leaves other rows: {_changed_rows(before, restored)}"
+            self._say("migration.not_restored", message, back=True)
+        return self._check_once_more(after, clean=not changed)
 
-    def _check_once_more(self, after: Moment) -> None:
+    def _check_once_more(self, after: Moment, *, clean: bool) -> bool:
         third = self._run(self.migration)
         if third.failure:
             message = f"fails after a rollback: {third.failure.message}"
             self._say("migration.again", message, line=third.failure.line)
-            return
+            return False
         changed = snapshot.difference(after.schema, self._moment().schema)
-        if changed:
+        if clean and changed:
             message = f"makes another schema after a rollback: {changed}"
             self._say("migration.again", message)
+        return True
 
     # --- its means ---
 
@@ -319,6 +306,18 @@ class _Rehearsal:
                 yield connection
             except driver_error as error:
                 raise NotAsked(f"not run: {what}: {reason(error)}") from error
+
+
+def _changed_rows(old: Moment, new: Moment) -> str:
+    """Of the tables that are in both: how many rows they have, or that they hold other values."""
+    told = []
+    for table, rows in old.rows.items():
+        now = new.rows.get(table, rows)
+        if now.count != rows.count:
+            told.append(f"{snapshot.spelled(table)} ({rows.count} -> {now.count} rows)")
+        elif now != rows:
+            told.append(f"{snapshot.spelled(table)} (other values)")
+    return ", ".join(told)
 
 
 def _driver_error(connection: sa.Connection) -> type[Exception]:
