@@ -15,6 +15,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from pytest_prodcheck.live.scratch import reason
 from pytest_prodcheck.live.snapshot import HISTORY
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def _parents_first(connection: sa.Connection, wanted: set[tuple[str, str]]) -> l
 def _fill(
     connection: sa.Connection, table: sa.Table, rows: dict[str, list[dict[str, Any]]]
 ) -> tuple[list[dict[str, Any]], str]:
+    """The rows of one table, and what the database said when there are none."""
     import sqlalchemy as sa
 
     checks = _checks(connection, table)
@@ -63,38 +65,44 @@ def _fill(
         constraint: rows.get(_parent(constraint), [])
         for constraint in table.foreign_key_constraints
     }
+    options = [_candidates(table, number, parents, checks) for number in range(ROWS)]
+    firsts = [next(each) for each in options]
+    try:
+        return _insert(connection, table, firsts), ""
+    except sa.exc.SQLAlchemyError as error:
+        _unless_lost(error)
     made: list[dict[str, Any]] = []
     trouble = ""
-    for number in range(ROWS):
-        for row in _candidates(table, number, parents, checks):
+    for first, others in zip(firsts, options, strict=True):
+        for row in itertools.chain([first], others):
             try:
-                with _savepoint(connection):
-                    returned = connection.execute(table.insert().values(row))
-                    key = dict(zip(table.primary_key.columns.keys(), _key(returned), strict=False))
-            except (sa.exc.DBAPIError, sa.exc.StatementError) as error:
-                if getattr(error, "connection_invalidated", False):
-                    raise
-                trouble = trouble or str(getattr(error, "orig", None) or error).splitlines()[0]
-            else:
-                made.append(row | key)
+                made += _insert(connection, table, [row])
                 break
-    return made, "" if made else trouble or "no value could be made up"
+            except sa.exc.SQLAlchemyError as error:
+                _unless_lost(error)
+                trouble = trouble or reason(error)
+    return made, "" if made else trouble
 
 
-@contextlib.contextmanager
-def _savepoint(connection: sa.Connection) -> Iterator[None]:
-    """All or nothing: a refused row leaves the connection as it was."""
+def _insert(
+    connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """All of these rows or none, as they are afterwards."""
     connection.exec_driver_sql("BEGIN")
     try:
-        yield
+        result = connection.execute(table.insert().returning(*table.columns), rows)
+        made = [dict(row) for row in result.mappings()]
     except BaseException:
-        connection.exec_driver_sql("ROLLBACK")
+        with contextlib.suppress(Exception):  # of a connection that is lost; the first one counts
+            connection.exec_driver_sql("ROLLBACK")
         raise
     connection.exec_driver_sql("COMMIT")
+    return made
 
 
-def _key(result: Any) -> tuple[Any, ...]:
-    return tuple(result.inserted_primary_key or ())
+def _unless_lost(error: Exception) -> None:
+    if getattr(error, "connection_invalidated", False):
+        raise error
 
 
 def _parent(constraint: Any) -> str:
@@ -125,7 +133,10 @@ def _candidates(
                 row[name] = None  # its parent comes later, or is the table itself
     keys = {element.parent.name for one in parents for element in one.elements}
     checked = {name: values for name, values in checks.items() if name in row and name not in keys}
-    options = [[row[name], *values] for name, values in checked.items()]
+    options = [
+        [row[name], *([None] if table.columns[name].nullable else ()), *values]
+        for name, values in checked.items()
+    ]
     for chosen in itertools.islice(itertools.product(*options), _TRIES):
         yield row | dict(zip(checked, chosen, strict=True))
     # What has a default of its own, and what may be NULL, may also be left out.

@@ -293,9 +293,14 @@ class _Rehearsal:
     def _fill(self) -> None:
         with self.database.connect(self.limit) as connection:
             columns = snapshot.schema(connection).columns
-            for table, trouble in sorted(fill(connection, set(columns)).items()):
-                message = f"no row could be made up for {table}, so none was rehearsed: {trouble}"
-                self._say("migration.unproven", message)
+            refused = fill(connection, set(columns))
+        if refused:
+            reasons = "; ".join(f"{table}: {why}" for table, why in list(refused.items())[:3])
+            message = (
+                f"no row could be made up for {', '.join(refused)}, so nothing is known of rows "
+                f"there ({reasons})"
+            )
+            self._say("migration.unproven", message)
 
     @contextmanager
     def _base(self, what: str) -> Iterator[sa.Connection]:
