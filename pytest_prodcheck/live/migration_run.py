@@ -47,6 +47,7 @@ _FINISHED = "WHERE finished_at IS NOT NULL AND rolled_back_at IS NULL"
 
 
 def _of_alembic(settings: Migrations, url: str | None) -> dict[str, tuple[str, ...]]:
+    from alembic.script.revision import RevisionError
     from alembic.util import CommandError
 
     from pytest_prodcheck.live.revisions import ancestors, revisions
@@ -59,7 +60,7 @@ def _of_alembic(settings: Migrations, url: str | None) -> dict[str, tuple[str, .
     try:
         done = ancestors(settings.folder, heads) if heads else set()
         every = [one.name for one in revisions(settings.folder)]
-    except CommandError as error:
+    except (CommandError, RevisionError) as error:
         raise NotAsked(f"Alembic cannot tell what is pending: {error}") from error
     return {"pending": tuple(name for name in every if name not in done), "heads": heads}
 

@@ -43,11 +43,13 @@ def sql(folder: Path, revision: str, dialect: str, *, back: bool = False) -> str
     """
     printed = io.StringIO()
     with _script(folder) as script:
+        before = script.get_revision(revision).down_revision or "base"
         _run(
             script,
             lambda current, _: _step(script, revision, back=back),
             dialect_name=dialect,
             as_sql=True,
+            starting_rev=revision if back else before,
             output_buffer=printed,
             literal_binds=True,
         )
