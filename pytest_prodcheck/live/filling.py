@@ -211,7 +211,7 @@ def _checks(connection: sa.Connection, table: sa.Table) -> dict[str, list[Any]]:
     texts += [
         str(kind.check).replace("VALUE", name)
         for name, kind in kinds
-        if getattr(kind, "check", None)  # of a domain
+        if getattr(kind, "check", None) is not None  # of a domain
     ]
     for text in texts:
         try:

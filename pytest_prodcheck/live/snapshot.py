@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 HISTORY = ("alembic_version", "_prisma_migrations")
 """Tables in which tools write down what was applied: theirs, not the team's."""
 
+_LONGEST = 80
+"""Characters of a definition that are told."""
+
 Table = tuple[str, str]
 """Schema and name; SQLite has no schemas."""
 
@@ -55,14 +58,23 @@ class Difference(Record, frozen=True):
 def difference(before: Schema, after: Schema) -> Difference:
     """Names with their definitions; what belongs to a table that is named is left out."""
     old, new = before.objects, after.objects
-    more = [f"{name} ({new[name]})" if new[name] else name for name in _outer(new.keys() - old)]
-    less = [f"{name} ({old[name]})" if old[name] else name for name in _outer(old.keys() - new)]
+    more = [f"{name}{_shown(new[name])}" for name in _outer(new.keys() - old)]
+    less = [f"{name}{_shown(old[name])}" for name in _outer(old.keys() - new)]
     changed = [
-        f"{name} ({old[name]} -> {new[name]})"
+        f"{name} ({_short(old[name])} -> {_short(new[name])})"
         for name in sorted(old.keys() & new)
         if old[name] != new[name]
     ]
     return Difference(more=tuple(more), less=tuple(less), changed=tuple(changed))
+
+
+def _shown(definition: str) -> str:
+    return f" ({_short(definition)})" if definition else ""
+
+
+def _short(definition: str) -> str:
+    """The body of a function is no news to who wrote it."""
+    return definition if len(definition) <= _LONGEST else f"{definition[:_LONGEST]}…"
 
 
 def _outer(names: set[str]) -> list[str]:
