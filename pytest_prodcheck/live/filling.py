@@ -80,7 +80,7 @@ def _fill(
                 break
             except sa.exc.SQLAlchemyError as error:
                 _unless_lost(error)
-                trouble = trouble or reason(error)
+                trouble = reason(error)
     return made, "" if made else trouble
 
 
@@ -173,7 +173,7 @@ def _value(column: Any, number: int) -> Any:
         return date(2024, 1, number + 1)
     if isinstance(kind, sa.Time):
         return time(number, tzinfo=UTC if kind.timezone else None)
-    if isinstance(kind, sa.Interval):
+    if isinstance(kind, sa.Interval | pg.INTERVAL):
         return timedelta(hours=number + 1)
     if isinstance(kind, sa.ARRAY):
         return []
@@ -193,7 +193,7 @@ def _value(column: Any, number: int) -> Any:
     }
     if type(kind) in as_text:
         return as_text[type(kind)]
-    return sa.text("'empty'") if isinstance(kind, AbstractRange) else None
+    return pg.Range(empty=True) if isinstance(kind, AbstractRange) else None
 
 
 def _checks(connection: sa.Connection, table: sa.Table) -> dict[str, list[Any]]:
