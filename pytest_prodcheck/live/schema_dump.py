@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from pytest_prodcheck.errors import NotAsked
-from pytest_prodcheck.live.scratch import CONNECT_TIMEOUT, engine_of, reason
+from pytest_prodcheck.live.scratch import CONNECT_TIMEOUT, engine_of, patience, reason
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -51,7 +51,7 @@ def history(url: str, table: str, column: str, where: str = "") -> tuple[str, ..
 
     try:
         engine = read_only(url)
-        with engine.connect() as connection:
+        with engine.connect() as connection, patience(connection, CONNECT_TIMEOUT):
             if not sa.inspect(connection).has_table(table):
                 return None
             query = f"SELECT {column} FROM {table} {where}"  # noqa: S608 - ours

@@ -34,6 +34,9 @@ CONNECT_TIMEOUT = 10
 GRACE = 5.0
 """Seconds beyond the limit of a statement until a server that does not answer is left."""
 
+LONGEST = 120.0
+"""Seconds for all that is done over one connection beside migrations: snapshots, made-up rows."""
+
 OURS = re.compile(rf"{PREFIX}[0-9a-f]{{12}}")
 
 
@@ -58,7 +61,8 @@ class Scratch:
                 milliseconds = int(limit * 1000)
                 connection.execute(sa.text(f"SET statement_timeout = {milliseconds}"))
                 connection.commit()
-            yield connection
+            with patience(connection, max(limit, LONGEST)):
+                yield connection
         finally:
             with contextlib.suppress(sa.exc.SQLAlchemyError):  # of a server that is gone
                 connection.close()
@@ -162,7 +166,8 @@ def _create(connection: sa.Connection, name: str) -> None:
 
     try:
         # template0: what an administrator put into template1 is not the team's schema.
-        connection.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE template0"))
+        with patience(connection, LONGEST):
+            connection.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE template0"))
     except sa.exc.ProgrammingError as error:
         raise NotAsked(
             f"not run: the scratch server makes no database: {reason(error)}; "
@@ -185,7 +190,8 @@ def _drop_leftovers(connection: sa.Connection) -> None:
 def _drop(connection: sa.Connection, name: str) -> None:
     import sqlalchemy as sa
 
-    connection.execute(sa.text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+    with patience(connection, LONGEST):
+        connection.execute(sa.text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
 
 
 def _key(name: str) -> int:
