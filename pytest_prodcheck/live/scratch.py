@@ -1,15 +1,14 @@
 """A database to try things on: made for one rehearsal, and dropped for certain.
 
 PostgreSQL: created on the server that `scratch` names, under a name that says what it is. While it
-lives its maker holds an advisory lock, which the server gives up with the connection: what bears
-such a name and is not locked was left by a run that was killed, and the next one drops it.
+lives, a session of its maker bears the same name, and the server ends it with the connection: a
+database without such a session was left by a run that was killed, and the next one drops it.
 SQLite: a temporary file.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import re
 import secrets
 import socket
@@ -126,10 +125,9 @@ def _postgresql(server: str | None) -> Iterator[Scratch]:
         )
     name = f"{PREFIX}{secrets.token_hex(6)}"
     with _lost("the scratch server"):
-        keeper = engine_of(server)
+        keeper = engine_of(server, application_name=name)
         with keeper.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             _drop_leftovers(connection)
-            connection.execute(sa.select(sa.func.pg_advisory_lock(_key(name))))
             try:
                 _create(connection, name)
                 engine = engine_of(sa.make_url(server).set(database=name))
@@ -176,15 +174,18 @@ def _create(connection: sa.Connection, name: str) -> None:
 
 
 def _drop_leftovers(connection: sa.Connection) -> None:
-    """Databases of runs that were killed: nobody holds their lock any more."""
+    """Databases of runs that were killed: no session bears their name any more."""
     import sqlalchemy as sa
 
+    # In this order: a database that is listed had its session before.
     found = connection.execute(sa.text("SELECT datname FROM pg_database")).scalars().all()
+    query = sa.text("SELECT application_name FROM pg_stat_activity")
+    alive = set(connection.execute(query).scalars())
     for name in filter(OURS.fullmatch, found):
-        free = connection.execute(sa.select(sa.func.pg_try_advisory_lock(_key(name)))).scalar()
-        if free:
-            _drop(connection, name)
-            connection.execute(sa.select(sa.func.pg_advisory_unlock(_key(name))))
+        if name not in alive:
+            # Another run may be dropping it, or it is another user's: no matter for this one.
+            with contextlib.suppress(sa.exc.ProgrammingError, sa.exc.InternalError):
+                _drop(connection, name)
 
 
 def _drop(connection: sa.Connection, name: str) -> None:
@@ -192,10 +193,6 @@ def _drop(connection: sa.Connection, name: str) -> None:
 
     with patience(connection, LONGEST):
         connection.execute(sa.text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
-
-
-def _key(name: str) -> int:
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
 
 
 @contextmanager
