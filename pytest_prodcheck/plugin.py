@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pytest_prodcheck.live.contract import OperationRun
     from pytest_prodcheck.live.drills import DrillRun
     from pytest_prodcheck.live.flags import FlagsRun
+    from pytest_prodcheck.live.migration_run import MigrationRun
     from pytest_prodcheck.live.pressure import ConnectionsRun, QueryRun
     from pytest_prodcheck.live.probes import ProbeRun
     from pytest_prodcheck.live.schema import TableRun
@@ -211,6 +212,12 @@ def database_connections(request: pytest.FixtureRequest) -> ConnectionsRun:
 def database_query(request: pytest.FixtureRequest) -> QueryRun:
     """One declared query; a test that asks for it runs once for each."""
     return _inspector(request).database_query(request.node, request.param)
+
+
+@pytest.fixture
+def migration(request: pytest.FixtureRequest) -> MigrationRun:
+    """One migration that the target does not have yet; a test runs once for each."""
+    return _inspector(request).migration(request.node, request.param)
 
 
 def _inspector(request: pytest.FixtureRequest) -> Inspector:

@@ -37,8 +37,8 @@ ADAPTERS = {
 """All contact with these packages; whoever needs one of them imports it in a function."""
 
 HEAVY = {
-    *("asyncio", "fastapi", "hypothesis", "jinja2", "psycopg", "pydantic", "requests", "rich"),
-    *("schemathesis", "sqlalchemy", "sqlglot", "uvicorn", "yaml"),
+    *("alembic", "asyncio", "fastapi", "hypothesis", "jinja2", "psycopg", "pydantic", "requests"),
+    *("rich", "schemathesis", "sqlalchemy", "sqlglot", "uvicorn", "yaml"),
 }
 """Packages that cost more than 10 ms to import: inside the function that needs them."""
 
@@ -46,7 +46,7 @@ NETWORK = {"asyncio", "ftplib", "http", "smtplib", "socket", "socketserver", "ss
 """Of the standard library: what a module that opens no socket has no use for."""
 
 
-TEXT_ONLY = {"idna", "jinja2", "markupsafe", "msgspec"}
+TEXT_ONLY = {"idna", "jinja2", "markupsafe", "msgspec", "sqlglot"}
 """Packages that turn data into text and back, and nothing else."""
 
 DISTRIBUTIONS = {"yaml": "pyyaml", "xdist": "pytest-xdist", "pytest_html": "pytest-html"}

@@ -1163,6 +1163,7 @@ def tables_and_keys() -> Iterator[tuple[str, str]]:
         "BreakerTable": f"{drill}switch = 'a'\nrestore = 'a'\n[drills.breaker]\n",
         "DatabaseTable": f"{PROD}[database]\n",
         "SchemaTable": f"{PROD}[database.tables.t]\n",
+        "MigrationsTable": f"{PROD}[migrations]\n",
     }
     schema = json_schema()["$defs"]
     assert schema.keys() == places.keys()
@@ -1175,6 +1176,7 @@ def tables_and_keys() -> Iterator[tuple[str, str]]:
             "read": "'/{id}'",
             "json": "{}",
             **dict.fromkeys(("failures", "cooldown"), "1"),
+            "folder": "'m'",
         }
         for key in definition["properties"]:
             rest = [f"{k} = {required[k]}" for k in definition["required"] if k != key]

@@ -8,8 +8,11 @@ variables   ${VAR} filled in, secrets remembered
 reader      one value at a time, checked
 target      [targets.NAME] over what it extends
 probes      [[probes]]
-suites      [flags] and [contract]
+drills      [[drills]]
+suites      [flags], [contract] and [migrations]
 database    [database], and the schema file that it names
+databases   what a database URL names
+matrices    ready-made rows of the decision matrix
 judging     threshold, weights, [[actions]], required
 settings    the records that come of it: what other modules read
 """
@@ -21,6 +24,7 @@ from pytest_prodcheck.config.settings import (
     Drill,
     Flags,
     Limits,
+    Migrations,
     Probe,
     ReleaseSource,
     Request,
@@ -38,6 +42,7 @@ __all__ = [
     "Drill",
     "Flags",
     "Limits",
+    "Migrations",
     "Probe",
     "ReleaseSource",
     "Request",

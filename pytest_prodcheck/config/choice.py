@@ -156,6 +156,7 @@ def _resolved(
     written, contract = file.contents.flags, file.contents.contract
     flags = None if written is UNSET else suites.flags(reader, written)
     expected = file.contents.database
+    migrations = file.contents.migrations
     return Settings(
         target=target,
         **values,
@@ -163,6 +164,7 @@ def _resolved(
         drills=drills(reader, file.contents.drills or [], flags),
         contract=Contract() if contract is UNSET else suites.contract(reader, contract),
         database=None if expected is UNSET else database(reader, expected),
+        migrations=None if migrations is UNSET else suites.migrations(reader, migrations, target),
         known=known_failures(file.path.parent),
         origins=origins | judged_by,
         file=file.path,

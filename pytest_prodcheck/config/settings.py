@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from pytest_prodcheck.config.databases import Dialect
 from pytest_prodcheck.known import NAME, Known
 from pytest_prodcheck.model import Action, Record, Severity
 from pytest_prodcheck.schema.tables import Table
@@ -184,6 +185,25 @@ class Database(Record):
     """Name -> SQL of a query that is timed."""
 
 
+class Migrations(Record):
+    """Where migrations are, and what is asked of them."""
+
+    folder: Path
+    dialect: Dialect = "postgresql"
+    limit: float = 30.0
+    """Seconds that one may take."""
+    seed: Path | None = None
+    """SQL that fills the tables as they are before; None: rows are made up."""
+    applied: str | None = None
+    """The last one that the target has; "": none; None: what its history says, or none."""
+    forward_only: bool = False
+    """No migration needs a rollback."""
+    notices: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    """Migration -> NOTICEs that it has to raise, as globs."""
+    ignore: tuple[str, ...] = ()
+    """Rules that do not apply."""
+
+
 class Target(Record):
     """A resolved target: what the chosen name or URL means, with every ${VAR} filled in."""
 
@@ -205,6 +225,8 @@ class Target(Record):
     database: Secret | None = None
     drills: bool | date = False
     """A date: allowed until then, that day included."""
+    scratch: Secret | None = None
+    """A server where databases may be created for rehearsals, and dropped."""
     start: str | None = None
     start_timeout: float = 60.0
     hosts: tuple[str, ...] = ()
@@ -244,6 +266,7 @@ class Settings(Record):
     contract: Contract = Contract()
     database: Database | None = None
     """None: nothing is expected of it."""
+    migrations: Migrations | None = None
     known: tuple[Known, ...] = ()
     """Failures that are accepted for a while."""
     origins: dict[str, str] = msgspec.field(default_factory=dict)
@@ -283,6 +306,8 @@ def describe(settings: Settings) -> list[str]:
         lines.append(line("proxy", "through a proxy"))
     if target.database is not None:
         lines.append(line("database", "database"))
+    if target.scratch is not None:
+        lines.append(line("scratch", "scratch databases"))
     if settings.required:
         lines.append(line("required", f"required {', '.join(settings.required)}"))
     if settings.known:

@@ -1,11 +1,15 @@
-"""`[flags]` and `[contract]`: what the rollback and the contract suite are told."""
+"""`[flags]`, `[contract]` and `[migrations]`: what the suites are told."""
 
 import re
+from pathlib import Path
 
+from msgspec import UNSET
+
+from pytest_prodcheck.config import databases
 from pytest_prodcheck.config.misfit import Keys, did_you_mean
 from pytest_prodcheck.config.reader import Reader, written_or
-from pytest_prodcheck.config.settings import Contract, Flags
-from pytest_prodcheck.config.tables import ContractTable, FlagsTable
+from pytest_prodcheck.config.settings import Contract, Flags, Migrations, Target
+from pytest_prodcheck.config.tables import ContractTable, FlagsTable, MigrationsTable
 
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "*")
@@ -85,3 +89,78 @@ def contract(reader: Reader, table: ContractTable) -> Contract:
         else None,
         seed=written_or(table.seed, None),
     )
+
+
+def migrations(reader: Reader, table: MigrationsTable, target: Target) -> Migrations:
+    """Raises UsageError for a folder without migrations, and for names that it does not have."""
+    from pytest_prodcheck.migrations.flaw import RULES
+    from pytest_prodcheck.migrations.layout import folder
+
+    def found(text: str) -> tuple[Path, tuple[str, ...]]:
+        one = folder(reader.file.path.parent / text)
+        return one.path.resolve(), tuple(migration.name for migration in one.migrations)
+
+    path, names = reader.checked(found, table.folder, ("migrations", "folder"))
+    notices = written_or(table.notices, {})
+    if names:  # those of Alembic are known to Alembic alone
+        for name in notices:
+            _check_is_one_of(reader, name, names, ("migrations", "notices", name))
+        if table.applied:
+            _check_is_one_of(reader, table.applied, names, ("migrations", "applied"))
+    for i, rule in enumerate(written_or(table.ignore, [])):
+        _check_is_one_of(reader, rule, tuple(RULES), ("migrations", "ignore", i), "a rule")
+    if table.seed and table.applied is UNSET and target.database is None:
+        raise reader.error(
+            ("migrations", "seed"),
+            "fills the tables that the target has, but nothing says which: name its `database`, "
+            "or the last migration that it has as `applied`",
+        )
+    return Migrations(
+        folder=path,
+        dialect=_dialect(reader, table, target),
+        limit=written_or(table.limit, Migrations(folder=path).limit),
+        seed=reader.beside(table.seed, ("migrations", "seed")) if table.seed else None,
+        applied=written_or(table.applied, None),
+        forward_only=written_or(table.forward_only, False),
+        notices={name: tuple(globs) for name, globs in notices.items()},
+        ignore=tuple(written_or(table.ignore, [])),
+    )
+
+
+def _check_is_one_of(
+    reader: Reader, name: str, names: tuple[str, ...], keys: Keys, kind: str = "a migration"
+) -> None:
+    if name not in names:
+        near = did_you_mean(name, list(names))
+        raise reader.error(keys, f'"{name}" is not {kind}.{near} There are: {", ".join(names)}')
+
+
+def _dialect(reader: Reader, table: MigrationsTable, target: Target) -> databases.Dialect:
+    """That of the target's databases, if it has any."""
+    told = {
+        key: databases.dialect(secret.reveal())
+        for key, secret in (("database", target.database), ("scratch", target.scratch))
+        if secret is not None
+    }
+    if target.database and target.scratch:
+        live, scratch = target.database.reveal(), target.scratch.reveal()
+        if databases.same(live, scratch):
+            raise reader.error(
+                ("targets", target.name, "scratch"),
+                "names the very database that `database` does; name another server, or at least "
+                "another database",
+            )
+    kinds = {each for each in told.values() if each} or {written_or(table.dialect, "postgresql")}
+    if len(kinds) > 1:
+        raise reader.error(
+            ("targets", target.name, "scratch"),
+            f"is {told['scratch']}, but `database` is {told['database']}; name two of one kind",
+        )
+    (kind,) = kinds
+    if table.dialect not in (UNSET, kind):
+        raise reader.error(
+            ("migrations", "dialect"),
+            f"is {table.dialect}, but the databases of target {target.name} are {kind}; "
+            "leave it out",
+        )
+    return kind

@@ -10,7 +10,16 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from pytest_prodcheck.config.settings import Contract, Database, Drill, Probe, Settings, Target
+from pytest_prodcheck.config.databases import Dialect
+from pytest_prodcheck.config.settings import (
+    Contract,
+    Database,
+    Drill,
+    Migrations,
+    Probe,
+    Settings,
+    Target,
+)
 from pytest_prodcheck.model import Record, Severity
 
 Text = Annotated[str, Meta(min_length=1)]
@@ -161,6 +170,13 @@ class TargetTable(Table):
     drills: Annotated[
         bool | date | UnsetType,
         Meta(description="true allows rollback drills here; a date allows them until then."),
+    ] = UNSET
+    scratch: Annotated[
+        str | UnsetType,
+        Meta(
+            description="URL of a server where databases may be created for rehearsals; secret.",
+            examples=["${SCRATCH_DATABASE_URL}"],
+        ),
     ] = UNSET
     start: Annotated[
         str | UnsetType,
@@ -438,6 +454,46 @@ class DatabaseTable(Table):
     ] = UNSET
 
 
+class MigrationsTable(Table):
+    """Where migrations are, and what is asked of them."""
+
+    folder: Annotated[
+        Text,
+        Meta(description="Folder of SQL files, of Prisma or of Alembic.", examples=["migrations"]),
+    ]
+    limit: Annotated[Seconds | UnsetType, Meta(description="Seconds that one may take.")] = UNSET
+    seed: Annotated[
+        Text | UnsetType,
+        Meta(description="SQL file that fills the tables first. Default: rows are made up."),
+    ] = UNSET
+    applied: Annotated[
+        str | UnsetType,
+        Meta(
+            description="The last migration that the target has; an empty text: none. "
+            "Default: what the history of Prisma or Alembic says.",
+            examples=["003_tiers"],
+        ),
+    ] = UNSET
+    forward_only: Annotated[
+        bool | UnsetType, Meta(description="true if migrations need no rollback.")
+    ] = UNSET
+    notices: Annotated[
+        dict[Text, Texts] | UnsetType,
+        Meta(
+            description="Migration -> NOTICEs that it has to raise (globs).",
+            examples=[{"002_users": ["Added is_premium column*"]}],
+        ),
+    ] = UNSET
+    ignore: Annotated[
+        Texts | UnsetType,
+        Meta(description="Rules that do not apply.", examples=[["migration.cascade"]]),
+    ] = UNSET
+    dialect: Annotated[
+        Dialect | UnsetType,
+        Meta(description="Of the SQL, where neither `database` nor `scratch` tells."),
+    ] = UNSET
+
+
 class Contents(Table):
     """Settings of prodcheck."""
 
@@ -482,6 +538,7 @@ class Contents(Table):
     ] = UNSET
     contract: ContractTable | UnsetType = UNSET
     database: DatabaseTable | UnsetType = UNSET
+    migrations: MigrationsTable | UnsetType = UNSET
 
 
 def json_schema() -> dict[str, Any]:
@@ -494,6 +551,7 @@ def json_schema() -> dict[str, Any]:
         "ContractTable": Contract,
         "DrillTable": Drill,
         "DatabaseTable": Database,
+        "MigrationsTable": Migrations,
     }
     for table, record in records.items():
         properties = schema["$defs"][table]["properties"]

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import UNSET
 
 from pytest_prodcheck import urls
+from pytest_prodcheck.config.databases import dialect
 from pytest_prodcheck.config.file import ConfigFile
 from pytest_prodcheck.config.misfit import Keys, did_you_mean
 from pytest_prodcheck.config.probes import probes
@@ -18,7 +19,6 @@ from pytest_prodcheck.config.tables import LimitsTable, ReleaseTable, TargetTabl
 STAND_IN = 65535
 """For `{port}` in the base URL of a service that the run starts: its port is not known yet."""
 
-_KNOWN_DATABASE = re.compile(r"(postgres(ql)?|sqlite)(\+\w+)?:")
 _TARGET_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
@@ -190,7 +190,7 @@ def _database(reader: Reader, text: str, keys: Keys) -> Secret:
         raise reader.error(
             keys, "is not a database URL; write it like postgresql://user:password@host/name"
         )
-    if not _KNOWN_DATABASE.match(secret.reveal()):
+    if dialect(secret.reveal()) is None:
         raise reader.error(
             keys,
             "is a database of another kind than PostgreSQL and SQLite, the two that can be "
@@ -252,6 +252,7 @@ _READERS: dict[str, Callable[[Reader, Any, Keys], Any]] = {
     "concurrency": _as_it_is,
     "max_body": _as_it_is,
     "database": _database,
+    "scratch": _database,
     "start": _start,
     "start_timeout": _as_it_is,
     "hosts": _hosts,

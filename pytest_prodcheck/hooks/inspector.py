@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from pytest_prodcheck.live.drills import DrillRun
     from pytest_prodcheck.live.flags import FlagsRun
     from pytest_prodcheck.live.limits import Measured, Tally
+    from pytest_prodcheck.live.migration_run import Library, MigrationRun
     from pytest_prodcheck.live.operations import Operation
     from pytest_prodcheck.live.pressure import ConnectionsRun, QueryRun
     from pytest_prodcheck.live.probes import Prober, ProbeRun
@@ -473,6 +474,53 @@ class Inspector:
             rehearsal.close()
             transport.close()
             chain.close()
+
+    @cached_property
+    def _migrations_standing(self) -> dict[str, Any]:
+        """What is pending, found out by one process; `trouble` when it cannot be known."""
+        from pytest_prodcheck.live.migration_run import standing
+
+        settings, database = self.settings.migrations, self.target.database
+        assert settings, "asked for where migrations are configured only"
+
+        def find() -> dict[str, Any]:
+            try:
+                return dict(standing(settings, database))
+            except NotAsked as error:
+                return {"trouble": str(error).removeprefix("not run: ")}
+
+        found: dict[str, Any] = parameters.once(self.work / "migrations.json", find)
+        return found
+
+    @property
+    def pending_migrations(self) -> Sequence[str]:
+        """Their names, in order."""
+        found = self._migrations_standing
+        if "trouble" in found:
+            self._plan.complain(f"no migration could be checked: {found['trouble']}")
+            return []
+        names: list[str] = found["pending"]
+        return names
+
+    @cached_property
+    def _migration_library(self) -> Library:
+        from pytest_prodcheck.live.migration_run import Library, plan
+
+        assert self.settings.migrations, "asked for where migrations are configured only"
+        return Library(plan(self.settings.migrations, self._migrations_standing))
+
+    def migration(self, item: pytest.Item, name: str) -> MigrationRun:
+        from pytest_prodcheck.live.migration_run import MigrationRun
+
+        library = self._migration_library
+        (migration,) = (one for one in library.plan.migrations if one.name == name)
+        return MigrationRun(
+            migration,
+            library,
+            server=self.target.scratch,
+            live=self.target.database,
+            measure=item.stash[SEEN].measured.__setitem__,
+        )
 
     @cached_property
     def prober(self) -> Prober:

@@ -186,6 +186,13 @@ def _database_queries(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterab
     return []
 
 
+def _migrations(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterable[str]:
+    """The names of those that the target does not have yet."""
+    if inspector.settings.migrations is None or not _is_wanted(inspector, metafunc):
+        return []
+    return inspector.pending_migrations
+
+
 def _is_wanted(inspector: Inspector, metafunc: pytest.Metafunc) -> bool:
     return selection.matches(inspector.config.getoption("markexpr", ""), metafunc.definition)
 
@@ -255,8 +262,9 @@ PARAMETERS: dict[str, Callable[[Inspector, pytest.Metafunc], Iterable[Any]]] = {
     "database_table": _database_tables,
     "database_connections": _database_connections,
     "database_query": _database_queries,
+    "migration": _migrations,
 }
 INDIRECT = (
     *("probe", "operation", "workflows", "compatibility", "previous", "flags", "drill"),
-    *("database_table", "database_connections", "database_query"),
+    *("database_table", "database_connections", "database_query", "migration"),
 )

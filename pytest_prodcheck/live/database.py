@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from pytest_prodcheck.config import Target
+from pytest_prodcheck.config import Target, databases
 from pytest_prodcheck.errors import ContractBroken, NotAsked, Violation
 
 if TYPE_CHECKING:
@@ -156,8 +156,7 @@ READ_ONLY_REFUSED = "25006"
 
 def dialect_of(target: Target) -> Any:
     """`postgresql` or `sqlite`; the configuration takes no other."""
-    url = target.database.reveal() if target.database else ""
-    return "sqlite" if url.startswith("sqlite") else "postgresql"
+    return databases.dialect(target.database.reveal()) if target.database else None
 
 
 def _file(url: str) -> str:

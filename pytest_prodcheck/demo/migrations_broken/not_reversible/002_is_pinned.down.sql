@@ -1,0 +1,2 @@
+-- It forgets the column.
+DROP TABLE IF EXISTS tags;

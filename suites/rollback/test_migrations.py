@@ -1,0 +1,32 @@
+"""Every migration that this release brings can be applied, and taken back, before anybody tries.
+
+The migrations are those of `[migrations]` that the target does not have yet. They are read without
+a database, and rehearsed on a scratch database with the target's own schema: applied, applied
+again, rolled back, and applied once more. The target itself is not touched.
+"""
+
+import pytest
+
+
+@pytest.mark.rollback
+@pytest.mark.offline
+@pytest.mark.filterwarnings("default")  # what is minor is told as a warning, and no failure
+def test_reading(migration):
+    """Its SQL is in order, runs twice, names what it means, and drops nothing on the way forth."""
+    migration.check_sql()
+
+
+@pytest.mark.rollback
+@pytest.mark.offline
+@pytest.mark.filterwarnings("default")
+def test_rehearsal(migration):
+    """Old rows survive it, a second time changes nothing, and its rollback leaves nothing."""
+    migration.rehearse()
+
+
+@pytest.mark.rollback
+@pytest.mark.offline
+@pytest.mark.filterwarnings("default")
+def test_backward_compatible(migration):
+    """The release before, which still runs meanwhile, can live with it."""
+    migration.check_backward_compatible()
