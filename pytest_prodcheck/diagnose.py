@@ -329,6 +329,13 @@ SIGNS = (
         remedy="a restart closes it; compare threshold and cool-down with what is declared",
     ),
     _Sign(
+        begins=("migration.",),
+        rule="rollback.migration",
+        title="a migration closes the way back, or does not work as it should",
+        next_check="rehearse it alone: pytest -m rollback -k the name of the migration",
+        remedy="mend it before the deploy; deployed already: do not roll back without a backup",
+    ),
+    _Sign(
         begins=("drill.not_restored", "drill.left_behind"),
         rule="rollback.left_behind",
         title="a drill could not be undone: the target is not as it was",

@@ -100,23 +100,25 @@ def _ad_hoc(choice: str, file: ConfigFile | None, threshold: str | None) -> Sett
     )
 
 
-def _demo(incident: str | None, threshold: str | None) -> Settings:
-    file = read(_DEMO_FILE, "the built-in demo")
-    origin = "built in"
-    if incident is not None:
-        from pytest_prodcheck.demo.incidents import INCIDENTS
+def _demo(name: str | None, threshold: str | None) -> Settings:
+    from pytest_prodcheck.demo.incidents import INCIDENTS
 
-        if incident not in INCIDENTS:
-            raise UsageError(
-                f'the demo has no incident "{incident}".{did_you_mean(incident, list(INCIDENTS))} '
-                f"Incidents: {', '.join(INCIDENTS)}"
-            )
-        origin = f"built in, incident {incident}"
+    if name is not None and name not in INCIDENTS:
+        raise UsageError(
+            f'the demo has no incident "{name}".{did_you_mean(name, list(INCIDENTS))} '
+            f"Incidents: {', '.join(INCIDENTS)}"
+        )
+    incident = INCIDENTS[name] if name else None
+    origin = f"built in, incident {name}" if incident else "built in"
+    path = _DEMO_FILE.with_name(incident.configuration) if incident else _DEMO_FILE
+    file = read(path, "the built-in demo")
     settings = _resolved(file, _DEMO, {}, threshold)
     target = settings.target
-    if incident is not None:
-        start = f"{target.start} --incident {incident}"
-        target = replace(target, start=start)
+    if incident:
+        target = replace(target, start=f"{target.start} --incident {incident.name}")
+        if incident.migrations and settings.migrations:
+            changed = replace(settings.migrations, folder=path.parent / incident.migrations)
+            settings = replace(settings, migrations=changed)
     origins = {
         setting: "built-in demo" if source == file.label else source
         for setting, source in settings.origins.items()

@@ -67,7 +67,7 @@ def _drill(reader: Reader, table: DrillTable, flags: Flags | None, keys: Keys) -
         restore=_switch(reader, table.restore, (*keys, "restore")),
         mode=mode,
         within=written_or(table.within, WITHIN),
-        severity=written_or(table.severity, "major"),
+        severity=written_or(table.severity, "critical"),
         probes=probes,
         writes=_writes(reader, table.writes, (*keys, "writes")) if table.writes else None,
         breaker=_breaker(reader, table.breaker, (*keys, "breaker")) if table.breaker else None,

@@ -148,7 +148,7 @@ class Drill(Record):
     mode: str | None = None
     within: float = 30.0
     """Seconds that each of the two may take to have effect."""
-    severity: Severity = "major"
+    severity: Severity = "critical"
     probes: tuple[Probe, ...] = ()
     writes: Writes | None = None
     breaker: Breaker | None = None

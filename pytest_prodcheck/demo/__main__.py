@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pytest_prodcheck.demo.deployment import from_environment
-from pytest_prodcheck.demo.incidents import INCIDENTS
+from pytest_prodcheck.demo.incidents import INCIDENTS, Incident
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -29,10 +29,15 @@ def main(arguments: list[str] | None = None) -> None:
         directory = options.directory or Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="prodcheck-demo-"))
         )
-        serve(options.port, options.incident, directory)
+        incident = INCIDENTS.get(options.incident)
+        if incident and incident.deployment.get("policies"):
+            from pytest_prodcheck.demo.policies import postgres
+
+            stack.enter_context(postgres(directory / "pg"))
+        serve(options.port, incident, directory)
 
 
-def serve(port: int, incident: str | None, directory: Path) -> None:
+def serve(port: int, incident: Incident | None, directory: Path) -> None:
     """Serve on 127.0.0.1, storing below `directory`."""
     gc.disable()  # while importing: a tenth of the start-up is collecting what is all needed
     import uvicorn
@@ -40,8 +45,9 @@ def serve(port: int, incident: str | None, directory: Path) -> None:
     from pytest_prodcheck.demo.app import create_app
 
     gc.enable()
-    app = create_app(directory, from_environment(), INCIDENTS[incident] if incident else None)
-    print(f"demo: http://127.0.0.1:{port} ({incident or 'healthy'})", flush=True)
+    app = create_app(directory, from_environment(), incident)
+    name = incident.name if incident else "healthy"
+    print(f"demo: http://127.0.0.1:{port} ({name})", flush=True)
     server = uvicorn.Server(
         uvicorn.Config(
             app,

@@ -67,7 +67,7 @@ def create_app(directory: Directory, deployment: Deployment, incident: Incident 
     app.add_middleware(Disturbance, answers=incident.answers if incident else ())
     app.add_middleware(Counting, traffic=app.state.traffic)
     if deployment.database_reachable:
-        app.state.storage.database.create()
+        app.state.storage.database.create(drifted=deployment.drifted)
         _plant(app.state.storage)
     if incident is not None and incident.change is not None:
         import_module(f"pytest_prodcheck.demo.{incident.change}").plant(app)

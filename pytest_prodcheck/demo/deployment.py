@@ -35,6 +35,10 @@ class Deployment(Record, frozen=True):
     token: str = DEFAULT_TOKEN
     fallback_replays: bool = True
     """False: what was written to the files alone is forgotten when the database is back."""
+    drifted: bool = False
+    """Columns of the database have the names of an earlier release."""
+    policies: bool = False
+    """There is a PostgreSQL too, with row-level security: `pg` in the service's folder."""
     breaker_closes: bool = True
     """False: once open, the breaker of the memory stays open."""
 

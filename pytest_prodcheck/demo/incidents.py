@@ -50,6 +50,10 @@ class Incident(Record, frozen=True):
     answers: tuple[Answer, ...] = ()
     deployment: dict[str, Any] = {}  # noqa: RUF012 - msgspec copies it for each record
     """Fields of `Deployment` with the value they have in this incident."""
+    migrations: str | None = None
+    """Folder of the migrations that come with it."""
+    configuration: str = "prodcheck.toml"
+    """What the demo is checked by, as a file beside this one."""
     change: str | None = None
     """A module of the demo: its `plant` is applied to the application before it starts."""
 
@@ -137,6 +141,31 @@ _ALL = (
         fact="fact 84",
         rule="rollback.breaker",
         deployment={"breaker_closes": False},
+    ),
+    Incident(
+        name="schema-drift",
+        title="Three columns have other names than the code expects, and the files hide it",
+        document="001 PulseCheck",
+        fact="fact 10",
+        rule="database.schema_drift",
+        deployment={"drifted": True},
+    ),
+    Incident(
+        name="migration-not-reversible",
+        title="A migration whose rollback leaves something behind",
+        document="003 feature-flag rollback",
+        fact="fact 73",
+        rule="rollback.migration",
+        migrations="migrations_broken/not_reversible",
+    ),
+    Incident(
+        name="policy-conflict",
+        title="Two row-level-security policies for one command, one of which lets everything pass",
+        document="001 PulseCheck",
+        fact="fact 12",
+        rule="database.policy_conflict",
+        deployment={"policies": True},
+        configuration="policies.toml",
     ),
 )
 

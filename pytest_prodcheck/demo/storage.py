@@ -72,10 +72,13 @@ class Database:
         # Nothing outlives the process, so nothing needs to wait for the disk.
         sa.event.listen(self._engine, "connect", _do_not_wait_for_the_disk)
 
-    def create(self) -> None:
-        """Make the tables."""
+    def create(self, *, drifted: bool = False) -> None:
+        """Make the tables; `drifted`: with the names that columns had in an earlier release."""
         with self._connection() as connection:
             metadata.create_all(connection)
+            for what in ("mood", "energy", "stress") if drifted else ():
+                rename = f"RENAME COLUMN {what}_level TO {what}_score"
+                connection.execute(sa.text(f"ALTER TABLE {entries.name} {rename}"))
 
     def check(self) -> None:
         """Raise Unavailable unless a query is answered."""

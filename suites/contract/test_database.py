@@ -11,6 +11,7 @@ import pytest
 
 
 @pytest.mark.contract
+@pytest.mark.severity("critical")
 def test_table(database_table):
     """Columns, types, keys, indexes and policies are there, and no two policies conflict."""
     database_table.check()

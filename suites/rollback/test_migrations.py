@@ -17,6 +17,7 @@ def test_reading(migration):
 
 
 @pytest.mark.rollback
+@pytest.mark.severity("critical")
 @pytest.mark.offline
 @pytest.mark.filterwarnings("default")
 def test_rehearsal(migration):
