@@ -1,7 +1,7 @@
 """The decision matrix at work: which rows apply, on what evidence, and which exclude each other.
 
-A row's `when` is a finding's rule, a check's id (both as globs), or a figure of the run against a
-limit: `latency.p95 > 1000`. Rows come in this order: severity, then deadline, then the order of the
+A row's `when` is the rule of a finding of at least medium confidence, a check's id (both as globs),
+or a figure of the run against a limit: `latency.p95 > 1000`. Rows come in this order: severity, then deadline, then the order of the
 file, the rows of a ready-made matrix last.
 """
 
@@ -67,7 +67,8 @@ def _evidence(when: str, run: Run, findings: Sequence[Finding]) -> Iterable[str]
             yield f"{match[1]} is {value:g}"
         return
     for finding in findings:
-        if _fits(finding.rule, when):
+        # With a low confidence as much speaks against it: nobody rolls back on a guess.
+        if finding.confidence != "low" and _fits(finding.rule, when):
             yield f"{finding.rule}: {finding.evidence[0] if finding.evidence else finding.title}"
     for check in run.checks:
         if check.outcome == "failed" and _fits(check.id, when):

@@ -86,6 +86,17 @@ def test_a_row_applies_on_evidence(when: str, evidence: tuple[str, ...] | None) 
     assert [action.evidence for action in actions] == ([evidence] if evidence else [])
 
 
+def test_nobody_acts_on_a_guess() -> None:
+    guess = Finding(rule="database.unreachable", title="t", confidence="low")
+    run = Run(
+        run_id="r",
+        target=TargetInfo(name="prod", base_url="https://x.test"),
+        policy=Policy(actions=(row("database.*", severity="critical"),)),
+        checks=(ILL,),
+    )
+    assert judge(run, [guess]).decision == "hold"
+
+
 def test_a_run_without_requests_has_no_error_rate() -> None:
     assert judged(row("error_rate < 0.5"), metrics=Metrics()).actions == ()
 
