@@ -1,8 +1,8 @@
 """The decision matrix at work: which rows apply, on what evidence, and which exclude each other.
 
 A row's `when` is the rule of a finding of at least medium confidence, a check's id (both as globs),
-or a figure of the run against a limit: `latency.p95 > 1000`. Rows come in this order: severity, then deadline, then the order of the
-file, the rows of a ready-made matrix last.
+or a figure of the run against a limit: `latency.p95 > 1000`. Rows come in this order: severity,
+then deadline, then the order of the file, the rows of a ready-made matrix last.
 """
 
 import re
