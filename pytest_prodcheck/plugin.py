@@ -149,31 +149,31 @@ def probe(request: pytest.FixtureRequest) -> ProbeRun:
 @pytest.fixture
 def operation(request: pytest.FixtureRequest) -> OperationRun:
     """One operation of the OpenAPI document; a test that asks for it runs once for each."""
-    return _inspector(request).operation(request.node, request.param)
+    return _inspector(request).contract.operation(request.node, request.param)
 
 
 @pytest.fixture
 def workflows(request: pytest.FixtureRequest) -> WorkflowRun:
     """All operations of the OpenAPI document together, one after the other's answer."""
-    return _inspector(request).workflows(request.node, request.param)
+    return _inspector(request).contract.workflows(request.node, request.param)
 
 
 @pytest.fixture
 def compatibility(request: pytest.FixtureRequest) -> CompatibilityRun:
     """The live OpenAPI document and an older one: `compatibility.check()`."""
-    return _inspector(request).compatibility(request.param)
+    return _inspector(request).contract.compatibility(request.param)
 
 
 @pytest.fixture
 def previous(request: pytest.FixtureRequest) -> PreviousRun:
     """The live OpenAPI document and that of the release to go back to: `previous.check()`."""
-    return _inspector(request).previous(request.param)
+    return _inspector(request).contract.previous(request.param)
 
 
 @pytest.fixture
 def flags(request: pytest.FixtureRequest) -> FlagsRun:
     """Feature flags and operating mode: `flags["ENABLE_CACHE"]`, `flags.mode`."""
-    return _inspector(request).flags(request.node, request.param)
+    return _inspector(request).rollback.flags(request.node, request.param)
 
 
 @pytest.fixture
@@ -185,39 +185,39 @@ def measure(request: pytest.FixtureRequest) -> Callable[[str, float], None]:
 @pytest.fixture
 def drill(request: pytest.FixtureRequest) -> Generator[DrillRun]:
     """One rehearsal of a switch; a test that asks for it runs once for each, alone."""
-    with _inspector(request).drill(request.node, request.param) as rehearsal:
+    with _inspector(request).rollback.drill(request.node, request.param) as rehearsal:
         yield rehearsal
 
 
 @pytest.fixture
 def database(request: pytest.FixtureRequest) -> Generator[Connection]:
     """A read-only SQLAlchemy connection to the target's database; rolled back at the end."""
-    with _inspector(request).database.connect() as connection:
+    with _inspector(request).database.live.connect() as connection:
         yield connection
 
 
 @pytest.fixture
 def database_table(request: pytest.FixtureRequest) -> TableRun:
     """One expected table of the database; a test that asks for it runs once for each."""
-    return _inspector(request).database_table(request.node, request.param)
+    return _inspector(request).database.table(request.node, request.param)
 
 
 @pytest.fixture
 def database_connections(request: pytest.FixtureRequest) -> ConnectionsRun:
     """The connections to the database against their limit."""
-    return _inspector(request).database_connections(request.node)
+    return _inspector(request).database.connections(request.node)
 
 
 @pytest.fixture
 def database_query(request: pytest.FixtureRequest) -> QueryRun:
     """One declared query; a test that asks for it runs once for each."""
-    return _inspector(request).database_query(request.node, request.param)
+    return _inspector(request).database.query(request.node, request.param)
 
 
 @pytest.fixture
 def migration(request: pytest.FixtureRequest) -> MigrationRun:
     """One migration that the target does not have yet; a test runs once for each."""
-    return _inspector(request).migration(request.node, request.param)
+    return _inspector(request).rollback.migration(request.node, request.param)
 
 
 def _inspector(request: pytest.FixtureRequest) -> Inspector:

@@ -7,10 +7,7 @@ that decides has one too, for its guard). What it finds travels as plain data on
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import os
-import secrets
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -21,58 +18,29 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from pytest_prodcheck.config import Drill, Flags, Settings, Target
-from pytest_prodcheck.errors import ContractBroken, NotAsked, ProdcheckError
+from pytest_prodcheck.config import Settings, Target
+from pytest_prodcheck.errors import NotAsked, ProdcheckError
 from pytest_prodcheck.hooks import parameters
+from pytest_prodcheck.hooks.contract import ContractChecks
+from pytest_prodcheck.hooks.database import DatabaseChecks
 from pytest_prodcheck.hooks.plan import Plan, asserts
+from pytest_prodcheck.hooks.rollback import RollbackChecks
+from pytest_prodcheck.hooks.seen import PLANNED, SEEN, Seen
 from pytest_prodcheck.hooks.suites import SUITES
 from pytest_prodcheck.known import KnownFailures
 from pytest_prodcheck.live.guard import Guard
 from pytest_prodcheck.live.policy import Policy
-from pytest_prodcheck.model import Exchange, Planned
 from pytest_prodcheck.record.folder import Folder
 from pytest_prodcheck.record.redact import Redactor, scrub
 
 if TYPE_CHECKING:
     from pytest_prodcheck.config import Probe
-    from pytest_prodcheck.live.baseline import CompatibilityRun, PreviousRun
     from pytest_prodcheck.live.chain import Chain
     from pytest_prodcheck.live.client import LiveClient
-    from pytest_prodcheck.live.contract import ContractRun, Explorer, OperationRun
-    from pytest_prodcheck.live.database import Database
-    from pytest_prodcheck.live.drills import DrillRun
-    from pytest_prodcheck.live.flags import FlagsRun
     from pytest_prodcheck.live.limits import Measured, Tally
-    from pytest_prodcheck.live.migration_run import Library, MigrationRun
-    from pytest_prodcheck.live.operations import Operation
-    from pytest_prodcheck.live.pressure import ConnectionsRun, QueryRun
     from pytest_prodcheck.live.probes import Prober, ProbeRun
-    from pytest_prodcheck.live.schema import TableRun
     from pytest_prodcheck.live.sender import Sender
     from pytest_prodcheck.live.transport import LiveTransport
-    from pytest_prodcheck.live.workflows import WorkflowRun
-    from pytest_prodcheck.record.last_good import LastGood
-    from pytest_prodcheck.schema.tables import Schema, Table
-
-
-class Seen:
-    """What one test did so far; each of its reports takes what is new."""
-
-    def __init__(self, guard: Guard, statements: int) -> None:
-        self.clients: list[LiveClient] = []
-        self.probe: ProbeRun | None = None
-        self.explored: ContractRun | None = None
-        self.database = False
-        """Whether a check of the database asks it, or the run did so for it."""
-        self.measured: dict[str, float] = {}
-        self.flags: FlagsRun | None = None
-        self.told = 0
-        self.requests = guard.requests
-        self.statements = statements
-        self.violations = len(guard.violations)
-
-    def exchanges(self) -> list[Exchange]:
-        return [exchange for client in self.clients for exchange in client.exchanges]
 
 
 _SHOWN = {
@@ -81,9 +49,6 @@ _SHOWN = {
 }
 """What of a serialised report reaches a page, a file or a terminal; and its attribute's name,
 where that is another."""
-
-PLANNED: pytest.StashKey[Planned] = pytest.StashKey()
-SEEN: pytest.StashKey[Seen] = pytest.StashKey()
 
 
 class Inspector:
@@ -110,11 +75,11 @@ class Inspector:
             controller=getattr(config, "workerinput", {}).get("sock_port"),
         )
         self.config = config
-        self._redactor = redactor
-        self._plan = Plan(config, settings, folder.work, shard)
+        self.redactor = redactor
+        self.plan = Plan(config, settings, folder.work, shard)
         self._sender: Sender | None = None
         self._drills: bool | None = None
-        self._refusals: list[str] = []
+        self.refusals: list[str] = []
         """What of the configuration shows itself as wrong only where it is needed."""
         self._known = KnownFailures(settings.known, datetime.now(UTC).date())
 
@@ -129,19 +94,19 @@ class Inspector:
         try:
             return (yield)
         except pytest.UsageError as error:
-            error.args = scrub(error.args, self._redactor)
+            error.args = scrub(error.args, self.redactor)
             raise
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None]:
         with self._refusing(items):
-            if self._refusals:
-                raise pytest.UsageError("\n".join(self._refusals))
+            if self.refusals:
+                raise pytest.UsageError("\n".join(self.refusals))
             self._refuse_secrets_in_ids(items)
-            self._plan.before_selection(items)
+            self.plan.before_selection(items)
         yield
         with self._refusing(items):
-            self._plan.after_selection(items)
+            self.plan.after_selection(items)
 
     @contextmanager
     def _refusing(self, items: list[pytest.Item]) -> Generator[None]:
@@ -152,19 +117,19 @@ class Inspector:
             # A worker's exception would reach nobody: the plan carries it to who decides.
             if not hasattr(self.config, "workerinput"):
                 raise
-            self._plan.refuse(str(error))
+            self.plan.refuse(str(error))
 
     def pytest_deselected(self, items: list[pytest.Item]) -> None:
-        self._plan.deselected(items)
+        self.plan.deselected(items)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         for item in session.items:
-            item.stash[PLANNED] = self._plan.planned(item)
-        self._plan.freeze(session.items)
+            item.stash[PLANNED] = self.plan.planned(item)
+        self.plan.freeze(session.items)
 
     def _refuse_secrets_in_ids(self, items: list[pytest.Item]) -> None:
         for item in items:
-            shown = self._redactor.text(item.nodeid)
+            shown = self.redactor.text(item.nodeid)
             if shown != item.nodeid:
                 raise pytest.UsageError(
                     f"the id of {shown} holds a secret, and ids are printed everywhere; "
@@ -172,6 +137,18 @@ class Inspector:
                 )
 
     # --- the connection ---
+
+    @cached_property
+    def contract(self) -> ContractChecks:
+        return ContractChecks(self)
+
+    @cached_property
+    def database(self) -> DatabaseChecks:
+        return DatabaseChecks(self)
+
+    @cached_property
+    def rollback(self) -> RollbackChecks:
+        return RollbackChecks(self)
 
     @cached_property
     def chain(self) -> Chain:
@@ -193,334 +170,26 @@ class Inspector:
             return self.target.probes
         probes, problem = parameters.derived(self)
         if problem:
-            self._plan.complain(f"no probes could be derived: {problem}")
+            self.plan.complain(f"no probes could be derived: {problem}")
         return probes
 
-    @cached_property
-    def spec(self) -> tuple[dict[str, Any], str]:
-        """The OpenAPI document, and what is wrong with it."""
-        return parameters.fetched(self)
-
-    @cached_property
-    def operations(self) -> tuple[Operation, ...]:
-        """Those of the document that the configuration does not leave out."""
-        from pytest_prodcheck.live.operations import chosen, operations
-
-        spec, problem = self.spec
-        if problem:
-            self._plan.complain(f"no operation could be tested: {problem}")
-        all_ = operations(spec, parameters.with_openapi(self.target))
-        left = chosen(all_, self.settings.contract.exclude)
-        if all_ and not left:
-            self._plan.complain("no operation could be tested: `exclude` leaves out all of them")
-        return left
-
-    @property
-    def baseline(self) -> tuple[str, dict[str, Any]] | None:
-        """What the document is compared with, and whose it is: a file, or the last that passed."""
-        from pytest_prodcheck.live.openapi import spec_from_file
-
-        if named := self.settings.contract.baseline:
-            spec = spec_from_file(named)
-            if isinstance(spec, str):
-                self._plan.complain(f"no document to compare with: {spec}")
-                return None
-            return Path(named).name, spec
-        found = self.last_good
-        return (found.source, found.spec) if found and found.spec else None
-
-    @property
-    def last_good(self) -> LastGood | None:
-        """The last release on this target that was promoted, as far as this folder knows."""
-        from pytest_prodcheck.record.last_good import last_good
-
-        return last_good(self.work.parents[1], self.target.name)
-
-    # --- the database ---
-
-    @property
-    def expects_a_database(self) -> bool:
-        """Whether the configuration expects something of a database that this target names."""
-        return self.settings.database is not None and self.target.database is not None
-
-    @cached_property
-    def database(self) -> Database:
-        """Raises NotAsked when the target names none."""
-        from pytest_prodcheck.live.database import Database
-
-        return Database(self.target, self.guard.allow)
-
-    @cached_property
-    def expected_tables(self) -> tuple[Table, ...]:
-        """Declared ones over those of the MetaData, which one process of the run imports."""
-        from pytest_prodcheck.live.database import dialect_of
-        from pytest_prodcheck.schema.tables import Table, merged
-
-        expected = self.settings.database
-        assert expected
-        if not expected.metadata:
-            return expected.tables
-        place, folder = expected.metadata, self._project
-
-        def make() -> Any:
-            from pytest_prodcheck.live.metadata import load
-
-            try:
-                return msgspec.to_builtins(load(place, folder, dialect_of(self.target)))
-            except ProdcheckError as error:
-                return str(error)
-
-        found = parameters.once(self.work / "metadata.json", make)
-        if isinstance(found, str):
-            self._plan.complain(found)
-            return expected.tables
-        return merged(msgspec.convert(found, tuple[Table, ...]), expected.tables)
-
-    @cached_property
-    def expected_queries(self) -> Iterable[str]:
-        """Names of the declared queries; one that does more than read ends the run."""
-        from pytest_prodcheck.live.statements import refused_queries
-
-        expected = self.settings.database
-        assert expected
-        refused = parameters.once(
-            self.work / "queries.json", lambda: refused_queries(expected.queries)
-        )
-        for name, why in refused.items():
-            self._refusals.append(f"database.queries.{name}: {why}")
-        return expected.queries
-
-    @cached_property
-    def live_schema(self) -> Schema | str:
-        """The tables of the database, or why they cannot be had: read once for the whole run."""
-        from pytest_prodcheck.schema.tables import Schema
-
-        def make() -> Any:
-            from pytest_prodcheck.live.tables import read
-
-            names = [table.name for table in self.expected_tables]
-            try:
-                with self.database.asked() as connection:
-                    return msgspec.to_builtins(read(connection, names))
-            except ContractBroken as failure:
-                return str(failure)
-
-        found = parameters.once(self.work / "schema.json", make)
-        return found if isinstance(found, str) else msgspec.convert(found, Schema)
-
-    def database_table(self, item: pytest.Item, table: Table) -> TableRun:
-        from pytest_prodcheck.live.schema import TableRun
-
-        item.stash[SEEN].database = True
-        wanted = [one.name for one in self.expected_tables]
-        return TableRun(table, lambda: self.live_schema, wanted)
-
-    def database_connections(self, item: pytest.Item) -> ConnectionsRun:
-        from pytest_prodcheck.live.pressure import ConnectionsRun
-
-        assert self.settings.database
-        limit = self.settings.database.connections
-        return ConnectionsRun(self.database, limit, self._measure(item))
-
-    def database_query(self, item: pytest.Item, name: str) -> QueryRun:
-        from pytest_prodcheck.live.pressure import QueryRun
-
-        expected = self.settings.database
-        assert expected
-        return QueryRun(
-            self.database, name, expected.queries[name], expected.slow, self._measure(item)
-        )
-
-    def _measure(self, item: pytest.Item) -> Callable[[str, float], None]:
+    def measure_for(self, item: pytest.Item) -> Callable[[str, float], None]:
         return partial(self.measure, item)
 
     def _seen(self) -> Seen:
-        return Seen(self.guard, self._statements)
+        return Seen(self.guard, self.database.statements)
 
     @property
-    def _statements(self) -> int:
-        """How many this process has sent to the database."""
-        return self.database.statements if "database" in self.__dict__ else 0
-
-    @property
-    def _project(self) -> Path:
+    def project(self) -> Path:
         """The folder that the configuration names things from."""
         file = self.settings.file
         return file.parent if file else self.config.invocation_params.dir
-
-    # --- the contract ---
-
-    @cached_property
-    def explorer(self) -> Explorer:
-        from pytest_prodcheck.live.contract import Explorer
-        from pytest_prodcheck.live.patience import Patience
-        from pytest_prodcheck.live.values import RealValues
-
-        def once(name: str, make: Callable[[], Any]) -> Any:
-            digest = hashlib.sha256(name.encode()).hexdigest()[:16]
-            return parameters.once(self.work / f"{digest}.json", make)
-
-        contract = self.settings.contract
-        return Explorer(
-            self.target,
-            contract,
-            lambda: self.spec[0],
-            RealValues(
-                contract.parameters, self.operations, once, changing=not self.target.read_only
-            ),
-            Patience(self.work / "patience"),
-            self._hypothesis_home(),
-            self._seed,
-        )
-
-    def _hypothesis_home(self) -> Path:
-        """A folder of the run for what Hypothesis writes, except its tables of Unicode: they are
-        the same every time and take seconds to make."""
-        home = self.work / f"hypothesis-{os.getpid()}"
-        home.mkdir()
-        cache = getattr(self.config, "cache", None)
-        if cache:
-            (home / "unicode_data").symlink_to(cache.mkdir("prodcheck-unicode"))
-        return home
-
-    def compatibility(self, documents: tuple[str, Any, Any]) -> CompatibilityRun:
-        from pytest_prodcheck.live.baseline import CompatibilityRun
-
-        source, old, new = documents
-        return CompatibilityRun(old, new, source)
-
-    def previous(self, documents: tuple[Any, Any, str]) -> PreviousRun:
-        from pytest_prodcheck.live.baseline import PreviousRun
-
-        return PreviousRun(*documents)
-
-    @property
-    def _seed(self) -> int:
-        """Of all that is by chance: the same in every process of a run, and always on a
-        read-only target."""
-        configured = self.settings.contract.seed
-        if configured is not None or self.target.read_only:
-            return configured or 0
-        return int(hashlib.sha256(self.work.parent.name.encode()).hexdigest()[:8], 16)
-
-    def operation(self, item: pytest.Item, operation: Operation) -> OperationRun:
-        from pytest_prodcheck.live.contract import OperationRun
-
-        run = OperationRun(operation, self.explorer, self.connect)
-        item.stash[SEEN].explored = run
-        return run
-
-    def workflows(self, item: pytest.Item, operations: tuple[Operation, ...]) -> WorkflowRun:
-        from pytest_prodcheck.live.workflows import WorkflowRun
-
-        run = WorkflowRun(operations, self.explorer, self.connect)
-        item.stash[SEEN].explored = run
-        return run
-
-    def flags(self, item: pytest.Item, source: Flags) -> FlagsRun:
-        from pytest_prodcheck.live.flags import FlagsRun
-
-        run = FlagsRun(source, lambda: self.client(item))
-        item.stash[SEEN].flags = run
-        return run
 
     def measure(self, item: pytest.Item, name: str, value: float) -> None:
         """A figure of this run, for the report and the decision matrix."""
         if not isfinite(value):
             raise ValueError(f"{name} is {value}, which is no figure")
         item.stash[SEEN].measured[name] = float(value)
-
-    @contextmanager
-    def drill(self, item: pytest.Item, drill: Drill) -> Generator[DrillRun]:
-        """One drill, alone on the target: the probes of this run have been answered before."""
-        from pytest_prodcheck.live.chain import Chain
-        from pytest_prodcheck.live.client import LiveTransport
-        from pytest_prodcheck.live.drills import DrillRun
-        from pytest_prodcheck.live.restoring import Site
-        from pytest_prodcheck.record.undo import Begin
-
-        self.measured()
-        target, run = self.target, self.work.parent
-        mark = f"prodcheck-drill-{secrets.token_hex(4)}"
-        # A budget of its own: the way back must never lack a request.
-        chain = Chain(
-            self.work / mark, rate=target.rate, budget=target.request_budget, breaker=False
-        )
-        transport = LiveTransport(target, chain)
-        site = Site(
-            target=target,
-            connect=lambda: self.client(item, transport),
-            flags=self.settings.flags,
-            probes=self.probes,
-            root=self._project,
-            clean=self._redactor.text,
-        )
-        begin = Begin(
-            drill=drill.name,
-            mark=mark,
-            run=run.name,
-            choice=self.choice,
-            target=target.name,
-            base_url=target.base_url,
-            root=str(self.root),
-            switch=str(drill.switch),
-            restore=str(drill.restore),
-            own_service=target.start is not None,
-        )
-        rehearsal = DrillRun(drill, site, begin, run, self._measure(item))
-        try:
-            yield rehearsal
-        finally:
-            rehearsal.close()
-            transport.close()
-            chain.close()
-
-    @cached_property
-    def _migrations_standing(self) -> dict[str, Any]:
-        """What is pending, found out by one process; `trouble` when it cannot be known."""
-        from pytest_prodcheck.live.migration_run import standing
-
-        settings, database = self.settings.migrations, self.target.database
-        assert settings, "asked for where migrations are configured only"
-
-        def find() -> dict[str, Any]:
-            try:
-                return dict(standing(settings, database))
-            except NotAsked as error:
-                return {"trouble": str(error).removeprefix("not run: ")}
-
-        found: dict[str, Any] = parameters.once(self.work / "migrations.json", find)
-        return found
-
-    @property
-    def pending_migrations(self) -> Sequence[str]:
-        """Their names, in order."""
-        found = self._migrations_standing
-        if "trouble" in found:
-            self._plan.complain(f"no migration could be checked: {found['trouble']}")
-            return []
-        names: list[str] = found["pending"]
-        return names
-
-    @cached_property
-    def _migration_library(self) -> Library:
-        from pytest_prodcheck.live.migration_run import Library, plan
-
-        assert self.settings.migrations, "asked for where migrations are configured only"
-        return Library(plan(self.settings.migrations, self._migrations_standing))
-
-    def migration(self, item: pytest.Item, name: str) -> MigrationRun:
-        from pytest_prodcheck.live.migration_run import MigrationRun
-
-        library = self._migration_library
-        (migration,) = (one for one in library.plan.migrations if one.name == name)
-        return MigrationRun(
-            migration,
-            library,
-            server=self.target.scratch,
-            live=self.target.database,
-            measure=item.stash[SEEN].measured.__setitem__,
-        )
 
     @cached_property
     def prober(self) -> Prober:
@@ -534,7 +203,7 @@ class Inspector:
             self.target,
             self.connect,
             self.work,
-            clean=self._redactor.text,
+            clean=self.redactor.text,
             tally=self.tally,
             **options,
         )
@@ -572,8 +241,8 @@ class Inspector:
         return LiveClient(
             self.target,
             transport or self.transport,
-            learn=self._redactor.learn,
-            redact=self._redactor.text,
+            learn=self.redactor.learn,
+            redact=self.redactor.text,
         )
 
     def client(self, item: pytest.Item, transport: LiveTransport | None = None) -> LiveClient:
@@ -621,7 +290,7 @@ class Inspector:
         """Why a worker stopped is told to the process that decides, which knows fewer secrets."""
         for name in ("shouldfail", "shouldstop"):
             if isinstance(why := getattr(session, name), str):
-                setattr(session, name, scrub(why, self._redactor))
+                setattr(session, name, scrub(why, self.redactor))
         yield
 
     def close(self) -> None:
@@ -711,7 +380,7 @@ class Inspector:
         if item.stash[PLANNED].category not in ("smoke", "contract"):
             return None
         asked = seen.probe or seen.exchanges() or self.guard.requests > seen.requests
-        asked = asked or seen.database or self._statements > seen.statements
+        asked = asked or seen.database or self.database.statements > seen.statements
         if not asked and not item.get_closest_marker("offline"):
             return (
                 "this check sent no request, so it proves nothing about the target; "
@@ -747,11 +416,11 @@ class Inspector:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_warning_recorded(self, warning_message: Any) -> None:
-        warning_message.message = scrub(str(warning_message.message), self._redactor)
+        warning_message.message = scrub(str(warning_message.message), self.redactor)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_internalerror(self, excrepr: Any) -> Generator[None, object, object]:
-        told = scrub(str(excrepr), self._redactor)
+        told = scrub(str(excrepr), self.redactor)
         excrepr.toterminal = lambda writer: writer.line(told)
         return (yield)
 
@@ -769,11 +438,11 @@ class Inspector:
         if type(report) is pytest.TestReport and report.longrepr is None:
             # Most reports: they passed and say next to nothing, so they are not taken apart.
             told = [getattr(report, name, None) for name in _SHOWN]
-            if scrub(told, self._redactor) is told:
+            if scrub(told, self.redactor) is told:
                 return
         hook = self.config.hook
         data = hook.pytest_report_to_serializable(config=self.config, report=report)
-        cleaned = scrub(data, self._redactor)
+        cleaned = scrub(data, self.redactor)
         changed = [name for name in _SHOWN if data.get(name) != cleaned.get(name)]
         if changed:
             clean = hook.pytest_report_from_serializable(config=self.config, data=cleaned)

@@ -103,7 +103,7 @@ def _operations(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterable[Any
 
     if not _is_wanted(inspector, metafunc):
         return []
-    chosen = inspector.operations
+    chosen = inspector.contract.operations
     for mark in metafunc.definition.iter_markers("operations"):
         pattern = re.compile(mark.kwargs.get("regex", ""))
         chosen = tuple(
@@ -122,7 +122,7 @@ def _workflows(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterable[Any]
     """One for the whole document, where something can be made and asked for again."""
     if not _is_wanted(inspector, metafunc):
         return []
-    chosen = [one for one in inspector.operations if not one.obstacle]
+    chosen = [one for one in inspector.contract.operations if not one.obstacle]
     makes = any(one.method in ("POST", "PUT") for one in chosen)
     leads = any("{" in one.path for one in chosen)
     return [pytest.param(tuple(chosen), id="all")] if makes and leads else []
@@ -132,7 +132,7 @@ def _compatibility(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterable[
     """The live document and an older one, where there are both."""
     if not _is_wanted(inspector, metafunc):
         return []
-    older, (live, _) = inspector.baseline, inspector.spec
+    older, (live, _) = inspector.contract.baseline, inspector.contract.spec
     return [pytest.param((*older, live), id="document")] if older and live else []
 
 
@@ -140,10 +140,10 @@ def _previous(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterable[Any]:
     """The live document and that of the last release that passed, where there are both."""
     if not _is_wanted(inspector, metafunc):
         return []
-    before = inspector.last_good
+    before = inspector.contract.last_good
     if not (before and before.spec):
         return []
-    live, _ = inspector.spec
+    live, _ = inspector.contract.spec
     return [pytest.param((live, before.spec, before.source), id="document")] if live else []
 
 
@@ -166,8 +166,8 @@ def is_drill(item: pytest.Item) -> bool:
 
 def _database_tables(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterable[Any]:
     """Each table that the configuration expects in the target's database."""
-    if inspector.expects_a_database and _is_wanted(inspector, metafunc):
-        return [pytest.param(table, id=table.name) for table in inspector.expected_tables]
+    if inspector.database.is_expected and _is_wanted(inspector, metafunc):
+        return [pytest.param(table, id=table.name) for table in inspector.database.tables]
     return []
 
 
@@ -175,14 +175,14 @@ def _database_connections(inspector: Inspector, _: pytest.Metafunc) -> Iterable[
     """SQLite has none to count."""
     from pytest_prodcheck.live.database import dialect_of
 
-    counted = inspector.expects_a_database and dialect_of(inspector.target) == "postgresql"
+    counted = inspector.database.is_expected and dialect_of(inspector.target) == "postgresql"
     return [pytest.param(None, id="in use")] if counted else []
 
 
 def _database_queries(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterable[Any]:
     """Each query that the configuration declares; a run with one that writes does not begin."""
-    if inspector.expects_a_database and _is_wanted(inspector, metafunc):
-        return [pytest.param(name, id=name) for name in inspector.expected_queries]
+    if inspector.database.is_expected and _is_wanted(inspector, metafunc):
+        return [pytest.param(name, id=name) for name in inspector.database.queries]
     return []
 
 
@@ -190,7 +190,7 @@ def _migrations(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterable[str
     """The names of those that the target does not have yet."""
     if inspector.settings.migrations is None or not _is_wanted(inspector, metafunc):
         return []
-    return inspector.pending_migrations
+    return inspector.rollback.pending_migrations
 
 
 def _is_wanted(inspector: Inspector, metafunc: pytest.Metafunc) -> bool:
@@ -208,7 +208,7 @@ def derived(inspector: Inspector) -> tuple[tuple[Probe, ...], str]:
     """
     from pytest_prodcheck.live.openapi import derive
 
-    spec, problem = inspector.spec
+    spec, problem = inspector.contract.spec
     probes = derive(spec, with_openapi(inspector.target))
     root = Probe(method="GET", path="", id="GET /", severity="critical")
     return probes or (root,), problem

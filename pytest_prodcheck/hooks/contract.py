@@ -1,0 +1,145 @@
+"""What the contract checks of one process work on: the document, its operations, older ones."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_prodcheck.hooks import parameters
+from pytest_prodcheck.hooks.seen import SEEN
+
+if TYPE_CHECKING:
+    from pytest_prodcheck.hooks.inspector import Inspector
+    from pytest_prodcheck.live.baseline import CompatibilityRun, PreviousRun
+    from pytest_prodcheck.live.contract import Explorer, OperationRun
+    from pytest_prodcheck.live.operations import Operation
+    from pytest_prodcheck.live.workflows import WorkflowRun
+    from pytest_prodcheck.record.last_good import LastGood
+
+
+class ContractChecks:
+    """The document is fetched once in a run; Schemathesis is loaded when `explorer` is."""
+
+    def __init__(self, inspector: Inspector) -> None:
+        self._inspector = inspector
+        self._settings = inspector.settings
+        self._target = inspector.target
+        self._work = inspector.work
+
+    @cached_property
+    def spec(self) -> tuple[dict[str, Any], str]:
+        """The OpenAPI document, and what is wrong with it."""
+        return parameters.fetched(self._inspector)
+
+    @cached_property
+    def operations(self) -> tuple[Operation, ...]:
+        """Those of the document that the configuration does not leave out."""
+        from pytest_prodcheck.live.operations import chosen, operations
+
+        spec, problem = self.spec
+        if problem:
+            self._inspector.plan.complain(f"no operation could be tested: {problem}")
+        all_ = operations(spec, parameters.with_openapi(self._target))
+        left = chosen(all_, self._settings.contract.exclude)
+        if all_ and not left:
+            self._inspector.plan.complain(
+                "no operation could be tested: `exclude` leaves out all of them"
+            )
+        return left
+
+    @property
+    def baseline(self) -> tuple[str, dict[str, Any]] | None:
+        """What the document is compared with, and whose it is: a file, or the last that passed."""
+        from pytest_prodcheck.live.openapi import spec_from_file
+
+        if named := self._settings.contract.baseline:
+            spec = spec_from_file(named)
+            if isinstance(spec, str):
+                self._inspector.plan.complain(f"no document to compare with: {spec}")
+                return None
+            return Path(named).name, spec
+        found = self.last_good
+        return (found.source, found.spec) if found and found.spec else None
+
+    @property
+    def last_good(self) -> LastGood | None:
+        """The last release on this target that was promoted, as far as this folder knows."""
+        from pytest_prodcheck.record.last_good import last_good
+
+        return last_good(self._work.parents[1], self._target.name)
+
+    @cached_property
+    def explorer(self) -> Explorer:
+        from pytest_prodcheck.live.contract import Explorer
+        from pytest_prodcheck.live.patience import Patience
+        from pytest_prodcheck.live.values import RealValues
+
+        def once(name: str, make: Callable[[], Any]) -> Any:
+            digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+            return parameters.once(self._work / f"{digest}.json", make)
+
+        contract = self._settings.contract
+        return Explorer(
+            self._target,
+            contract,
+            lambda: self.spec[0],
+            RealValues(
+                contract.parameters,
+                self.operations,
+                once,
+                changing=not self._target.read_only,
+            ),
+            Patience(self._work / "patience"),
+            self._hypothesis_home(),
+            self._seed,
+        )
+
+    def _hypothesis_home(self) -> Path:
+        """A folder of the run for what Hypothesis writes, except its tables of Unicode: they are
+        the same every time and take seconds to make."""
+        home = self._work / f"hypothesis-{os.getpid()}"
+        home.mkdir()
+        cache = getattr(self._inspector.config, "cache", None)
+        if cache:
+            (home / "unicode_data").symlink_to(cache.mkdir("prodcheck-unicode"))
+        return home
+
+    def compatibility(self, documents: tuple[str, Any, Any]) -> CompatibilityRun:
+        from pytest_prodcheck.live.baseline import CompatibilityRun
+
+        source, old, new = documents
+        return CompatibilityRun(old, new, source)
+
+    def previous(self, documents: tuple[Any, Any, str]) -> PreviousRun:
+        from pytest_prodcheck.live.baseline import PreviousRun
+
+        return PreviousRun(*documents)
+
+    @property
+    def _seed(self) -> int:
+        """Of all that is by chance: the same in every process of a run, and always on a
+        read-only target."""
+        configured = self._settings.contract.seed
+        if configured is not None or self._target.read_only:
+            return configured or 0
+        return int(hashlib.sha256(self._work.parent.name.encode()).hexdigest()[:8], 16)
+
+    def operation(self, item: pytest.Item, operation: Operation) -> OperationRun:
+        from pytest_prodcheck.live.contract import OperationRun
+
+        run = OperationRun(operation, self.explorer, self._inspector.connect)
+        item.stash[SEEN].explored = run
+        return run
+
+    def workflows(self, item: pytest.Item, operations: tuple[Operation, ...]) -> WorkflowRun:
+        from pytest_prodcheck.live.workflows import WorkflowRun
+
+        run = WorkflowRun(operations, self.explorer, self._inspector.connect)
+        item.stash[SEEN].explored = run
+        return run

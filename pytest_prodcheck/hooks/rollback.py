@@ -1,0 +1,134 @@
+"""What the rollback checks of one process work on: flags, drills, and pending migrations."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_prodcheck.config import Drill, Flags
+from pytest_prodcheck.errors import NotAsked
+from pytest_prodcheck.hooks import parameters
+from pytest_prodcheck.hooks.seen import SEEN
+
+if TYPE_CHECKING:
+    from pytest_prodcheck.hooks.inspector import Inspector
+    from pytest_prodcheck.live.drills import DrillRun
+    from pytest_prodcheck.live.flags import FlagsRun
+    from pytest_prodcheck.live.migration_run import Library, MigrationRun
+
+
+class RollbackChecks:
+    """What is pending one process of the run finds out; a drill has the target for itself."""
+
+    def __init__(self, inspector: Inspector) -> None:
+        self._inspector = inspector
+        self._settings = inspector.settings
+        self._target = inspector.target
+        self._work = inspector.work
+
+    def flags(self, item: pytest.Item, source: Flags) -> FlagsRun:
+        from pytest_prodcheck.live.flags import FlagsRun
+
+        run = FlagsRun(source, lambda: self._inspector.client(item))
+        item.stash[SEEN].flags = run
+        return run
+
+    @contextmanager
+    def drill(self, item: pytest.Item, drill: Drill) -> Generator[DrillRun]:
+        """One drill, alone on the target: the probes of this run have been answered before."""
+        from pytest_prodcheck.live.chain import Chain
+        from pytest_prodcheck.live.client import LiveTransport
+        from pytest_prodcheck.live.drills import DrillRun
+        from pytest_prodcheck.live.restoring import Site
+        from pytest_prodcheck.record.undo import Begin
+
+        self._inspector.measured()
+        target, run = self._target, self._work.parent
+        mark = f"prodcheck-drill-{secrets.token_hex(4)}"
+        # A budget of its own: the way back must never lack a request.
+        chain = Chain(
+            self._work / mark,
+            rate=target.rate,
+            budget=target.request_budget,
+            breaker=False,
+        )
+        transport = LiveTransport(target, chain)
+        site = Site(
+            target=target,
+            connect=lambda: self._inspector.client(item, transport),
+            flags=self._settings.flags,
+            probes=self._inspector.probes,
+            root=self._inspector.project,
+            clean=self._inspector.redactor.text,
+        )
+        begin = Begin(
+            drill=drill.name,
+            mark=mark,
+            run=run.name,
+            choice=self._inspector.choice,
+            target=target.name,
+            base_url=target.base_url,
+            root=str(self._inspector.root),
+            switch=str(drill.switch),
+            restore=str(drill.restore),
+            own_service=target.start is not None,
+        )
+        rehearsal = DrillRun(drill, site, begin, run, self._inspector.measure_for(item))
+        try:
+            yield rehearsal
+        finally:
+            rehearsal.close()
+            transport.close()
+            chain.close()
+
+    @cached_property
+    def _migrations_standing(self) -> dict[str, Any]:
+        """What is pending, found out by one process; `trouble` when it cannot be known."""
+        from pytest_prodcheck.live.migration_run import standing
+
+        settings, database = self._settings.migrations, self._target.database
+        assert settings, "asked for where migrations are configured only"
+
+        def find() -> dict[str, Any]:
+            try:
+                return dict(standing(settings, database))
+            except NotAsked as error:
+                return {"trouble": str(error).removeprefix("not run: ")}
+
+        found: dict[str, Any] = parameters.once(self._work / "migrations.json", find)
+        return found
+
+    @property
+    def pending_migrations(self) -> Sequence[str]:
+        """Their names, in order."""
+        found = self._migrations_standing
+        if "trouble" in found:
+            self._inspector.plan.complain(f"no migration could be checked: {found['trouble']}")
+            return []
+        names: list[str] = found["pending"]
+        return names
+
+    @cached_property
+    def _migration_library(self) -> Library:
+        from pytest_prodcheck.live.migration_run import Library, plan
+
+        assert self._settings.migrations, "asked for where migrations are configured only"
+        return Library(plan(self._settings.migrations, self._migrations_standing))
+
+    def migration(self, item: pytest.Item, name: str) -> MigrationRun:
+        from pytest_prodcheck.live.migration_run import MigrationRun
+
+        library = self._migration_library
+        (migration,) = (one for one in library.plan.migrations if one.name == name)
+        return MigrationRun(
+            migration,
+            library,
+            server=self._target.scratch,
+            live=self._target.database,
+            measure=self._inspector.measure_for(item),
+        )

@@ -1,0 +1,40 @@
+"""What one test did so far: where its reports find what to tell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_prodcheck.live.guard import Guard
+from pytest_prodcheck.model import Exchange, Planned
+
+if TYPE_CHECKING:
+    from pytest_prodcheck.live.client import LiveClient
+    from pytest_prodcheck.live.contract import ContractRun
+    from pytest_prodcheck.live.flags import FlagsRun
+    from pytest_prodcheck.live.probes import ProbeRun
+
+
+class Seen:
+    """Each report of a test takes what is new."""
+
+    def __init__(self, guard: Guard, statements: int) -> None:
+        self.clients: list[LiveClient] = []
+        self.probe: ProbeRun | None = None
+        self.explored: ContractRun | None = None
+        self.database = False
+        """Whether a check of the database asks it, or the run did so for it."""
+        self.measured: dict[str, float] = {}
+        self.flags: FlagsRun | None = None
+        self.told = 0
+        self.requests = guard.requests
+        self.statements = statements
+        self.violations = len(guard.violations)
+
+    def exchanges(self) -> list[Exchange]:
+        return [exchange for client in self.clients for exchange in client.exchanges]
+
+
+PLANNED: pytest.StashKey[Planned] = pytest.StashKey()
+SEEN: pytest.StashKey[Seen] = pytest.StashKey()
