@@ -14,16 +14,14 @@ from __future__ import annotations
 
 import math
 import re
-import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import psycopg
 
 from pytest_prodcheck import __version__
+from pytest_prodcheck.live.hang_up import hanging_up
 from pytest_prodcheck.live.statements import refusal
 
 GRACE = 2.0
@@ -79,7 +77,7 @@ class ReadOnlyConnection(psycopg.Connection[Any]):
         """Each round trip; when its time is over the connection is cut."""
         if math.isinf(self.patience):
             return super().wait(gen, *args, **options)
-        with _cut_after(self.pgconn.socket, self.patience):
+        with hanging_up(self.pgconn.socket, self.patience):
             return super().wait(gen, *args, **options)
 
 
@@ -130,29 +128,6 @@ def plain_url(url: str) -> str:
     query = urlencode([(name, value) for name, value in options if name in known])
     scheme = re.sub(r"^postgres(ql)?(\+\w+)?$", "postgresql", split.scheme)
     return urlunsplit((scheme, split.netloc, split.path, query, ""))
-
-
-@contextmanager
-def _cut_after(descriptor: int, seconds: float) -> Iterator[None]:
-    """Ends the connection of *descriptor* when the block takes longer: whoever reads from it
-    then learns that it is closed."""
-    watched = socket.socket(fileno=socket.dup(descriptor))
-    timer = threading.Timer(seconds, _cut, [watched])
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join()
-        watched.close()
-
-
-def _cut(connection: socket.socket) -> None:
-    try:
-        connection.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        return  # it ended meanwhile
 
 
 def _text(query: Any, cursor: Any) -> str:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import re
 import secrets
-import socket
 import sqlite3
 import tempfile
 import threading
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_prodcheck.config.databases import Dialect
 from pytest_prodcheck.errors import NotAsked
+from pytest_prodcheck.live.hang_up import hanging_up
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -69,26 +69,19 @@ class Scratch:
 
 @contextmanager
 def patience(connection: sa.Connection, seconds: float) -> Iterator[None]:
-    """Hang up on a server that is silent for so long: no statement timeout reaches a frozen one."""
+    """Interrupt SQLite after so long, and leave a PostgreSQL that is silent a little longer."""
     driver: Any = connection.connection.driver_connection
-    if isinstance(driver, sqlite3.Connection):
-        timer = threading.Timer(seconds, driver.interrupt)
-    else:
-        timer = threading.Timer(seconds + GRACE, _hang_up, [driver])
+    if not isinstance(driver, sqlite3.Connection):
+        with hanging_up(driver.fileno(), seconds + GRACE):
+            yield
+        return
+    timer = threading.Timer(seconds, driver.interrupt)
     timer.daemon = True
     timer.start()
     try:
         yield
     finally:
         timer.cancel()
-
-
-def _hang_up(driver: Any) -> None:
-    with contextlib.suppress(Exception), socket.socket(fileno=driver.fileno()) as line:
-        try:
-            line.shutdown(socket.SHUT_RDWR)
-        finally:
-            line.detach()  # it is libpq's
 
 
 @contextmanager
