@@ -299,7 +299,7 @@ def _known(options: argparse.Namespace) -> int:
 
 
 def _restore(options: argparse.Namespace) -> int:
-    from pytest_prodcheck.live.undoing import finish_all
+    from pytest_prodcheck.live.drills.undoing import finish_all
 
     undone = finish_all(options.reports)
     if options.json:
@@ -314,7 +314,7 @@ def _restore(options: argparse.Namespace) -> int:
 
 def _init(options: argparse.Namespace) -> int:
     from pytest_prodcheck.config import choose, load
-    from pytest_prodcheck.live.recording import record
+    from pytest_prodcheck.live.database.recording import record
 
     choice = choose(options.target, os.environ)
     if choice is None:

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from pytest_prodcheck.live.baseline import CompatibilityRun, PreviousRun
     from pytest_prodcheck.live.client import LiveClient
     from pytest_prodcheck.live.contract import OperationRun
-    from pytest_prodcheck.live.drills import DrillRun
+    from pytest_prodcheck.live.database.pressure import ConnectionsRun, QueryRun
+    from pytest_prodcheck.live.database.schema import TableRun
+    from pytest_prodcheck.live.drills.drill import DrillRun
     from pytest_prodcheck.live.flags import FlagsRun
-    from pytest_prodcheck.live.migration_run import MigrationRun
-    from pytest_prodcheck.live.pressure import ConnectionsRun, QueryRun
+    from pytest_prodcheck.live.migrations.migration_run import MigrationRun
     from pytest_prodcheck.live.probes import ProbeRun
-    from pytest_prodcheck.live.schema import TableRun
     from pytest_prodcheck.live.workflows import WorkflowRun
 
 MARKERS = (

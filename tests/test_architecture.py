@@ -32,7 +32,7 @@ REACHES = {
 
 ADAPTERS = {
     "live.generation": ("schemathesis", "hypothesis"),
-    "live.postgres": ("psycopg",),
+    "live.database.postgres": ("psycopg",),
 }
 """All contact with these packages; whoever needs one of them imports it in a function."""
 

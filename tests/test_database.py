@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pytest_prodcheck.config import Secret, Settings, Target, load
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.live import policy as rules
-from pytest_prodcheck.live.statements import not_a_read, refusal
+from pytest_prodcheck.live.database.statements import not_a_read, refusal
 from pytest_prodcheck.schema import Column, Index, Policy, Schema, Table, drift, sql
 from pytest_prodcheck.schema.tables import merged
 from pytest_prodcheck.schema.types import canonical, same_type

@@ -23,17 +23,17 @@ import sqlalchemy.dialects.sqlite
 import sqlalchemy.orm
 import sqlglot  # noqa: F401
 
-import pytest_prodcheck.live.pressure
-import pytest_prodcheck.live.schema
-import pytest_prodcheck.live.statements  # noqa: F401
+import pytest_prodcheck.live.database.pressure
+import pytest_prodcheck.live.database.schema
+import pytest_prodcheck.live.database.statements  # noqa: F401
 from pytest_prodcheck.cli import main
 from pytest_prodcheck.config import Secret, Target
 from pytest_prodcheck.demo import storage
 from pytest_prodcheck.errors import ContractBroken, NotAsked, Violation
-from pytest_prodcheck.live.database import Database
-from pytest_prodcheck.live.metadata import tables as tables_of
-from pytest_prodcheck.live.postgres import plain_url
-from pytest_prodcheck.live.tables import read
+from pytest_prodcheck.live.database.connection import Database
+from pytest_prodcheck.live.database.metadata import tables as tables_of
+from pytest_prodcheck.live.database.postgres import plain_url
+from pytest_prodcheck.live.database.tables import read
 from pytest_prodcheck.schema import Schema, drift
 from tests.faulty import black_hole, closed_port, curt_port, mute_port
 from tests.project import Outcome, Project
@@ -986,7 +986,7 @@ def test_connections_and_queries_are_held_against_their_limits(
 
 def test_somebody_with_few_rights_sees_every_connection(documents: str) -> None:
     """PostgreSQL hides what others do, not that they are there."""
-    from pytest_prodcheck.live.pressure import ConnectionsRun
+    from pytest_prodcheck.live.database.pressure import ConnectionsRun
 
     change(documents, "CREATE ROLE reader LOGIN")
     measured: dict[str, float] = {}

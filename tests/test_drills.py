@@ -242,7 +242,7 @@ def test_a_part_of_a_run_makes_no_drill(project: Project, board: Switchboard) ->
 
 @pytest.mark.fault(125)
 def test_a_second_drill_on_the_same_target_is_refused(project: Project, board: Switchboard) -> None:
-    from pytest_prodcheck.live.lease import Lease
+    from pytest_prodcheck.live.drills.lease import Lease
 
     lease = Lease.take(project.server.url)
     assert lease

@@ -4,7 +4,7 @@ import pytest
 
 from pytest_prodcheck.config import Migrations
 from pytest_prodcheck.errors import ContractBroken, NotAsked, UsageError
-from pytest_prodcheck.live.migration_run import Library, MigrationRun, plan, standing
+from pytest_prodcheck.live.migrations.migration_run import Library, MigrationRun, plan, standing
 from pytest_prodcheck.migrations import order
 from pytest_prodcheck.migrations.backward import breaking
 from pytest_prodcheck.migrations.flaw import RULES

@@ -15,9 +15,9 @@ from pytest_prodcheck.hooks.seen import SEEN
 
 if TYPE_CHECKING:
     from pytest_prodcheck.hooks.inspector import Inspector
-    from pytest_prodcheck.live.database import Database
-    from pytest_prodcheck.live.pressure import ConnectionsRun, QueryRun
-    from pytest_prodcheck.live.schema import TableRun
+    from pytest_prodcheck.live.database.connection import Database
+    from pytest_prodcheck.live.database.pressure import ConnectionsRun, QueryRun
+    from pytest_prodcheck.live.database.schema import TableRun
     from pytest_prodcheck.schema.tables import Schema, Table
 
 
@@ -43,14 +43,14 @@ class DatabaseChecks:
     @cached_property
     def live(self) -> Database:
         """Raises NotAsked when the target names none."""
-        from pytest_prodcheck.live.database import Database
+        from pytest_prodcheck.live.database.connection import Database
 
         return Database(self._target, self._inspector.guard.allow)
 
     @cached_property
     def tables(self) -> tuple[Table, ...]:
         """Declared ones over those of the MetaData, which one process of the run imports."""
-        from pytest_prodcheck.live.database import dialect_of
+        from pytest_prodcheck.live.database.connection import dialect_of
         from pytest_prodcheck.schema.tables import Table, merged
 
         expected = self._settings.database
@@ -60,7 +60,7 @@ class DatabaseChecks:
         place, folder = expected.metadata, self._inspector.project
 
         def make() -> Any:
-            from pytest_prodcheck.live.metadata import load
+            from pytest_prodcheck.live.database.metadata import load
 
             try:
                 return msgspec.to_builtins(load(place, folder, dialect_of(self._target)))
@@ -76,7 +76,7 @@ class DatabaseChecks:
     @cached_property
     def queries(self) -> Iterable[str]:
         """Names of the declared queries; one that does more than read ends the run."""
-        from pytest_prodcheck.live.statements import refused_queries
+        from pytest_prodcheck.live.database.statements import refused_queries
 
         expected = self._settings.database
         assert expected
@@ -93,7 +93,7 @@ class DatabaseChecks:
         from pytest_prodcheck.schema.tables import Schema
 
         def make() -> Any:
-            from pytest_prodcheck.live.tables import read
+            from pytest_prodcheck.live.database.tables import read
 
             names = [table.name for table in self.tables]
             try:
@@ -106,21 +106,21 @@ class DatabaseChecks:
         return found if isinstance(found, str) else msgspec.convert(found, Schema)
 
     def table(self, item: pytest.Item, table: Table) -> TableRun:
-        from pytest_prodcheck.live.schema import TableRun
+        from pytest_prodcheck.live.database.schema import TableRun
 
         item.stash[SEEN].database = True
         wanted = [one.name for one in self.tables]
         return TableRun(table, lambda: self.schema, wanted)
 
     def connections(self, item: pytest.Item) -> ConnectionsRun:
-        from pytest_prodcheck.live.pressure import ConnectionsRun
+        from pytest_prodcheck.live.database.pressure import ConnectionsRun
 
         assert self._settings.database
         limit = self._settings.database.connections
         return ConnectionsRun(self.live, limit, self._inspector.measure_for(item))
 
     def query(self, item: pytest.Item, name: str) -> QueryRun:
-        from pytest_prodcheck.live.pressure import QueryRun
+        from pytest_prodcheck.live.database.pressure import QueryRun
 
         expected = self._settings.database
         assert expected

@@ -173,7 +173,7 @@ def _database_tables(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterabl
 
 def _database_connections(inspector: Inspector, _: pytest.Metafunc) -> Iterable[Any]:
     """SQLite has none to count."""
-    from pytest_prodcheck.live.database import dialect_of
+    from pytest_prodcheck.live.database.connection import dialect_of
 
     counted = inspector.database.is_expected and dialect_of(inspector.target) == "postgresql"
     return [pytest.param(None, id="in use")] if counted else []

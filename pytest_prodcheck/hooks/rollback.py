@@ -17,9 +17,9 @@ from pytest_prodcheck.hooks.seen import SEEN
 
 if TYPE_CHECKING:
     from pytest_prodcheck.hooks.inspector import Inspector
-    from pytest_prodcheck.live.drills import DrillRun
+    from pytest_prodcheck.live.drills.drill import DrillRun
     from pytest_prodcheck.live.flags import FlagsRun
-    from pytest_prodcheck.live.migration_run import Library, MigrationRun
+    from pytest_prodcheck.live.migrations.migration_run import Library, MigrationRun
 
 
 class RollbackChecks:
@@ -43,8 +43,8 @@ class RollbackChecks:
         """One drill, alone on the target: the probes of this run have been answered before."""
         from pytest_prodcheck.live.chain import Chain
         from pytest_prodcheck.live.client import LiveTransport
-        from pytest_prodcheck.live.drills import DrillRun
-        from pytest_prodcheck.live.restoring import Site
+        from pytest_prodcheck.live.drills.drill import DrillRun
+        from pytest_prodcheck.live.drills.restoring import Site
         from pytest_prodcheck.record.undo import Begin
 
         self._inspector.measured()
@@ -89,7 +89,7 @@ class RollbackChecks:
     @cached_property
     def _migrations_standing(self) -> dict[str, Any]:
         """What is pending, found out by one process; `trouble` when it cannot be known."""
-        from pytest_prodcheck.live.migration_run import standing
+        from pytest_prodcheck.live.migrations.migration_run import standing
 
         settings, database = self._settings.migrations, self._target.database
         assert settings, "asked for where migrations are configured only"
@@ -115,13 +115,13 @@ class RollbackChecks:
 
     @cached_property
     def _migration_library(self) -> Library:
-        from pytest_prodcheck.live.migration_run import Library, plan
+        from pytest_prodcheck.live.migrations.migration_run import Library, plan
 
         assert self._settings.migrations, "asked for where migrations are configured only"
         return Library(plan(self._settings.migrations, self._migrations_standing))
 
     def migration(self, item: pytest.Item, name: str) -> MigrationRun:
-        from pytest_prodcheck.live.migration_run import MigrationRun
+        from pytest_prodcheck.live.migrations.migration_run import MigrationRun
 
         library = self._migration_library
         (migration,) = (one for one in library.plan.migrations if one.name == name)

@@ -6,8 +6,8 @@ from pathlib import Path
 from pytest_prodcheck.config import Settings
 from pytest_prodcheck.config.file import PROJECT
 from pytest_prodcheck.errors import ProdcheckError, UsageError
-from pytest_prodcheck.live.database import Database
-from pytest_prodcheck.live.tables import read
+from pytest_prodcheck.live.database.connection import Database
+from pytest_prodcheck.live.database.tables import read
 from pytest_prodcheck.schema.policies import conflicts
 from pytest_prodcheck.schema.written import toml
 

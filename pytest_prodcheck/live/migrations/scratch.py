@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_prodcheck.config.databases import Dialect
 from pytest_prodcheck.errors import NotAsked
-from pytest_prodcheck.live.hang_up import hanging_up
+from pytest_prodcheck.live.database.hang_up import hanging_up
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

@@ -1,6 +1,6 @@
 """Undoes a drill when the run that made it was killed.
 
-    python -m pytest_prodcheck.live.watchdog PARENT JOURNAL LEASE_PATH LEASE_FILE < pipe
+    python -m pytest_prodcheck.live.drills.watchdog PARENT JOURNAL LEASE_PATH LEASE_FILE < pipe
 
 The run holds the write end of the pipe. Nothing can tell a SIGKILLed run to go back, but the kernel
 closes its end, and that is what this process waits for. It lives in a session of its own: what
@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from pytest_prodcheck.live.lease import Lease
+from pytest_prodcheck.live.drills.lease import Lease
 
 LOOK = 0.2
 """Seconds between looks at the parent, in case a fork of it still holds the pipe open."""
@@ -33,7 +33,7 @@ class Watchdog:
         """Returns at once: it need not be ready to notice that the pipe is closed."""
         arguments = [str(os.getpid()), str(journal), str(lease.path), str(lease.file)]
         process = subprocess.Popen(  # noqa: S603 - this very interpreter
-            [sys.executable, "-m", "pytest_prodcheck.live.watchdog", *arguments],
+            [sys.executable, "-m", "pytest_prodcheck.live.drills.watchdog", *arguments],
             cwd=root,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -57,7 +57,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
 
-    from pytest_prodcheck.live.undoing import finish
+    from pytest_prodcheck.live.drills.undoing import finish
     from pytest_prodcheck.record.undo import rehearsals
 
     while os.getppid() == parent:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from pytest_prodcheck.errors import ContractBroken
-from pytest_prodcheck.live.database import Database
+from pytest_prodcheck.live.database.connection import Database
 
 Measure = Callable[[str, float], None]
 """Takes the name and value of what a check measured."""

@@ -115,18 +115,18 @@ class Database:
 
     def _open(self) -> Any:
         if self.dialect == "sqlite":
-            from pytest_prodcheck.live import sqlite
+            from pytest_prodcheck.live.database import sqlite
 
             return sqlite.connect(_file(self._url), self._timeout, self._refuse)
         try:
-            from pytest_prodcheck.live import postgres
+            from pytest_prodcheck.live.database import postgres
         except ImportError as error:
             raise _not_installed(error) from None
         return postgres.connect(self._url, self._timeout, self._refuse)
 
     def _begin(self, connection: Connection) -> None:
         if self.dialect == "postgresql":
-            from pytest_prodcheck.live import postgres
+            from pytest_prodcheck.live.database import postgres
 
             postgres.begin(_driver(connection), self._timeout)
 

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_prodcheck.config import Migrations
 from pytest_prodcheck.errors import NotAsked
-from pytest_prodcheck.live import snapshot
-from pytest_prodcheck.live.applying import Outcome, run_file, run_revision
-from pytest_prodcheck.live.filling import fill
-from pytest_prodcheck.live.schema_dump import dumped
-from pytest_prodcheck.live.scratch import Scratch, reason, scratch
+from pytest_prodcheck.live.migrations import snapshot
+from pytest_prodcheck.live.migrations.applying import Outcome, run_file, run_revision
+from pytest_prodcheck.live.migrations.filling import fill
+from pytest_prodcheck.live.migrations.schema_dump import dumped
+from pytest_prodcheck.live.migrations.scratch import Scratch, reason, scratch
 from pytest_prodcheck.migrations.flaw import Flaw, flaw
 from pytest_prodcheck.migrations.layout import Migration, Tool
 from pytest_prodcheck.migrations.rules import place_of
@@ -31,7 +31,7 @@ from pytest_prodcheck.model import Record
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from pytest_prodcheck.live.snapshot import Rows, Schema, Table
+    from pytest_prodcheck.live.migrations.snapshot import Rows, Schema, Table
 
 
 class Plan(Record, frozen=True):
@@ -118,7 +118,7 @@ class _Rehearsal:
         if live is not None:
             self._restore(dumped(live))
             if plan.tool == "alembic" and plan.heads:
-                from pytest_prodcheck.live.revisions import stamp
+                from pytest_prodcheck.live.migrations.revisions import stamp
 
                 with self.database.connect(self.limit, autocommit=False) as connection:
                     stamp(plan.settings.folder, connection, plan.heads)

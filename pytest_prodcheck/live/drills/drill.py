@@ -1,7 +1,7 @@
 """A drill as a test sees it: steady state, switch, check, back, steady state again.
 
 Whatever happens in between, the way back is taken: by this process when it can, by its watchdog
-when it was killed (`live.watchdog`), by `prodcheck drill restore` when the machine died.
+when it was killed (`live.drills.watchdog`), by `prodcheck drill restore` when the machine died.
 """
 
 import time
@@ -16,14 +16,14 @@ import msgspec
 from pytest_prodcheck.config import Drill
 from pytest_prodcheck.errors import ContractBroken, NotAsked, ProdcheckError
 from pytest_prodcheck.live.bodies import strict_json
+from pytest_prodcheck.live.drills.lease import Lease
+from pytest_prodcheck.live.drills.restoring import Site, remove, restore, until
+from pytest_prodcheck.live.drills.switching import Refused, SwitchFailed, ask, filled, flip
+from pytest_prodcheck.live.drills.watchdog import Watchdog
 from pytest_prodcheck.live.expectations import differences
 from pytest_prodcheck.live.flags import FlagsRun
 from pytest_prodcheck.live.lean_httpx import httpx
-from pytest_prodcheck.live.lease import Lease
 from pytest_prodcheck.live.release import at
-from pytest_prodcheck.live.restoring import Site, remove, restore, until
-from pytest_prodcheck.live.switching import Refused, SwitchFailed, ask, filled, flip
-from pytest_prodcheck.live.watchdog import Watchdog
 from pytest_prodcheck.model import FlagsTold
 from pytest_prodcheck.record.undo import FILE, Begin, UndoJournal, rehearsals, unfinished
 

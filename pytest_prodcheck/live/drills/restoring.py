@@ -12,9 +12,9 @@ from pytest_prodcheck.config import Drill, Flags, Probe, Target
 from pytest_prodcheck.errors import ProdcheckError
 from pytest_prodcheck.live import flags as modes
 from pytest_prodcheck.live.client import LiveClient
+from pytest_prodcheck.live.drills.switching import SwitchFailed, flip
 from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.live.probes import ask as ask_probe
-from pytest_prodcheck.live.switching import SwitchFailed, flip
 from pytest_prodcheck.model import FlagsTold, Record
 from pytest_prodcheck.record.undo import Begin, UndoJournal
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from pytest_prodcheck.errors import ProdcheckError, UsageError
 from pytest_prodcheck.live.alone import alone
+from pytest_prodcheck.live.drills.lease import Lease
+from pytest_prodcheck.live.drills.restoring import Site, remove, restore
 from pytest_prodcheck.live.lean_httpx import httpx
-from pytest_prodcheck.live.lease import Lease
-from pytest_prodcheck.live.restoring import Site, remove, restore
 from pytest_prodcheck.model import Record
 from pytest_prodcheck.record.undo import Begin, Rehearsal, UndoJournal, rehearsals, unfinished
 

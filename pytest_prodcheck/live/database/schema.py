@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 
 from pytest_prodcheck.errors import ContractBroken
-from pytest_prodcheck.live.database import UNREACHABLE
+from pytest_prodcheck.live.database.connection import UNREACHABLE
 from pytest_prodcheck.schema import Schema, Table, drift
 from pytest_prodcheck.schema.drift import unexpected
 

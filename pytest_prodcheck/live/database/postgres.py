@@ -21,8 +21,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import psycopg
 
 from pytest_prodcheck import __version__
-from pytest_prodcheck.live.hang_up import hanging_up
-from pytest_prodcheck.live.statements import refusal
+from pytest_prodcheck.live.database.hang_up import hanging_up
+from pytest_prodcheck.live.database.statements import refusal
 
 GRACE = 2.0
 """Seconds that the server has, beyond the timeout, to say that it stopped a statement."""

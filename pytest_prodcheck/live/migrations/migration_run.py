@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_prodcheck.config import Migrations, Secret
 from pytest_prodcheck.errors import ContractBroken, NotAsked
-from pytest_prodcheck.live.applying import LOCKS
+from pytest_prodcheck.live.migrations.applying import LOCKS
 from pytest_prodcheck.migrations import backward, order, rules
 from pytest_prodcheck.migrations.flaw import Flaw, flaw, told
 from pytest_prodcheck.migrations.layout import Migration, folder
@@ -17,7 +17,7 @@ from pytest_prodcheck.migrations.reading import Statement, statements
 from pytest_prodcheck.migrations.rules import Text
 
 if TYPE_CHECKING:
-    from pytest_prodcheck.live.rehearsal import Plan
+    from pytest_prodcheck.live.migrations.rehearsal import Plan
 
 EXTRA = ("alembic", "psycopg", "sqlalchemy", "sqlglot")
 """Packages of the extra `database`."""
@@ -50,7 +50,7 @@ def _of_alembic(settings: Migrations, url: str | None) -> dict[str, tuple[str, .
     from alembic.script.revision import RevisionError
     from alembic.util import CommandError
 
-    from pytest_prodcheck.live.revisions import ancestors, revisions
+    from pytest_prodcheck.live.migrations.revisions import ancestors, revisions
 
     heads: tuple[str, ...] = ()
     if settings.applied is not None:
@@ -66,19 +66,19 @@ def _of_alembic(settings: Migrations, url: str | None) -> dict[str, tuple[str, .
 
 
 def _history(url: str, table: str, column: str, where: str = "") -> tuple[str, ...] | None:
-    from pytest_prodcheck.live.schema_dump import history
+    from pytest_prodcheck.live.migrations.schema_dump import history
 
     return history(url, table, column, where)
 
 
 def plan(settings: Migrations, standing: dict[str, tuple[str, ...]]) -> Plan:
     """Where the target stands, with the migrations themselves."""
-    from pytest_prodcheck.live.rehearsal import Plan
+    from pytest_prodcheck.live.migrations.rehearsal import Plan
 
     found = folder(settings.folder)
     every = found.migrations
     if found.tool == "alembic":
-        from pytest_prodcheck.live.revisions import revisions
+        from pytest_prodcheck.live.migrations.revisions import revisions
 
         every = revisions(settings.folder)
     return Plan(
@@ -131,7 +131,7 @@ class Library:
 
     def _printed(self, revision: str, back: bool) -> tuple[Statement, ...]:
         """What Alembic prints for a revision, but for its own bookkeeping."""
-        from pytest_prodcheck.live.revisions import sql
+        from pytest_prodcheck.live.migrations.revisions import sql
 
         settings = self.plan.settings
         try:
@@ -202,7 +202,7 @@ class MigrationRun:
         """
         __tracebackhide__ = True
         with _needing_the_extra():
-            from pytest_prodcheck.live.rehearsal import rehearse
+            from pytest_prodcheck.live.migrations.rehearsal import rehearse
 
             report = rehearse(
                 self._plan,

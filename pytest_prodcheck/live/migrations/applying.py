@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_prodcheck.errors import NotAsked
-from pytest_prodcheck.live.scratch import Scratch, patience, reason
+from pytest_prodcheck.live.migrations.scratch import Scratch, patience, reason
 from pytest_prodcheck.migrations.reading import Statement, split
 from pytest_prodcheck.model import Record
 
@@ -115,7 +115,7 @@ def run_revision(scratch: Scratch, folder: Path, name: str, limit: float, *, bac
     """Run one revision of Alembic, as `alembic upgrade` or `downgrade` would."""
     import sqlalchemy as sa
 
-    from pytest_prodcheck.live.revisions import run
+    from pytest_prodcheck.live.migrations.revisions import run
 
     with scratch.connect(limit, autocommit=False) as connection:
         watch = _Watch(connection)
