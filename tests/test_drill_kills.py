@@ -1,6 +1,6 @@
 """A run that is killed in the middle of a drill: the way back is taken all the same.
 
-Twelve points, before and after each step that a drill writes down. PRODCHECK_ALL_KILLS=1 tries each
+Twelve points, before and after each step that a drill writes down. PRODCHECK_ALL=1 tries each
 with SIGTERM and SIGKILL, with and without xdist (48 runs, some minutes); else a dozen of them.
 """
 
@@ -41,7 +41,7 @@ UndoJournal.write = pulled
 
 
 def kills() -> Iterator[tuple[str, str, signal.Signals, str]]:
-    everything = os.environ.get("PRODCHECK_ALL_KILLS")
+    everything = os.environ.get("PRODCHECK_ALL")
     for number, (step, when) in enumerate(POINTS):
         # Each point once, each way three times, and no way always at the same kind of point.
         ways = WAYS if everything else (WAYS[(number + number // 4) % 4],)

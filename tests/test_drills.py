@@ -4,6 +4,7 @@ The service's own ledger says what was asked of it, its state what is left.
 """
 
 import json
+import os
 import re
 import time
 from datetime import UTC, datetime, timedelta
@@ -73,13 +74,15 @@ def test_with_everything_else_the_drill_comes_after_the_probes_and_alone(
     assert [seen.path for seen in project.server.ledger[:first]].count("/ok") == 2
 
 
-def test_fifty_drills_leave_no_trace(project: Project, board: Switchboard) -> None:
+def test_many_drills_leave_no_trace(project: Project, board: Switchboard) -> None:
+    """PRODCHECK_ALL=1 makes fifty of them."""
+    number = 50 if os.environ.get("PRODCHECK_ALL") else 10
     text = (project.path / "prodcheck.toml").read_text()
     head, _, drill = text.partition("[[drills]]")
-    many = [f"[[drills]]{drill}".replace("files only", f"number {n}") for n in range(50)]
+    many = [f"[[drills]]{drill}".replace("files only", f"number {n}") for n in range(number)]
     project.write("prodcheck.toml", head + "\n".join(many))
     outcome = project.run("-m", "rollback", "-k", "test_drill")
-    assert outcome.verdict["counts"]["passed"] == 50, outcome.output
+    assert outcome.verdict["counts"]["passed"] == number, outcome.output
     assert (board.mode, board.entries) == ("BOTH", {})
     assert unfinished(project.path / "prodcheck-report") == []
 

@@ -44,7 +44,7 @@ def test_a_broken_release_lists_actions_failures_and_findings() -> None:
     text = markdown.summary(*sample_runs.broken())
     assert (
         "- `set ENABLE_DATABASE_WRITES=false` within 5 min (by 21:11 UTC) "
-        "because of `database.unreachable`" in text
+        "because of `database.unreachable: " in text
     )
     assert (
         "- critical: `suites/smoke/test_probes.py::test_probe[GET /health]`: "

@@ -58,6 +58,7 @@ def test_a_broken_release_says_what_failed_what_to_do_and_by_when() -> None:
         "  do now     set ENABLE_DATABASE_WRITES=false within 5 min (by 21:11 UTC)",
         "  do now     redeploy 1.4.1 within 30 min (by 21:36 UTC)",
         "  again      pytest --target=prod -m smoke",
+        "  then       prodcheck gate --after-rollback",
         "  report     prodcheck-report/x/report.html",
     ]
 

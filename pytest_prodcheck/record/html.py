@@ -65,7 +65,7 @@ def summary(run: Run, verdict: Verdict) -> str:
             (name, told)
             for name, told in (
                 ("Last good release", wording.last_good(run)),
-                ("Then", wording.verification(run, verdict)),
+                ("Afterwards", f"run it again, then {wording.verification(verdict)}"),
             )
             if told and verdict.decision == "rollback"
         ],

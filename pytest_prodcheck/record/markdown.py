@@ -69,8 +69,8 @@ def _actions(run: Run, verdict: Verdict) -> str:
     rows = [told(action) for action in verdict.actions]
     if verdict.decision == "rollback" and (good := wording.last_good(run)):
         rows.append(f"last good release: {_prose(good)}")
-    if then := wording.verification(run, verdict):
-        rows.append(f"then: {_code(then)}")
+    if then := wording.verification(verdict):
+        rows.append(f"afterwards run it again, then {_code(then)}")
     return _bullets("Do now", rows)
 
 

@@ -31,6 +31,8 @@ def summary(run: Run, verdict: Verdict, *, folder: str, width: int) -> list[Line
     end: list[Line] = []
     if run.command:
         end.append(_row("again", wording.line(run.command, 2000), bold=True))
+    if then := wording.verification(verdict):
+        end.append(_row("then", then, bold=True))
     end.append(_row("report", wording.line(f"{folder.rstrip('/')}/report.html", 4096), bold=True))
 
     room = MOST_LINES - len(head) - len(tail) - len(end)
@@ -109,8 +111,6 @@ def _actions(run: Run, verdict: Verdict) -> list[Line]:
             lines.append(_row("do now", text, bold=True))
     if verdict.decision == "rollback" and (good := wording.last_good(run)):
         lines.append(_row("last good", good))
-    if then := wording.verification(run, verdict):
-        lines.append(_row("then", then))
     return lines
 
 

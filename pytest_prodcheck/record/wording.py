@@ -101,11 +101,9 @@ def last_good(run: Run) -> str:
     return f"{told} ({when})" if told else when
 
 
-def verification(run: Run, verdict: Verdict) -> str:
-    """How to see, after the actions, that they helped; empty when there is nothing to do."""
-    if verdict.decision != "rollback":
-        return ""
-    return "run again, then: prodcheck gate --after-rollback"
+def verification(verdict: Verdict) -> str:
+    """The command that says, after the actions and another run, whether they helped."""
+    return "prodcheck gate --after-rollback" if verdict.decision == "rollback" else ""
 
 
 def refused(action: Action) -> str:
