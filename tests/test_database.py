@@ -12,8 +12,9 @@ from pytest_prodcheck.config import Secret, Settings, Target, load
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.live import policy as rules
 from pytest_prodcheck.live.database.statements import not_a_read, refusal
-from pytest_prodcheck.schema import Column, Index, Policy, Schema, Table, drift, sql
-from pytest_prodcheck.schema.tables import merged
+from pytest_prodcheck.schema import sql
+from pytest_prodcheck.schema.drift import drift
+from pytest_prodcheck.schema.tables import Column, Index, Policy, Schema, Table, merged
 from pytest_prodcheck.schema.types import canonical, same_type
 from pytest_prodcheck.schema.written import (
     column_text,

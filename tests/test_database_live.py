@@ -34,7 +34,8 @@ from pytest_prodcheck.live.database.connection import Database
 from pytest_prodcheck.live.database.metadata import tables as tables_of
 from pytest_prodcheck.live.database.postgres import plain_url
 from pytest_prodcheck.live.database.tables import read
-from pytest_prodcheck.schema import Schema, drift
+from pytest_prodcheck.schema.drift import drift
+from pytest_prodcheck.schema.tables import Schema
 from tests.faulty import black_hole, closed_port, curt_port, mute_port
 from tests.project import Outcome, Project
 

@@ -9,14 +9,19 @@ from msgspec.structs import replace
 
 from pytest_prodcheck import urls
 from pytest_prodcheck.config import suites
-from pytest_prodcheck.config.database import database
-from pytest_prodcheck.config.drills import drills
 from pytest_prodcheck.config.file import NAME, PROJECT, ConfigFile, find, read
 from pytest_prodcheck.config.judging import judging
 from pytest_prodcheck.config.known import known_failures
 from pytest_prodcheck.config.misfit import did_you_mean
 from pytest_prodcheck.config.reader import Reader
-from pytest_prodcheck.config.settings import Contract, Settings, Target
+from pytest_prodcheck.config.settings import (
+    Contract,
+    Database,
+    Drill,
+    Flags,
+    Settings,
+    Target,
+)
 from pytest_prodcheck.config.target import check_targets, resolve
 from pytest_prodcheck.config.variables import Variables
 from pytest_prodcheck.errors import UsageError
@@ -157,18 +162,35 @@ def _resolved(
     values, judged_by = judging(file, threshold)
     written, contract = file.contents.flags, file.contents.contract
     flags = None if written is UNSET else suites.flags(reader, written)
-    expected = file.contents.database
     migrations = file.contents.migrations
     return Settings(
         target=target,
         **values,
         flags=flags,
-        drills=drills(reader, file.contents.drills or [], flags),
+        drills=_drills(reader, flags),
         contract=Contract() if contract is UNSET else suites.contract(reader, contract),
-        database=None if expected is UNSET else database(reader, expected),
+        database=_database(reader),
         migrations=None if migrations is UNSET else suites.migrations(reader, migrations, target),
         known=known_failures(file.path.parent),
         origins=origins | judged_by,
         file=file.path,
         secrets=variables.secrets,
     )
+
+
+def _drills(reader: Reader, flags: Flags | None) -> tuple[Drill, ...]:
+    """Read by a module that most runs do not need."""
+    if not reader.file.contents.drills:
+        return ()
+    from pytest_prodcheck.config.drills import drills
+
+    return drills(reader, reader.file.contents.drills, flags)
+
+
+def _database(reader: Reader) -> Database | None:
+    """Likewise."""
+    if reader.file.contents.database is UNSET:
+        return None
+    from pytest_prodcheck.config.database import database
+
+    return database(reader, reader.file.contents.database)

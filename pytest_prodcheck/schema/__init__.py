@@ -7,17 +7,3 @@ drift       what is missing or different, with the near miss
 policies    row-level security: what two policies add up to
 written     tables as `schema.toml` holds them
 """
-
-from pytest_prodcheck.schema.drift import Drift, drift
-from pytest_prodcheck.schema.tables import Column, ForeignKey, Index, Policy, Schema, Table
-
-__all__ = [
-    "Column",
-    "Drift",
-    "ForeignKey",
-    "Index",
-    "Policy",
-    "Schema",
-    "Table",
-    "drift",
-]

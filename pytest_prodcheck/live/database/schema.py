@@ -4,8 +4,8 @@ from collections.abc import Callable, Collection
 
 from pytest_prodcheck.errors import ContractBroken
 from pytest_prodcheck.live.database.connection import UNREACHABLE
-from pytest_prodcheck.schema import Schema, Table, drift
-from pytest_prodcheck.schema.drift import unexpected
+from pytest_prodcheck.schema.drift import drift, unexpected
+from pytest_prodcheck.schema.tables import Schema, Table
 
 SHOWN = 50
 """Differences that are told; the rest is counted."""
