@@ -120,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="?",
         metavar="DIR",
         default=Path("prodcheck-report"),
-        help="where runs are written (default: %(default)s)",
+        help="a run, or where runs are written (default: %(default)s)",
     )
     restore.add_argument("--json", action="store_true", help="print what was done as JSON")
     restore.set_defaults(command=_restore)
@@ -177,7 +177,7 @@ def _wait(options: argparse.Namespace) -> int:
 
         def ask() -> Release:
             with there.connect() as client:
-                return read(client, source)
+                return read(client, source, well=True)
 
         live, told = wait(
             ask,

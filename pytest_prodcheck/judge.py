@@ -89,8 +89,7 @@ def judge(run: Run, findings: Iterable[Finding] = ()) -> Verdict:
 def _decision(run: Run, ruling: Ruling, actions: Sequence[Action]) -> Decision:
     if ruling == "pass":
         return "hold" if run.shard else "promote"
-    critical = any(action.severity == "critical" and not action.refused for action in actions)
-    return "rollback" if critical else "hold"
+    return "rollback" if any(action.severity == "critical" for action in actions) else "hold"
 
 
 def _part(run: Run) -> list[str]:
@@ -148,7 +147,7 @@ def _figures(actions: Sequence[Action]) -> list[str]:
     return [
         f"{action.evidence[0]}, and {action.when} calls for: {action.action}"
         for action in actions
-        if action.severity == "critical" and is_figure(action) and not action.refused
+        if action.severity == "critical" and is_figure(action)
     ]
 
 

@@ -185,8 +185,8 @@ class Run(Record):
     target: TargetInfo
     policy: Policy = Policy()
     release: Release = Release()
-    last_good: LastRelease | None = None
-    """As known when the run began."""
+    good: tuple[LastRelease, ...] = ()
+    """Releases that passed, newest first, as known when the run began."""
     state: State = "running"
     started: str = ""
     finished: str = ""
@@ -205,6 +205,12 @@ class Run(Record):
     flags: FlagsTold = FlagsTold()
     service_log: str = ""
     """Last lines of a service that the run started itself."""
+
+    @property
+    def last_good(self) -> LastRelease | None:
+        """The last one that is another than this: where to go back to."""
+        others = (one for one in self.good if one.release != self.release)
+        return next(others, None) if self.release != Release() else next(iter(self.good), None)
 
 
 class Category(Record):

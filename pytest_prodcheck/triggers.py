@@ -17,7 +17,7 @@ FIGURES = ("requests", "error_rate", "latency.p50", "latency.p95", "latency.p99"
 """What every run measures; latencies in milliseconds, the rate as a share from 0 to 1."""
 
 _FIGURE = re.compile(r"([A-Za-z_]\w*(?:\.\w+)*)\s*(>=|<=|>|<)\s*(\d+(?:\.\d+)?)")
-_COMPARISON = re.compile(r"[<>=]\s*[\d.]")
+_COMPARISON = re.compile(r"[<>=]\s*-?[\d.]|\s[<>=]+\s")
 _WITHIN = re.compile(r"(\d{1,5}) ?(s|sec|seconds?|m|min|minutes?|h|hours?)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _ON, _OFF = ("true", "on", "1", "yes"), ("false", "off", "0", "no")
@@ -25,7 +25,11 @@ _ON, _OFF = ("true", "on", "1", "yes"), ("false", "off", "0", "no")
 
 def refusal(when: str) -> str:
     """Why `when` cannot be a figure against a limit though it looks like one; else empty."""
-    if not _COMPARISON.search(when) or "[" in when or _FIGURE.fullmatch(when.strip()):
+    if match := _FIGURE.fullmatch(when.strip()):
+        if match[1].startswith("latency.") and match[1] not in FIGURES:
+            return f"{match[1]} is not measured; there are {', '.join(FIGURES[2:])}"
+        return ""
+    if "[" in when or not _COMPARISON.search(when):
         return ""
     return (
         "is no figure against a limit; write it like latency.p95 > 1000 (milliseconds), "
@@ -100,32 +104,59 @@ def figures(metrics: Metrics) -> dict[str, float]:
 # --- what actions do to the flags -------------------------------------------------------------
 
 
-def effects(action: Action, flags: Iterable[str]) -> dict[str, bool]:
-    """The flags that an action sets, as its text says: `set ENABLE_WRITES=false`."""
-    found = {}
-    for flag in flags:
-        match = re.search(rf"(?<!\w){re.escape(flag)}\s*=\s*['\"]?(\w+)", action.action)
-        if match and match[1].lower() in (*_ON, *_OFF):
-            found[flag] = match[1].lower() in _ON
-    return found
+def effects(action: Action, flags: Iterable[str] = ()) -> dict[str, bool]:
+    """What an action sets, as its text says: `set ENABLE_WRITES=false`. Names in capitals are
+    taken for flags; *flags* are others."""
+    names = "|".join(["[A-Z][A-Z0-9_]{2,}", *map(re.escape, flags)])
+    found = re.findall(rf"(?<!\w)({names})\s*=\s*['\"]?(\w+)", action.action)
+    return {flag: text.lower() in _ON for flag, text in found if text.lower() in (*_ON, *_OFF)}
 
 
 def _composed(actions: Iterable[Action], run: Run) -> Iterable[Action]:
+    """Those that can be carried out one after the other, then those that cannot.
+
+    One that would lead into no mode is looked at again when others have changed the flags.
+    """
     modes, state = run.policy.modes, dict(run.flags.values)
     flags = {flag for needs in modes.values() for flag in needs}
     wanted: dict[str, bool] = {}
     by: list[str] = []
-    for action in actions:
+    waiting = list(actions)
+    done: list[Action] = []
+    while True:
+        refused = []
+        for action in waiting:
+            sets = effects(action, flags)
+            if _excluded(sets, wanted, state, modes):
+                refused.append(action)
+                continue
+            done.append(action)
+            if sets:
+                wanted |= sets
+                by.append(action.action)
+        if len(refused) == len(waiting):
+            break
+        waiting = refused
+    for action in waiting:
         sets = effects(action, flags)
-        after = state | wanted | sets
         opposed = [flag for flag, on in sets.items() if wanted.get(flag, on) != on]
-        if sets and modes and (opposed or not any(_possible(m, after) for m in modes.values())):
-            yield msgspec.structs.replace(action, refused=_way_out(sets, after, opposed, by, modes))
-            continue
-        if sets:
-            wanted |= sets
-            by.append(action.action)
-        yield action
+        way_out = _way_out(sets, state | wanted | sets, opposed, by, modes)
+        done.append(msgspec.structs.replace(action, refused=way_out))
+    return done
+
+
+def _excluded(
+    sets: Mapping[str, bool],
+    wanted: Mapping[str, bool],
+    state: Mapping[str, bool],
+    modes: Mapping[str, Mapping[str, bool]],
+) -> bool:
+    """Whether it is against what was asked for before, or leads into no mode."""
+    if any(wanted.get(flag, on) != on for flag, on in sets.items()):
+        return True
+    after = {**state, **wanted, **sets}
+    concerned = sets.keys() & {flag for needs in modes.values() for flag in needs}
+    return bool(concerned) and not any(_possible(needs, after) for needs in modes.values())
 
 
 def _possible(needs: Mapping[str, bool], values: Mapping[str, bool]) -> bool:

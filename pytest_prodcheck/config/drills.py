@@ -3,6 +3,7 @@
 import re
 import shlex
 
+import msgspec
 from msgspec import UNSET
 
 from pytest_prodcheck.config.misfit import Keys, did_you_mean
@@ -12,11 +13,18 @@ from pytest_prodcheck.config.settings import (
     Breaker,
     Drill,
     Flags,
+    Probe,
     Request,
     Switch,
     Writes,
 )
-from pytest_prodcheck.config.tables import BreakerTable, DrillTable, SwitchTable, WritesTable
+from pytest_prodcheck.config.tables import (
+    BreakerTable,
+    DrillTable,
+    ProbeTable,
+    SwitchTable,
+    WritesTable,
+)
 
 WITHIN = 30.0
 """Seconds that a switch may take to have effect: a platform that sets a variable restarts."""
@@ -51,10 +59,13 @@ def _drill(reader: Reader, table: DrillTable, flags: Flags | None, keys: Keys) -
             f'"{mode}" is not a mode of [flags.modes].{did_you_mean(mode, modes)} '
             f"Modes: {', '.join(modes) or 'none'}",
         )
-    probes = tuple(
-        probe(reader, one, (*keys, "probes", i))
-        for i, one in enumerate(written_or(table.probes, []))
-    )
+    if mode and flags and flags.source == "environment":
+        raise reader.error(
+            (*keys, "mode"),
+            "is read from the environment of this machine, which no switch changes; tell in "
+            "[flags] a path that the target answers, or leave it out",
+        )
+    probes = _probes(reader, written_or(table.probes, []), (*keys, "probes"))
     if not (mode or probes or table.breaker is not UNSET):
         raise reader.error(
             keys,
@@ -72,6 +83,18 @@ def _drill(reader: Reader, table: DrillTable, flags: Flags | None, keys: Keys) -
         writes=_writes(reader, table.writes, (*keys, "writes")) if table.writes else None,
         breaker=_breaker(reader, table.breaker, (*keys, "breaker")) if table.breaker else None,
     )
+
+
+def _probes(reader: Reader, tables: list[ProbeTable], keys: Keys) -> tuple[Probe, ...]:
+    found: dict[str, Probe] = {}
+    for i, table in enumerate(tables):
+        one = probe(reader, table, (*keys, i))
+        if one.id in found:
+            raise reader.error(
+                (*keys, i), f"there is another probe {one.id} of this drill; make them one"
+            )
+        found[one.id] = one
+    return tuple(found.values())
 
 
 def _switch(reader: Reader, written: SwitchTable | str, keys: Keys) -> Switch:
@@ -102,9 +125,11 @@ def _command(reader: Reader, text: str, keys: Keys) -> str:
             "environment, so let it read the variable itself",
         )
     try:
-        shlex.split(text)
+        words = shlex.split(text)
     except ValueError as problem:
         raise reader.error(keys, f"is not a command: {problem}") from None
+    if not words:
+        raise reader.error(keys, "is no command; write one, or a request as { put = ... }")
     return text
 
 
@@ -120,7 +145,10 @@ def _function(reader: Reader, written: SwitchTable, keys: Keys) -> str:
         raise reader.error(
             keys, f"has call and {', '.join(others)}; a function sends what it needs itself"
         )
-    reader.beside(match["file"], (*keys, "call"))
+    file = reader.beside(match["file"], (*keys, "call"))
+    name = named.rpartition("::")[2]
+    if not re.search(rf"\b{name}\b", file.read_text(errors="replace")):
+        raise reader.error((*keys, "call"), f"there is no {name} in {match['file']}")
     return named
 
 
@@ -133,6 +161,12 @@ def _writes(reader: Reader, table: WritesTable, keys: Keys) -> Writes:
     reader.check_jsonpath(place, (*keys, "id"))
     reader.path(table.read.replace("{id}", "1"), (*keys, "read"))
     body = reader.json(table.json, (*keys, "json"))
+    if "{drill}" not in msgspec.json.encode(body).decode():
+        raise reader.error(
+            (*keys, "json"),
+            "has no {drill} in any text; by it a drill knows again what it wrote, and deletes "
+            "nothing else",
+        )
     return Writes(
         request=Request(method="POST", path=reader.path(table.post, (*keys, "post")), json=body),
         read=table.read,

@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import UNSET
 
 from pytest_prodcheck.config.file import ConfigFile
-from pytest_prodcheck.config.matrices import MATRICES
+from pytest_prodcheck.config.matrices import MATRICES, MODES
 from pytest_prodcheck.config.misfit import did_you_mean
 from pytest_prodcheck.config.reader import written_or
 from pytest_prodcheck.errors import UsageError
@@ -37,6 +37,7 @@ def judging(
             values["required"] = _required(file, written.required)
         if written.actions is not UNSET or written.matrix is not UNSET:
             values["actions"] = _actions(file)
+            values["assumed_modes"] = MODES.get(str(written.matrix), {})
         origins = dict.fromkeys(values, file.label)
     if threshold is not None:
         values["threshold"] = _threshold_option(threshold)

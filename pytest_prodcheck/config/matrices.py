@@ -55,3 +55,12 @@ MATRICES: dict[str, tuple[Action, ...]] = {
     ),
 }
 """Name -> rows, as a team would write them."""
+
+MODES: dict[str, dict[str, dict[str, bool]]] = {
+    "database-flags": {
+        "DATABASE_ONLY": {"ENABLE_DATABASE_WRITES": True, "ENABLE_FILE_FALLBACK": False},
+        "DUAL_WRITE": {"ENABLE_DATABASE_WRITES": True, "ENABLE_FILE_FALLBACK": True},
+        "FILE_ONLY": {"ENABLE_DATABASE_WRITES": False, "ENABLE_FILE_FALLBACK": True},
+    },
+}
+"""Name -> the modes that its rows assume, where the file declares none."""

@@ -261,6 +261,8 @@ class Settings(Record):
     actions: tuple[Action, ...] = ()
     required: tuple[str, ...] = ()
     """Manifest: `smoke>=10`, or globs over check ids that must be planned."""
+    assumed_modes: dict[str, dict[str, bool]] = msgspec.field(default_factory=dict)
+    """Those of the ready-made matrix, where no flags are configured."""
     flags: Flags | None = None
     drills: tuple[Drill, ...] = ()
     contract: Contract = Contract()

@@ -65,11 +65,11 @@ class ContractChecks:
                 return None
             return Path(named).name, spec
         found = self.last_good
-        return (found.source, found.spec) if found and found.spec else None
+        return (found.newest.source, found.newest.spec) if found and found.newest.spec else None
 
     @property
     def last_good(self) -> LastGood | None:
-        """The last release on this target that was promoted, as far as this folder knows."""
+        """The last releases on this target that were promoted, as far as this folder knows."""
         from pytest_prodcheck.record.last_good import last_good
 
         return last_good(self._work.parents[1], self._target.name)

@@ -140,10 +140,13 @@ def _previous(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterable[Any]:
     """The live document and that of the last release that passed, where there are both."""
     if not _is_wanted(inspector, metafunc):
         return []
-    before = inspector.contract.last_good
-    if not (before and before.spec):
+    good = inspector.contract.last_good
+    known = [one for one in (good.newest, good.older) if one and one.spec] if good else []
+    if not known:
         return []
     live, _ = inspector.contract.spec
+    # A release that has passed before is no way back from itself.
+    before = next((one for one in known if one.spec != live), known[-1])
     return [pytest.param((live, before.spec, before.source), id="document")] if live else []
 
 

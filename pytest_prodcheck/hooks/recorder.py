@@ -333,7 +333,7 @@ class Recorder:
 
     def _remember(self) -> None:
         """A release that is promoted is what the next one can go back to, and is compared with."""
-        from pytest_prodcheck.record.last_good import LastGood, keep, last_good
+        from pytest_prodcheck.record.last_good import Good, LastGood, keep, last_good
 
         run, verdict = self._verdict or self._decide()
         if verdict.decision != "promote":
@@ -343,12 +343,15 @@ class Recorder:
         spec, spec_of = {}, last
         with contextlib.suppress(OSError, msgspec.MsgspecError):
             if before := last_good(base, run.target.name):
-                spec, spec_of = before.spec, before.spec_of
+                spec, spec_of = before.newest.spec, before.newest.spec_of
             if document.exists():
                 read = scrub(msgspec.json.decode(document.read_bytes()), self._redactor)
                 if isinstance(read, dict):  # a text says why there is none
                     spec, spec_of = read, last
-            keep(base, run.target.name, LastGood(last=last, spec=spec, spec_of=spec_of))
+            good = Good(last=last, spec=spec, spec_of=spec_of)
+            keep(
+                base, run.target.name, before.followed_by(good) if before else LastGood(newest=good)
+            )
 
     # --- ways out that would skip the end ---
 

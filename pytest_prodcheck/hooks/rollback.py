@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from pytest_prodcheck.config import Drill, Flags
@@ -17,9 +18,14 @@ from pytest_prodcheck.hooks.seen import SEEN
 
 if TYPE_CHECKING:
     from pytest_prodcheck.hooks.inspector import Inspector
+    from pytest_prodcheck.live.client import LiveTransport
     from pytest_prodcheck.live.drills.drill import DrillRun
     from pytest_prodcheck.live.flags import FlagsRun
     from pytest_prodcheck.live.migrations.migration_run import Library, MigrationRun
+
+
+UNBOUNDED = 10**9
+"""Requests: the way back is bounded by time, and must not lack one at its end."""
 
 
 class RollbackChecks:
@@ -41,8 +47,6 @@ class RollbackChecks:
     @contextmanager
     def drill(self, item: pytest.Item, drill: Drill) -> Generator[DrillRun]:
         """One drill, alone on the target: the probes of this run have been answered before."""
-        from pytest_prodcheck.live.chain import Chain
-        from pytest_prodcheck.live.client import LiveTransport
         from pytest_prodcheck.live.drills.drill import DrillRun
         from pytest_prodcheck.live.drills.restoring import Site
         from pytest_prodcheck.record.undo import Begin
@@ -50,39 +54,52 @@ class RollbackChecks:
         self._inspector.measured()
         target, run = self._target, self._work.parent
         mark = f"prodcheck-drill-{secrets.token_hex(4)}"
-        # A budget of its own: the way back must never lack a request.
-        chain = Chain(
-            self._work / mark,
-            rate=target.rate,
-            budget=target.request_budget,
-            breaker=False,
-        )
-        transport = LiveTransport(target, chain)
-        site = Site(
-            target=target,
-            connect=lambda: self._inspector.client(item, transport),
-            flags=self._settings.flags,
-            probes=self._inspector.probes,
-            root=self._inspector.project,
-            clean=self._inspector.redactor.text,
-        )
-        begin = Begin(
-            drill=drill.name,
-            mark=mark,
-            run=run.name,
-            choice=self._inspector.choice,
-            target=target.name,
-            base_url=target.base_url,
-            root=str(self._inspector.root),
-            switch=str(drill.switch),
-            restore=str(drill.restore),
-            own_service=target.start is not None,
-        )
-        rehearsal = DrillRun(drill, site, begin, run, self._inspector.measure_for(item))
+        with (
+            self._connected(mark, target.request_budget) as transport,
+            self._connected(f"{mark}-back", UNBOUNDED) as back,
+        ):
+            site = Site(
+                target=target,
+                connect=lambda: self._inspector.client(item, transport),
+                flags=self._settings.flags,
+                probes=self._inspector.probes,
+                root=self._inspector.project,
+                clean=self._inspector.redactor.text,
+            )
+            way_back = msgspec.structs.replace(
+                site, connect=lambda: self._inspector.client(item, back)
+            )
+            begin = Begin(
+                drill=drill.name,
+                mark=mark,
+                run=run.name,
+                choice=self._inspector.choice,
+                target=target.name,
+                base_url=target.base_url,
+                root=str(self._inspector.root),
+                switch=str(drill.switch),
+                restore=str(drill.restore),
+                own_service=target.start is not None,
+            )
+            measure = self._inspector.measure_for(item)
+            rehearsal = DrillRun(drill, site, way_back, begin, run, measure)
+            try:
+                yield rehearsal
+            finally:
+                rehearsal.close()
+
+    @contextmanager
+    def _connected(self, name: str, budget: int) -> Generator[LiveTransport]:
+        """A way to the target without a breaker, for who makes it fail on purpose."""
+        from pytest_prodcheck.live.chain import Chain
+        from pytest_prodcheck.live.client import LiveTransport
+
+        rate = self._target.rate
+        chain = Chain(self._work / name, rate=rate, budget=budget, breaker=False)
+        transport = LiveTransport(self._target, chain)
         try:
-            yield rehearsal
+            yield transport
         finally:
-            rehearsal.close()
             transport.close()
             chain.close()
 

@@ -20,11 +20,16 @@ class Asking(Protocol):
     def get(self, url: str, /) -> httpx.Response: ...
 
 
-def read(client: Asking, source: ReleaseSource) -> Release:
-    """Version and commit with one GET; what cannot be read is None, never an error."""
+def read(client: Asking, source: ReleaseSource, *, well: bool = False) -> Release:
+    """Version and commit with one GET; what cannot be read is None, never an error.
+
+    `well`: an answer that is no success tells nothing; a service that starts may tell its version.
+    """
     try:
         answer = client.get(source.path)
     except (httpx.HTTPError, ProdcheckError):
+        return Release()
+    if well and not answer.is_success:
         return Release()
     if source.header:
         return Release(version=_text(answer.headers.get(source.header)))

@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 
-from pytest_prodcheck.model import LastRelease, Record
+from pytest_prodcheck.model import LastRelease, Record, Release
 from pytest_prodcheck.record.folder import Folder
 
 
-class LastGood(Record):
-    """The last release that passed, and the last OpenAPI document that one had."""
+class Good(Record):
+    """A release that passed, and the last OpenAPI document that one had until then."""
 
     last: LastRelease
     spec_of: LastRelease
@@ -27,6 +27,19 @@ class LastGood(Record):
         run = f"run {self.spec_of.run_id}"
         release = self.spec_of.release.version or self.spec_of.release.commit
         return f"release {release} ({run})" if release else run
+
+
+class LastGood(Record):
+    """The last release that passed, and the last one before it that was another."""
+
+    newest: Good
+    older: Good | None = None
+
+    def followed_by(self, good: Good) -> "LastGood":
+        """The same with one more. A release that passes again does not displace the one before."""
+        now, before = good.last.release, self.newest.last.release
+        another = now != before and Release() not in (now, before)
+        return LastGood(newest=good, older=self.newest if another else self.older)
 
 
 def keep(base: Path, target: str, found: LastGood) -> None:
@@ -50,10 +63,12 @@ def last_good(base: Path, target: str) -> LastGood | None:
         return None
 
 
-def remembered(base: Path, target: str) -> LastRelease | None:
-    """The release alone, without the document."""
+def remembered(base: Path, target: str) -> tuple[LastRelease, ...]:
+    """The releases alone, newest first."""
     found = last_good(base, target)
-    return found.last if found else None
+    if not found:
+        return ()
+    return (found.newest.last, *([found.older.last] if found.older else []))
 
 
 def _name(target: str) -> str:

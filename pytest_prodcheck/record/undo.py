@@ -11,9 +11,11 @@ One JSON line per step, `{"step": …}`, each of them synced before the next thi
     end        nothing is left
 """
 
+import errno
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +54,8 @@ class Rehearsal(Record):
     begin: Begin
     switched: bool = False
     """It may be: the intent is written, the undoing is not."""
-    writing: bool = False
-    """Something may have been written of which nobody knows where it is."""
+    writing: int = 0
+    """How many things may have been written of which nobody knows where they are."""
     written: tuple[str, ...] = ()
     """Paths of what is still there."""
     ended: bool = False
@@ -90,13 +92,18 @@ class UndoJournal:
         self.path = path
         self._mark = mark
         self._clean = clean
+        before = path.read_bytes() if path.exists() else b""
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        if before and not before.endswith(b"\n"):
+            os.write(self._file, b"\n")  # lest the next step be lost with the torn one
 
     def write(self, step: str, **facts: Any) -> None:
         line = self._clean(
             msgspec.json.encode({"step": step, "mark": self._mark, **facts}).decode()
         )
-        os.write(self._file, f"{line}\n".encode())
+        written = f"{line}\n".encode()
+        if os.write(self._file, written) < len(written):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
         os.fsync(self._file)
 
     def close(self) -> None:
@@ -104,14 +111,13 @@ class UndoJournal:
 
 
 def rehearsals(path: Path) -> dict[str, Rehearsal]:
-    """The drills of a journal by their marks; a torn last line, as a kill leaves it, is passed
-    over."""
+    """The drills of a journal by their marks; a torn line, as a kill leaves it, is passed over."""
     found: dict[str, Rehearsal] = {}
     for entry in _entries(path):
         mark = entry["mark"]
         if entry["step"] == "begin":
             found[mark] = Rehearsal(begin=msgspec.convert(entry, Begin))
-        elif facts := _facts(entry, found[mark]):
+        elif mark in found and (facts := _facts(entry, found[mark])):
             found[mark] = msgspec.structs.replace(found[mark], **facts)
     return found
 
@@ -121,11 +127,11 @@ def _facts(entry: dict[str, Any], so_far: Rehearsal) -> dict[str, Any]:
         case "switch":
             return {"switched": True}
         case "write":
-            return {"writing": True}
+            return {"writing": so_far.writing + 1}
         case "written":
-            return {"writing": False, "written": (*so_far.written, entry["path"])}
+            return {"writing": so_far.writing - 1, "written": (*so_far.written, entry["path"])}
         case "unwritten" | "kept":
-            return {"writing": False}
+            return {"writing": so_far.writing - 1}
         case "restored":
             return {"switched": False}
         case "removed":
@@ -141,10 +147,8 @@ def _entries(path: Path) -> Iterator[dict[str, Any]]:
     if not path.exists():
         return
     for line in path.read_bytes().splitlines():
-        try:
+        with suppress(msgspec.DecodeError):
             yield msgspec.json.decode(line, type=dict[str, Any])
-        except msgspec.DecodeError:
-            return
 
 
 def unfinished(base: Path) -> list[tuple[Path, Rehearsal]]:

@@ -153,6 +153,11 @@ def gate_after_rollback(
         return _unproven("no earlier run on this target said roll back: name it after the option")
     try:
         then_told = _content(bad)
+        if then_told["target"]["name"] != now_told["target"]["name"]:
+            other = then_told["target"]["name"]
+            return _unproven(f"{bad} is about target {other!r}, not {now_told['target']['name']!r}")
+        if then_told["verdict"] == "pass":
+            return _unproven(f"run {then_told['run_id']} passed: there was nothing to roll back")
         changed = _changed(then_told, now_told)
         failed = [check["id"] for check in then_told["checks"] if check["outcome"] == "failed"]
         passed = {check["id"] for check in now_told["checks"] if check["outcome"] == "passed"}
@@ -179,8 +184,11 @@ def gate_after_rollback(
 
 
 def _changed(then: dict[str, Any], now: dict[str, Any]) -> str:
-    """What is another than before: `release`, `mode`, or nothing that is told."""
-    if any(now["release"].values()) and now["release"] != then["release"]:
+    """What is another than before: `release`, `mode`, or nothing that both tell."""
+    old, new = then["release"], now["release"]
+    if all((old["version"], new["version"])) and old["version"] != new["version"]:
+        return "release"
+    if all((old["commit"], new["commit"])) and not same_commit(old["commit"], new["commit"]):
         return "release"
     modes = [told.get("flags", {}).get("mode") for told in (then, now)]
     return "mode" if all(modes) and modes[0] != modes[1] else ""

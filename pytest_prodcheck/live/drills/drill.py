@@ -5,11 +5,12 @@ when it was killed (`live.drills.watchdog`), by `prodcheck drill restore` when t
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -39,9 +40,19 @@ Measure = Callable[[str, float], None]
 class DrillRun:
     """`drill.steady_state()`, `with drill.switched():`, `drill.check()`."""
 
-    def __init__(self, drill: Drill, site: Site, begin: Begin, run: Path, measure: Measure) -> None:
+    def __init__(
+        self,
+        drill: Drill,
+        site: Site,
+        way_back: Site,
+        begin: Begin,
+        run: Path,
+        measure: Measure,
+    ) -> None:
         self.drill = drill
         self._site = site
+        self._way_back = way_back
+        """The same target, with requests to spare."""
         self._begin = begin
         self._run = run
         self._measure = measure
@@ -49,6 +60,7 @@ class DrillRun:
         self._before: FlagsTold | None = None
         self._written: dict[str, Any] = {}
         self._opened = 0.0
+        self._watched = False
 
     @property
     def name(self) -> str:
@@ -72,6 +84,8 @@ class DrillRun:
         else:
             again = "nothing was switched: not "
             troubles |= self._flags_before()
+            if holds := self._site.still_holds(self.drill):
+                troubles["the switch"] = f"{holds}, so a drill would prove nothing"
         if troubles:
             lines = [f"{name}: {wrong}" for name, wrong in troubles.items()]
             raise ContractBroken(
@@ -111,7 +125,7 @@ class DrillRun:
     def close(self) -> None:
         """Let other drills come."""
         if self._lease:
-            self._lease.release()
+            self._lease.release(still_held=self._watched)
             self._lease = None
 
     # --- there and back ---
@@ -147,7 +161,7 @@ class DrillRun:
                 self._back(begin, journal, failed)
         finally:
             # An end that was not written is the watchdog's to bring about.
-            watchdog.dismiss(2 * self.drill.within + 5)
+            self._watched = not watchdog.dismiss(3 * self.drill.within + 5)
             journal.close()
 
     def _switch(self, journal: UndoJournal) -> None:
@@ -190,29 +204,37 @@ class DrillRun:
         """Undo, and judge what became of what was written."""
         __tracebackhide__ = True
         found: dict[str, str] = {}
+        lost: dict[str, str] = {}
         began = time.monotonic()
-        if still := restore(self.drill, begin, self._site, journal, by="the run"):
+        if still := restore(self.drill, begin, self._way_back, journal, by="the run"):
             found["drill.not_restored"] = still
         else:
             self._measure("drill.restore_s", time.monotonic() - began)
             if failed is None:
-                found |= self._lost() | self._stuck()
-        found |= self._removed(journal)
-        if found:
-            if isinstance(failed, AssertionError):
+                lost = self._lost()
+                found |= self._told_lost(lost) | self._stuck()
+        found |= self._removed(journal, lost)
+        # A signal goes on being one; what is left the journal tells.
+        if found and (failed is None or isinstance(failed, Exception)):
+            if failed:
                 found["drill.failed"] = f"before that: {failed}"
             raise ContractBroken("\n".join(found.values()), found)
 
-    def _removed(self, journal: UndoJournal) -> dict[str, str]:
-        """Take away what was written, close the books, and name what is left exactly."""
-        written = rehearsals(journal.path)[self._begin.mark].written
-        told = remove(written, self._site, journal)
-        left = rehearsals(journal.path)[self._begin.mark].leftovers
-        if not left:
+    def _removed(self, journal: UndoJournal, lost: Collection[str]) -> dict[str, str]:
+        """Take away what was written, close the books, and name what is left exactly.
+
+        What was lost on the way back may be in another store yet: it stays in the books.
+        """
+        mark = self._begin.mark
+        written = rehearsals(journal.path)[mark].written
+        there = [path for path in written if path not in lost]
+        told = remove(there, mark, self._way_back, journal)
+        left = rehearsals(journal.path)[mark].leftovers
+        if left:
+            journal.write("left", what=left)
+        else:
             journal.write("end")
-            return {}
-        journal.write("left", what=left)
-        return {"drill.left_behind": "\n".join([*left, *told])}
+        return {"drill.left_behind": "\n".join([*left, *told])} if left or told else {}
 
     # --- while switched ---
 
@@ -247,22 +269,25 @@ class DrillRun:
         assert writes
         wrong = []
         for _ in range(WRITES):
-            sent = filled(writes.request.json, {"drill": self._begin.mark, "ttl": 0})
+            fill = {"drill": self._begin.mark}
+            sent = filled(writes.request.json, fill)
             self._journal.write("write")
             try:
                 with self._site.connect() as client:
-                    answer = ask(writes.request, client, {"drill": self._begin.mark})
+                    answer = ask(writes.request, client, fill)
                 key = at(strict_json(answer.content), writes.id)
             except (httpx.HTTPError, ProdcheckError, ValueError) as failure:
                 if isinstance(failure, Refused):
                     self._journal.write("unwritten")
                 wrong.append(f"a write failed: {failure}")
                 continue
-            if key is None:
-                wrong.append(f"the answer to POST {writes.request.path} has no {writes.id}")
+            if not _is_id(key):
+                wrong.append(f"the answer to POST {writes.request.path} has no id at {writes.id}")
                 continue
-            path = writes.read.replace("{id}", str(key))
+            path = writes.read.replace("{id}", quote(str(key), safe=""))
             self._journal.write("kept" if writes.keep else "written", path=path)
+            if path in self._written:
+                wrong.append(f"two writes were given one place, {path}")
             self._written[path] = sent
             if told := self._unlike(path, sent):
                 wrong.append(told)
@@ -280,12 +305,16 @@ class DrillRun:
             return f"GET {path}: {failure}"
 
     def _lost(self) -> dict[str, str]:
-        """What was written while switched must be there after the way back."""
-        lost = [told for path, sent in self._written.items() if (told := self._unlike(path, sent))]
+        """Path -> how what was written while switched is not there after the way back."""
+        return {
+            path: told for path, sent in self._written.items() if (told := self._unlike(path, sent))
+        }
+
+    def _told_lost(self, lost: Mapping[str, str]) -> dict[str, str]:
         if not lost:
             return {}
         count = f"{len(lost)} of {len(self._written)} writes are lost after the way back"
-        return {"drill.write_lost": f"{count}: {'; '.join(lost)}"}
+        return {"drill.write_lost": f"{count}: {'; '.join(lost.values())}"}
 
     # --- the circuit breaker ---
 
@@ -353,3 +382,10 @@ class DrillRun:
 
     def __repr__(self) -> str:
         return f"<drill {self.name}>"
+
+
+def _is_id(value: Any) -> bool:
+    """Something that can stand in a path and mean one thing: it is going to be deleted there."""
+    if isinstance(value, bool):
+        return False
+    return isinstance(value, int) or (isinstance(value, str) and value.strip("./ ") != "")

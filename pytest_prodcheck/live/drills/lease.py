@@ -36,9 +36,12 @@ class Lease:
                     return cls(path, file)
             os.close(file)  # somebody removed it between our opening and our locking
 
-    def release(self) -> None:
-        """Leave nothing behind, then let go; a file that somebody else made since stays."""
+    def release(self, *, still_held: bool = False) -> None:
+        """Leave nothing behind, then let go; a file that somebody else made since stays.
+
+        `still_held`: the watchdog has it too, and leaves nothing behind when it ends.
+        """
         with suppress(FileNotFoundError):
-            if os.stat(self.path).st_ino == os.fstat(self.file).st_ino:
+            if not still_held and os.stat(self.path).st_ino == os.fstat(self.file).st_ino:
                 self.path.unlink()
         os.close(self.file)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,18 @@ class Site(Record):
         with ThreadPoolExecutor(max(1, min(self.target.concurrency, len(probes)))) as threads:
             return {name: wrong for name, wrong in threads.map(ask, probes) if wrong}
 
-    def read_flags(self) -> modes.State | None:
-        """As the target tells them now; None when none are configured. Raises as `flags.read`."""
-        return modes.read(self.flags, self.connect) if self.flags else None
+    def still_holds(self, drill: Drill) -> str:
+        """What should hold while switched only, and holds: then nothing tells the two apart."""
+        if drill.mode and self.flags:
+            try:
+                mode = modes.FlagsRun(self.flags, self.connect).mode
+            except (httpx.HTTPError, ProdcheckError, AssertionError):
+                return ""  # told by `differs`
+            return f"it is in mode {mode}" if mode == drill.mode else ""
+        if drill.probes and not self.troubles(drill.probes):
+            names = ", ".join(probe.id for probe in drill.probes)
+            return f"what should hold while switched only holds now: {names}"
+        return ""
 
     def differs(self, before: FlagsTold) -> str:
         """How the flags are not as they were; empty when they are."""
@@ -62,7 +72,9 @@ class Site(Record):
         except (httpx.HTTPError, ProdcheckError, AssertionError) as error:
             return f"the flags cannot be read: {error}"
         now = run.plain() or FlagsTold()
-        return "" if now == before else f"{shown(before)} before, {shown(now)} now"
+        if now != before:
+            return f"{shown(before)} before, {shown(now)} now"
+        return "; ".join(modes.disagreements(self.flags, run.state).values())
 
 
 def shown(told: FlagsTold) -> str:
@@ -85,7 +97,8 @@ def restore(drill: Drill, begin: Begin, site: Site, journal: UndoJournal, by: st
     Returns what is still different, or an empty text. Bounded: `within` to flip it and `within`
     to take effect, each at most one request longer. What a lost network refuses is tried again.
     """
-    journal.write("restore", by=by)
+    with suppress(OSError):  # on a full disk, going back matters more than telling so
+        journal.write("restore", by=by)
     fill: dict[str, Any] = {"drill": begin.mark, "ttl": 0}
 
     def back() -> str:
@@ -99,7 +112,8 @@ def restore(drill: Drill, begin: Begin, site: Site, journal: UndoJournal, by: st
     def different() -> str:
         troubles = site.troubles(site.probes)
         wrong = [f"{name}: {told}" for name, told in troubles.items()]
-        return "; ".join(filter(None, [site.differs(begin.before), *wrong]))
+        still = site.still_holds(drill)
+        return "; ".join(filter(None, [site.differs(begin.before), still, *wrong]))
 
     if refused := until(back, drill.within):
         return f"the switch could not be flipped back: {refused}"
@@ -111,12 +125,20 @@ def restore(drill: Drill, begin: Begin, site: Site, journal: UndoJournal, by: st
     return ""
 
 
-def remove(paths: Sequence[str], site: Site, journal: UndoJournal) -> list[str]:
-    """Delete what was written; returns what is still there, with the reason."""
+def remove(paths: Sequence[str], mark: str, site: Site, journal: UndoJournal) -> list[str]:
+    """Delete what was written, if it is still what stands there: it has *mark* in it.
+
+    Returns what could not be deleted, or is not ours, with the reason.
+    """
     left = []
     for path in paths:
         try:
             with site.connect() as client:
+                there = client.get(path)
+                if there.status_code not in GONE and mark not in there.text:
+                    left.append(f"{path}: something else stands there now; it was left alone")
+                    journal.write("removed", path=path, why="not ours")
+                    continue
                 asked = client.delete(path).status_code
                 found = client.get(path).status_code
         except (httpx.HTTPError, ProdcheckError) as failure:

@@ -6,6 +6,8 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +38,9 @@ def flip(
 ) -> None:
     """Return when it has been accepted, which is not yet that it took effect.
 
-    A command has *seconds*; *root* is where it runs, and where a function's file lies. *fill*
-    holds what stands for `{name}`. Raises SwitchFailed.
+    A command has *seconds*, a request what the target's `timeout` says, a function as long as it
+    takes. *root* is where a command runs, and where a function's file lies. *fill* holds what
+    stands for `{name}`. Raises SwitchFailed.
     """
     try:
         if switch.request:
@@ -57,7 +60,8 @@ def ask(request: Request, client: LiveClient, fill: dict[str, Any]) -> httpx.Res
         for name, value in request.send.items()
     }
     body = {} if request.json is UNSET else {"json": filled(request.json, fill)}
-    response = client.request(request.method, request.path, headers=headers, **body)
+    path = filled(request.path, fill)
+    response = client.request(request.method, path, headers=headers, **body)
     if not response.is_success:
         kind = SwitchFailed if response.status_code in UNCLEAR else Refused
         raise kind(
@@ -84,29 +88,33 @@ def filled(value: Any, fill: dict[str, Any]) -> Any:
 
 def _run(command: str, root: Path, seconds: float) -> None:
     arguments = shlex.split(command)
-    try:
-        process = subprocess.Popen(  # noqa: S603 - the team's own command, without a shell
-            arguments,
-            cwd=root,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise SwitchFailed(f"{arguments[0]} cannot be started: {error.strerror}") from error
-    try:
-        output, _ = process.communicate(timeout=seconds)
-    except BaseException as error:
-        # Ctrl-C too: nothing that still flips a switch may outlive the drill.
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        if isinstance(error, subprocess.TimeoutExpired):
-            raise SwitchFailed(f"{arguments[0]} did not end within {seconds:g} s") from None
-        raise
-    if process.returncode:
-        said = output.decode(errors="replace").strip()[-SHOWN:]
-        raise SwitchFailed(f"{arguments[0]} ended with {process.returncode}: {said}")
+    # Into a file, not a pipe: a daemon that the command leaves behind would hold that open.
+    with tempfile.TemporaryFile() as output:
+        try:
+            process = subprocess.Popen(  # noqa: S603 - the team's own command, without a shell
+                arguments,
+                cwd=root,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise SwitchFailed(f"{arguments[0]} cannot be started: {error.strerror}") from error
+        try:
+            status = process.wait(seconds)
+        except BaseException as error:
+            # Ctrl-C too: nothing that still flips a switch may outlive the drill.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise SwitchFailed(f"{arguments[0]} did not end within {seconds:g} s") from None
+            raise
+        if status:
+            output.seek(0)
+            said = output.read().decode(errors="replace").strip()[-SHOWN:]
+            raise SwitchFailed(f"{arguments[0]} ended with {status}: {said}")
 
 
 def _call(named: str, client: LiveClient, root: Path) -> None:

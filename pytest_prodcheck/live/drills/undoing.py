@@ -2,15 +2,19 @@
 
 from pathlib import Path
 
+from pytest_prodcheck.config import Probe
 from pytest_prodcheck.errors import ProdcheckError, UsageError
 from pytest_prodcheck.live.alone import alone
 from pytest_prodcheck.live.drills.lease import Lease
 from pytest_prodcheck.live.drills.restoring import Site, remove, restore
 from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.model import Record
-from pytest_prodcheck.record.undo import Begin, Rehearsal, UndoJournal, rehearsals, unfinished
+from pytest_prodcheck.record.undo import FILE, Begin, Rehearsal, UndoJournal, rehearsals, unfinished
 
 COMMAND = "prodcheck drill restore"
+
+ROOT = Probe(method="GET", path="", id="GET /")
+"""What has to answer where no probe is declared."""
 
 
 class Undone(Record):
@@ -23,11 +27,11 @@ class Undone(Record):
     """What could not be undone."""
 
 
-def finish_all(base: Path) -> list[Undone]:
-    """Every drill below *base* that has left something. One that is still under way is left to
-    its run, and said to be."""
+def finish_all(place: Path) -> list[Undone]:
+    """Every drill of a run, or of the runs below *place*, that has left something. One that is
+    still under way is left to its run, and said to be. Raises UsageError where there is no run."""
     done = []
-    for journal, rehearsal in unfinished(base):
+    for journal, rehearsal in _unfinished(place):
         begin = rehearsal.begin
         lease = Lease.take(begin.base_url)
         if lease is None:
@@ -35,11 +39,24 @@ def finish_all(base: Path) -> list[Undone]:
         else:
             try:
                 left = finish(journal, rehearsal, by=COMMAND)
+            except (ProdcheckError, OSError) as error:  # the others must not wait for this one
+                left = [str(error)]
             finally:
                 lease.release()
         run = journal.parent.name
         done.append(Undone(run=run, drill=begin.drill, target=begin.target, left=tuple(left)))
     return done
+
+
+def _unfinished(place: Path) -> list[tuple[Path, Rehearsal]]:
+    if (place / "journal.jsonl").exists():
+        run = place.resolve()
+        return [(run / FILE, one) for one in rehearsals(run / FILE).values() if one.leftovers]
+    if not any(place.glob("*/journal.jsonl")):
+        raise UsageError(
+            f"{place} holds no run: name the folder of a run, or the one where runs are written"
+        )
+    return unfinished(place)
 
 
 def finish(journal: Path, rehearsal: Rehearsal, by: str) -> list[str]:
@@ -49,7 +66,9 @@ def finish(journal: Path, rehearsal: Rehearsal, by: str) -> list[str]:
     no longer has that drill.
     """
     begin = rehearsal.begin
-    with alone(begin.choice, root=Path(begin.root), base_url=begin.base_url) as there:
+    # A run's folder may have come from another machine.
+    root = Path(begin.root) if Path(begin.root).is_dir() else Path.cwd()
+    with alone(begin.choice, root=root, base_url=begin.base_url) as there:
         settings = there.settings
         drill = next((one for one in settings.drills if one.name == begin.drill), None)
         if drill is None:
@@ -62,22 +81,22 @@ def finish(journal: Path, rehearsal: Rehearsal, by: str) -> list[str]:
             target=settings.target,
             connect=there.connect,
             flags=settings.flags,
-            probes=settings.target.probes,
-            root=settings.file.parent if settings.file else Path(begin.root),
+            probes=settings.target.probes or (ROOT,),
+            root=settings.file.parent if settings.file else root,
             clean=there.clean,
         )
         if begin.own_service and _is_gone(site):
             steps.write("end", by=by, why="the service that the run started is gone")
             return []
         told = restore(drill, begin, site, steps, by) if rehearsal.switched else ""
-        remove(rehearsal.written, site, steps)
-        return _closed(steps, begin, told, by)
+        not_ours = remove(rehearsal.written, begin.mark, site, steps)
+        return _closed(steps, begin, [told, *not_ours], by)
 
 
-def _closed(steps: UndoJournal, begin: Begin, told: str, by: str) -> list[str]:
+def _closed(steps: UndoJournal, begin: Begin, told: list[str], by: str) -> list[str]:
     """End the drill in its journal, if nothing is left of it."""
     now = rehearsals(steps.path)[begin.mark]
-    left = [*now.leftovers, *([told] if told else [])]
+    left = [*now.leftovers, *filter(None, told)]
     # What may have been written nobody can find but a person, who is told once.
     if now.switched or now.written or (now.writing and by != COMMAND):
         steps.write("left", what=left)

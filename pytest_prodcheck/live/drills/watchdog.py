@@ -33,7 +33,7 @@ class Watchdog:
         """Returns at once: it need not be ready to notice that the pipe is closed."""
         arguments = [str(os.getpid()), str(journal), str(lease.path), str(lease.file)]
         process = subprocess.Popen(  # noqa: S603 - this very interpreter
-            [sys.executable, "-m", "pytest_prodcheck.live.drills.watchdog", *arguments],
+            [sys.executable, "-P", "-m", "pytest_prodcheck.live.drills.watchdog", *arguments],
             cwd=root,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -43,12 +43,15 @@ class Watchdog:
         )
         return cls(process)
 
-    def dismiss(self, seconds: float) -> None:
-        """The drill is over; if its journal says otherwise, the watchdog gets so long to end it."""
+    def dismiss(self, seconds: float) -> bool:
+        """The drill is over; if its journal says otherwise, the watchdog gets so long to end it.
+        Whether it has ended."""
         assert self._process.stdin
         self._process.stdin.close()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
+            return True
+        return False
 
 
 def main() -> None:
