@@ -56,6 +56,8 @@ class Switchboard:
         self.writes = self.files = True
         self.entries: dict[str, Any] = {}
         self.faults: set[str] = set()
+        self.key: Any = ...
+        """What the answer to a write gives as id, in place of the real one."""
         self.failures = 0
         self.opened: float | None = None
         self.silent = False
@@ -110,13 +112,18 @@ class Switchboard:
                     self.writes, self.files = body["writes"], body["files"]
                 if restoring and "loses writes" in self.faults:
                     self.entries.clear()
+                if restoring and "numbers anew" in self.faults:
+                    self.entries = {key: {"id": key, "text": "precious"} for key in self.entries}
                 return 200, {}
             case "POST", ["entries"]:
                 if not self.writes and "no writes" in self.faults:
                     return 503, {"detail": "no database"}
-                key = str(next(self._ids))
+                key = "7" if "one id" in self.faults else str(next(self._ids))
                 self.entries[key] = {"id": key, **body}
-                return 201, self.entries[key]
+                if "unclear once" in self.faults:
+                    self.faults.remove("unclear once")
+                    return 504, {"detail": "who knows"}
+                return 201, self.entries[key] | ({} if self.key is ... else {"id": self.key})
             case "GET", ["entries", key]:
                 found = self.entries.get(key)
                 return (200, found) if found else (404, {})

@@ -101,7 +101,11 @@ def test_many_drills_leave_no_trace(project: Project, board: Switchboard) -> Non
             [],
         ),
         ("no writes", 'a write failed: POST /entries answered 503: {"detail": "no database"}', []),
-        ("loses writes", "3 of 3 writes are lost after the way back: GET /entries/1 answers", []),
+        (
+            "loses writes",
+            "3 of 3 writes are lost after the way back: GET /entries/1 answers 404",
+            [f"what drill 'files only' wrote is still at /entries/{n}" for n in (1, 2, 3)],
+        ),
         (
             "restore refused",
             'the switch could not be flipped back: PUT /flags answered 409: {"detail": "not no',
@@ -131,8 +135,7 @@ def test_what_goes_wrong_is_named_and_what_is_left_too(
     assert len(problems) == len(left)
     assert all(told.startswith(begin) for told, begin in zip(problems, left, strict=True))
     assert all(told.endswith("or run `prodcheck drill restore`") for told in problems)
-    if not left:
-        assert board.mode == "BOTH"
+    assert board.mode == ("FILES_ONLY" if fault.startswith("restore") else "BOTH")
 
 
 def test_an_unwell_target_is_not_switched(project: Project, board: Switchboard) -> None:
@@ -197,6 +200,121 @@ def test_an_error_in_the_users_own_drill_is_told_and_the_way_back_is_taken(
     assert outcome.ruling == ("fail", 1)
     assert "my own assertion" in message(outcome, "test_own[files only]")
     assert board.mode == "BOTH"
+
+
+def test_what_is_not_the_drills_own_is_never_deleted(project: Project, board: Switchboard) -> None:
+    """The fallback counts from 1, and so did the database."""
+    board.faults.add("numbers anew")
+    outcome = project.run("-m", "rollback")
+    assert outcome.ruling == ("fail", 1)
+    assert "3 of 3 writes are lost after the way back" in message(outcome)
+    assert board.entries["1"] == {"id": "1", "text": "precious"}
+    assert not [seen for seen in project.server.ledger if seen.method == "DELETE"]
+
+
+def test_two_writes_at_one_place_are_a_write_lost(project: Project, board: Switchboard) -> None:
+    board.faults.add("one id")
+    outcome = project.run("-m", "rollback")
+    assert "two writes were given one place, /entries/7" in message(outcome)
+
+
+@pytest.mark.parametrize("key", ["", "..", None, True, {"a": 1}])
+def test_an_id_that_means_no_single_thing_is_none(
+    project: Project, board: Switchboard, key: Any
+) -> None:
+    board.key = key
+    outcome = project.run("-m", "rollback")
+    assert outcome.ruling == ("fail", 1)
+    assert "the answer to POST /entries has no id at $.id" in message(outcome)
+    assert not [seen for seen in project.server.ledger if seen.method == "DELETE"]
+
+
+def test_an_unclear_write_stays_named_whatever_comes_after(
+    project: Project, board: Switchboard
+) -> None:
+    board.faults.add("unclear once")
+    outcome = project.run("-m", "rollback")
+    assert "what drill 'files only' was about to write may be there" in message(outcome)
+    assert len(board.entries) == 1
+
+
+def test_a_switch_that_is_on_already_proves_nothing(project: Project, board: Switchboard) -> None:
+    toml = CONFIGURED.replace('mode = "BOTH"', "writes = false") + DRILL
+    project.configure(toml.replace("json = { writes = false }", "json = { files = true }"))
+    board.writes = False
+    outcome = project.run("-m", "rollback")
+    assert outcome.ruling == ("fail", 1)
+    assert "it is in mode FILES_ONLY, so a drill would prove nothing" in message(outcome)
+    assert changes(project) == []
+
+
+def test_probes_that_hold_without_the_switch_prove_nothing(
+    project: Project, board: Switchboard
+) -> None:
+    drill = DRILL.replace('mode = "FILES_ONLY"\n', "").replace(
+        'json = { mode = "FILES_ONLY" }', "json = { files = true }"
+    )
+    project.configure(CONFIGURED + drill)
+    outcome = project.run("-m", "rollback")
+    assert "holds now: GET /info, so a drill would prove nothing" in message(outcome)
+    assert changes(project) == []
+
+
+def test_without_flags_the_drills_own_probes_tell_whether_it_is_undone(
+    project: Project, board: Switchboard
+) -> None:
+    drill = DRILL.replace('mode = "FILES_ONLY"\n', "")
+    plain = CONFIGURED.partition("[flags]")[0].replace('json = { mode = "BOTH" }', "")
+    project.configure(plain + drill)
+    assert project.run("-m", "rollback").ruling == ("pass", 0)
+    board.faults.add("restore lies")
+    outcome = project.run("-m", "rollback")
+    assert outcome.ruling == ("fail", 1)
+    assert "what should hold while switched only holds now: GET /info" in message(outcome)
+
+
+def test_a_drill_of_the_past_does_not_keep_others_from_being_restored(
+    project: Project, board: Switchboard, capsys: pytest.CaptureFixture[str]
+) -> None:
+    board.faults.add("restore refused")
+    project.run("-m", "rollback")
+    report = project.path / "prodcheck-report"
+    run = next(path.parent for path in report.glob("2*/drills.jsonl"))
+    text = (run / "drills.jsonl").read_text().replace(project.server.url, "http://127.0.0.1:9")
+    older = report / "20200101T000000-000000"
+    older.mkdir()
+    (older / "journal.jsonl").write_text("")
+    (older / "drills.jsonl").write_text(text.replace('"drill":"files only"', '"drill":"gone"'))
+    board.faults.clear()
+    assert main(["drill", "restore", str(report)]) == 1
+    told = capsys.readouterr().out
+    assert "has no drill 'gone' any more" in told
+    assert "files only on prod: as it was before" in told
+    assert board.mode == "BOTH"
+
+
+def test_restore_takes_the_folder_of_a_run_and_refuses_what_is_none(
+    project: Project, board: Switchboard, capsys: pytest.CaptureFixture[str]
+) -> None:
+    board.faults.add("restore refused")
+    outcome = project.run("-m", "rollback")
+    board.faults.clear()
+    assert main(["drill", "restore", str(project.path / "nothing")]) == 4
+    assert "holds no run: name the folder of a run" in capsys.readouterr().err
+    assert main(["drill", "restore", str(outcome.folder)]) == 0
+    assert board.mode == "BOTH"
+
+
+def test_a_torn_line_hides_nothing_that_comes_after(project: Project, board: Switchboard) -> None:
+    board.faults.add("restore refused")
+    outcome = project.run("-m", "rollback")
+    journal = outcome.folder / "drills.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    torn = next(i for i, line in enumerate(lines) if '"step":"switched"' in line)
+    journal.write_text("".join(lines[:torn]) + lines[torn][:20])
+    board.faults.clear()
+    assert main(["drill", "restore", str(project.path / "prodcheck-report")]) == 0
+    assert unfinished(project.path / "prodcheck-report") == []
 
 
 # --- where it is not permitted ----------------------------------------------------------------
@@ -444,6 +562,9 @@ def test_the_breaker_opens_degrades_and_recovers(
         ("put = ", 'call = "conftest.py", put = ', "names no function; write it like conftest.py"),
         ("read = ", 'read = "/entries"\n#', "has no {id}; write it where the id of what was"),
         ("[[drills]]", f"{DRILL}[[drills]]", 'there is another drill "files only"'),
+        ("{drill}", "drill", "has no {drill} in any text; by it a drill knows again what it wrote"),
+        ("[[drills.probes]]", '[[drills.probes]]\nget = "/info"\n[[drills.probes]]', "make them o"),
+        ("switch = {", 'switch = " " #', "is no command; write one, or a request"),
         ("switch = {", 'switch = "x \'" #', "is not a command: No closing quotation"),
         ("switch = {", 'switch = "x ${Y}" #', "has a variable, which the report would show"),
     ],

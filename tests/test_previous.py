@@ -6,7 +6,7 @@ import pytest
 
 from pytest_prodcheck.live.baseline import PreviousRun
 from pytest_prodcheck.model import LastRelease, Release
-from pytest_prodcheck.record.last_good import LastGood, keep, last_good
+from pytest_prodcheck.record.last_good import Good, LastGood, keep, last_good
 from tests.faulty import json_answer
 from tests.project import Project
 
@@ -45,7 +45,7 @@ BEFORE = LastRelease(run_id="20260101T000000-abcdef", release=Release(version="1
 def remember(project: Project, spec: dict[str, Any]) -> None:
     base = project.path / "prodcheck-report"
     base.mkdir(exist_ok=True)
-    keep(base, "prod", LastGood(last=BEFORE, spec_of=BEFORE, spec=spec))
+    keep(base, "prod", LastGood(newest=Good(last=BEFORE, spec_of=BEFORE, spec=spec)))
 
 
 def test_what_this_release_has_more_is_no_danger() -> None:
@@ -88,8 +88,46 @@ def test_a_run_that_did_not_read_the_document_keeps_the_one_there_is(project: Pr
     assert project.run("-m", "smoke").ruling == ("pass", 0)
     found = last_good(project.path / "prodcheck-report", "prod")
     assert found
-    assert found.last.run_id != BEFORE.run_id
-    assert (found.spec, found.spec_of) == (document(), BEFORE)
+    assert found.newest.last.run_id != BEFORE.run_id
+    assert (found.newest.spec, found.newest.spec_of) == (document(), BEFORE)
+
+
+def good(version: str | None) -> Good:
+    last = LastRelease(run_id=f"of {version}", release=Release(version=version))
+    return Good(last=last, spec_of=last, spec={})
+
+
+def test_a_release_that_passes_again_does_not_displace_the_one_before() -> None:
+    found = LastGood(newest=good("1"))
+    for version in ("1", "2", "2", None, "2"):
+        found = found.followed_by(good(version))
+    assert found.older
+    assert (found.newest.last.release.version, found.older.last.release.version) == ("2", "1")
+
+
+def test_a_release_is_not_its_own_way_back(project: Project) -> None:
+    """It passed at the deploy, and fails an hour later: the one before is where to go."""
+    project.configure(
+        """
+        [targets.prod.release]
+        from = "/ok"
+        version = "$.version"
+        [[probes]]
+        get = "/ok"
+        json = { status = "healthy" }
+        [[actions]]
+        when = "*GET /ok*"
+        action = "roll back"
+        severity = "critical"
+        """
+    )
+    for version in ("1", "2"):
+        project.server.on("/ok", json_answer({"status": "healthy", "version": version}))
+        assert project.run("-m", "smoke").exit == 0
+    project.server.on("/ok", json_answer({"status": "ill", "version": "2"}))
+    outcome = project.run("-m", "smoke")
+    assert outcome.verdict["decision"] == "rollback"
+    assert outcome.verdict["last_good"]["release"]["version"] == "1"
 
 
 @pytest.mark.fault(110)
@@ -107,7 +145,7 @@ def test_a_damaged_memory_is_put_aside_and_the_verdict_stands(
     assert (base / "last-good-prod.damaged").read_bytes() == content
     found = last_good(base, "prod")
     assert found
-    assert found.last.run_id == outcome.verdict["run_id"]
+    assert found.newest.last.run_id == outcome.verdict["run_id"]
 
 
 @pytest.mark.fault(110)

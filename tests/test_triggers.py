@@ -109,6 +109,9 @@ def test_a_run_without_requests_has_no_error_rate() -> None:
         ("latency p95 > 1000", True),
         ("error_rate = 0.1", True),
         ("error_rate > 10%", True),
+        ("latency.p95 > -1", True),
+        ("latency.p95 > many", True),
+        ("latency.p96 > 1000", True),
         ("database.unreachable", False),
         ("suites/smoke/test_probes.py::test_probe[GET /a?b=>1]", False),
     ],
@@ -168,7 +171,8 @@ def test_a_deadline_is_read(text: str, expected: int | None) -> None:
             {"ENABLE_DATABASE_WRITES": True, "ENABLE_FILE_FALLBACK": True},
         ),
         ("ENABLE_DATABASE_WRITES=maybe", {}),
-        ("NOT_ENABLE_DATABASE_WRITES=false", {}),
+        ("NOT_ENABLE_DATABASE_WRITES=false", {"NOT_ENABLE_DATABASE_WRITES": False}),
+        ("ENABLE_CACHE=off", {"ENABLE_CACHE": False}),
         ("roll back", {}),
     ],
 )
@@ -191,13 +195,30 @@ def test_two_actions_that_would_lead_into_no_mode_are_not_both_asked_for() -> No
     )
 
 
-def test_an_action_that_leads_into_no_mode_by_itself_is_refused_and_decides_nothing() -> None:
+def test_an_action_that_leads_into_no_mode_by_itself_is_refused() -> None:
     now = FlagsTold(values=MODES["FILE_ONLY"], mode="FILE_ONLY")
     critical = row("b.*", "set ENABLE_FILE_FALLBACK=false", severity="critical")
     verdict = judged(critical, rules=("b.x",), flags=now)
     assert verdict.actions[0].refused.startswith("with the flags as they are now it would mean INV")
     assert "change the other flag first" in verdict.actions[0].refused
-    assert verdict.decision == "hold"
+    assert verdict.decision == "rollback", "it is as bad as before"
+
+
+def test_a_refused_action_is_looked_at_again_when_another_has_made_it_possible() -> None:
+    now = FlagsTold(values=MODES["DATABASE_ONLY"], mode="DATABASE_ONLY")
+    files = row("b.*", "set ENABLE_FILE_FALLBACK=true", within="1 h")
+    actions = judged(NO_DATABASE, files, rules=("a.x", "b.x"), flags=now).actions
+    assert [(action.action, action.refused) for action in actions] == [
+        (files.action, ""),
+        (NO_DATABASE.action, ""),
+    ]
+
+
+def test_without_modes_a_flag_is_still_not_asked_for_both_ways() -> None:
+    again = row("b.*", "set ENABLE_DATABASE_WRITES=true")
+    policy = Policy(actions=(NO_DATABASE, again))
+    _, second = judged(rules=("a.x", "b.x"), policy=policy).actions
+    assert "it would set ENABLE_DATABASE_WRITES both on and off" in second.refused
 
 
 def test_opposed_actions_are_told_apart() -> None:

@@ -57,7 +57,7 @@ class Site(Record):
             except (httpx.HTTPError, ProdcheckError, AssertionError):
                 return ""  # told by `differs`
             return f"it is in mode {mode}" if mode == drill.mode else ""
-        if drill.probes and not self.troubles(drill.probes):
+        if drill.probes and not drill.breaker and not self.troubles(drill.probes):
             names = ", ".join(probe.id for probe in drill.probes)
             return f"what should hold while switched only holds now: {names}"
         return ""

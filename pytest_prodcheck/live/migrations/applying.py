@@ -138,10 +138,7 @@ def _timed(connection: sa.Connection, limit: float, watch: _Watch) -> Iterator[l
     except NotAsked:
         raise
     except Exception as error:  # a revision of Alembic is any Python
-        late = time.monotonic() - started >= limit
-        failure = (
-            Failure(message=reason(error), timed_out=True) if late else _failure(error, connection)
-        )
+        failure = _failure(error, connection)
     told.append(
         Outcome(
             seconds=time.monotonic() - started,
