@@ -372,5 +372,6 @@ ALSO = {
     "broken-release": ("config.not_loaded", "latency.slow"),
     "database-down": ("server.errors",),
     "policy-conflict": ("database.schema_drift",),
+    "fallback-loses-writes": ("rollback.left_behind",),
 }
 """What else is true of an incident."""

@@ -72,7 +72,9 @@ class Rehearsal(Record):
                 f"{begin.switch} of drill {begin.drill!r} may still be in force on "
                 f"{begin.target}: undo it with {begin.restore}"
             )
-        found += [f"what drill {begin.drill!r} wrote is still at {path}" for path in self.written]
+        found += [
+            f"what drill {begin.drill!r} wrote may still be at {path}" for path in self.written
+        ]
         if self.writing:
             found.append(
                 f"what drill {begin.drill!r} was about to write may be there; it holds the text "
