@@ -400,6 +400,15 @@ def test_after_an_unfinished_drill_none_is_begun_until_it_is_restored(
     assert project.run("-m", "rollback").ruling == ("pass", 0)
 
 
+def test_data_that_is_left_keeps_no_drill_from_beginning(
+    project: Project, board: Switchboard
+) -> None:
+    board.faults.add("keeps entries")
+    assert project.run("-m", "rollback").exit == 1
+    board.faults.clear()
+    assert project.run("-m", "rollback").ruling == ("pass", 0)
+
+
 @pytest.mark.fault(119)
 def test_what_cannot_be_restored_later_is_named_again(
     project: Project, board: Switchboard, capsys: pytest.CaptureFixture[str]

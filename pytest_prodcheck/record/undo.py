@@ -73,7 +73,8 @@ class Rehearsal(Record):
                 f"{begin.target}: undo it with {begin.restore}"
             )
         found += [
-            f"what drill {begin.drill!r} wrote may still be at {path}" for path in self.written
+            f"what drill {begin.drill!r} wrote may still be at {path}: look there"
+            for path in self.written
         ]
         if self.writing:
             found.append(

@@ -116,7 +116,8 @@ class DrillRun:
                 "for its end"
             )
         for path, earlier in unfinished(self._run.parent):
-            if earlier.begin.base_url == begin.base_url:
+            # Data that is left is no reason to refuse: the steady state will tell.
+            if earlier.switched and earlier.begin.base_url == begin.base_url:
                 raise NotAsked(
                     f"not run: a drill of run {path.parent.name} is not undone "
                     f"({'; '.join(earlier.leftovers)}). Run `prodcheck drill restore`"
