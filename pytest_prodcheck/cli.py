@@ -210,7 +210,7 @@ def _gate(options: argparse.Namespace) -> int:
     )
     if code == 0 and (bad := options.after_rollback) is not None:
         named = None if bad == Path() else bad
-        code, sentence = gate_after_rollback(options.run, named, max_age=options.max_age)
+        code, sentence = gate_after_rollback(options.run, named)
     told = {"exit_code": code, "verdict": sentence.partition(":")[0], "reason": sentence}
     _print(told if options.json else sentence)
     return code

@@ -5,6 +5,7 @@ the same shapes cross xdist, stand in the journal, and are written to `verdict.j
 Times of day are ISO 8601 in UTC; durations are seconds unless the name says `_ms`.
 """
 
+from collections.abc import Mapping
 from typing import Literal, dataclass_transform
 
 import msgspec
@@ -106,6 +107,11 @@ class Release(Record):
 
     version: str | None = None
     commit: str | None = None
+
+
+def flags_shown(values: Mapping[str, bool]) -> str:
+    """`ENABLE_WRITES off, ENABLE_FILES on`."""
+    return ", ".join(f"{flag} {'on' if on else 'off'}" for flag, on in values.items())
 
 
 class FlagsTold(Record):

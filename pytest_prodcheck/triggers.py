@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
-from pytest_prodcheck.model import INVALID, SEVERITIES, Action, Finding, Metrics, Run
+from pytest_prodcheck.model import INVALID, SEVERITIES, Action, Finding, Metrics, Run, flags_shown
 
 FIGURES = ("requests", "error_rate", "latency.p50", "latency.p95", "latency.p99")
 """What every run measures; latencies in milliseconds, the rate as a share from 0 to 1."""
@@ -170,12 +170,11 @@ def _way_out(
     by: Sequence[str],
     modes: Mapping[str, Mapping[str, bool]],
 ) -> str:
-    shown = ", ".join(f"{flag} {'on' if on else 'off'}" for flag, on in after.items())
     first = f'together with "{by[-1]}"' if by else "with the flags as they are now"
     if opposed:
         facts = f"{first} it would set {', '.join(opposed)} both on and off"
     else:
-        facts = f"{first} it would mean {INVALID} ({shown})"
+        facts = f"{first} it would mean {INVALID} ({flags_shown(after)})"
     fitting = [name for name, needs in modes.items() if _possible(needs, sets)]
     choice = f"; the mode that fits it alone is {' or '.join(fitting)}" if fitting else ""
     after_that = "carry out the other one first, and this one when that is undone"

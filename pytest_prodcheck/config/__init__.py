@@ -33,6 +33,7 @@ from pytest_prodcheck.config.settings import (
     Switch,
     Target,
     describe,
+    revealed,
 )
 from pytest_prodcheck.config.tables import json_schema
 
@@ -54,4 +55,5 @@ __all__ = [
     "describe",
     "json_schema",
     "load",
+    "revealed",
 ]

@@ -1,9 +1,10 @@
 """What a database URL names, without connecting to it."""
 
-from typing import Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
-Dialect = Literal["postgresql", "sqlite"]
+from pytest_prodcheck.schema.tables import Dialect
+
+__all__ = ["Dialect", "dialect", "same"]
 
 _PORT = 5432
 _HERE = ("", "localhost", "127.0.0.1", "::1")

@@ -47,10 +47,6 @@ def drills(reader: Reader, tables: list[DrillTable], flags: Flags | None) -> tup
 
 
 def _drill(reader: Reader, table: DrillTable, flags: Flags | None, keys: Keys) -> Drill:
-    if not table.name.isprintable() or table.name != table.name.strip():
-        raise reader.error(
-            (*keys, "name"), "is no name for a line of a report; write printable text"
-        )
     mode = written_or(table.mode, None)
     modes = list(flags.modes) if flags else []
     if mode and mode not in modes:
@@ -73,7 +69,7 @@ def _drill(reader: Reader, table: DrillTable, flags: Flags | None, keys: Keys) -
             "[[drills.probes]] that differ while switched",
         )
     return Drill(
-        name=table.name,
+        name=reader.name(table.name, (*keys, "name")),
         switch=_switch(reader, table.switch, (*keys, "switch")),
         restore=_switch(reader, table.restore, (*keys, "restore")),
         mode=mode,
@@ -118,14 +114,8 @@ def _switch(reader: Reader, written: SwitchTable | str, keys: Keys) -> Switch:
 
 
 def _command(reader: Reader, text: str, keys: Keys) -> str:
-    if "${" in text:
-        raise reader.error(
-            keys,
-            "has a variable, which the report would show; the command inherits the "
-            "environment, so let it read the variable itself",
-        )
     try:
-        words = shlex.split(text)
+        words = shlex.split(reader.command(text, keys))
     except ValueError as problem:
         raise reader.error(keys, f"is not a command: {problem}") from None
     if not words:

@@ -39,11 +39,7 @@ def probe(reader: Reader, table: ProbeTable, keys: Keys) -> Probe:
                     (*keys, key), "an answer to HEAD has no body; write get instead of head"
                 )
     path = reader.path(getattr(table, method), (*keys, method))
-    name = written_or(table.name, f"{method.upper()} {path}")
-    if not name.isprintable() or name != name.strip():
-        raise reader.error(
-            (*keys, "name"), "is no name for a line of a report; write printable text"
-        )
+    name = reader.name(written_or(table.name, f"{method.upper()} {path}"), (*keys, "name"))
     statuses = written_or(table.status, [])
     contains = written_or(table.contains, None)
     return Probe(

@@ -53,6 +53,22 @@ class Reader:
     def path(self, text: str, keys: Keys) -> str:
         return self.checked(urls.path, self.text(text, keys), keys)
 
+    def command(self, text: str, keys: Keys) -> str:
+        """A command line that runs without a shell, and is shown in the report."""
+        if "${" in text:
+            raise self.error(
+                keys,
+                "has a variable, which the report would show; the command inherits the "
+                "environment, so let it read the variable itself",
+            )
+        return text
+
+    def name(self, text: str, keys: Keys) -> str:
+        """What stands in an id, and so in a line of a report."""
+        if not text.isprintable() or text != text.strip():
+            raise self.error(keys, "is no name for a line of a report; write printable text")
+        return text
+
     def paths(self, texts: list[str], keys: Keys) -> tuple[str, ...]:
         return tuple(self.path(text, (*keys, i)) for i, text in enumerate(texts))
 

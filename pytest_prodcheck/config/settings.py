@@ -1,5 +1,6 @@
 """Settings of a run, resolved: what every other module reads, and how the header shows them."""
 
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -33,6 +34,14 @@ class Secret:
 
     def __reduce__(self) -> Any:
         raise TypeError("a Secret is not serialised; resolve it again from the configuration")
+
+
+def revealed(headers: Mapping[str, str | Secret]) -> dict[str, str]:
+    """Headers as they go over the wire."""
+    return {
+        name: value.reveal() if isinstance(value, Secret) else value
+        for name, value in headers.items()
+    }
 
 
 class Probe(Record):

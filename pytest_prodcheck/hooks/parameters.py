@@ -210,11 +210,11 @@ def derived(inspector: Inspector) -> tuple[tuple[Probe, ...], str]:
     A target of which nothing is known has to answer at its own URL at least.
     """
     from pytest_prodcheck.live.openapi import derive
+    from pytest_prodcheck.live.probes import ROOT
 
     spec, problem = inspector.contract.spec
     probes = derive(spec, with_openapi(inspector.target))
-    root = Probe(method="GET", path="", id="GET /", severity="critical")
-    return probes or (root,), problem
+    return probes or (ROOT,), problem
 
 
 def with_openapi(target: Target) -> Target:

@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from pytest_prodcheck.live.migrations.migration_run import Library, MigrationRun
 
 
-UNBOUNDED = 10**9
-"""Requests: the way back is bounded by time, and must not lack one at its end."""
-
-
 class RollbackChecks:
     """What is pending one process of the run finds out; a drill has the target for itself."""
 
@@ -56,7 +52,7 @@ class RollbackChecks:
         mark = f"prodcheck-drill-{secrets.token_hex(4)}"
         with (
             self._connected(mark, target.request_budget) as transport,
-            self._connected(f"{mark}-back", UNBOUNDED) as back,
+            self._connected(f"{mark}-back", None) as back,
         ):
             site = Site(
                 target=target,
@@ -89,7 +85,7 @@ class RollbackChecks:
                 rehearsal.close()
 
     @contextmanager
-    def _connected(self, name: str, budget: int) -> Generator[LiveTransport]:
+    def _connected(self, name: str, budget: int | None) -> Generator[LiveTransport]:
         """A way to the target without a breaker, for who makes it fail on purpose."""
         from pytest_prodcheck.live.chain import Chain
         from pytest_prodcheck.live.client import LiveTransport

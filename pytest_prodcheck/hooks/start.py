@@ -22,7 +22,7 @@ from pytest_prodcheck.hooks.suites import SuiteNames, add_suites
 from pytest_prodcheck.model import Policy, Release, Run, TargetInfo
 from pytest_prodcheck.record.folder import Folder, drop_latest
 from pytest_prodcheck.record.last_good import remembered
-from pytest_prodcheck.record.redact import Redactor, from_environment, guard_logging, scrub
+from pytest_prodcheck.record.redact import Redactor, guard_logging, redactor_of, scrub
 
 if TYPE_CHECKING:
     from pytest_prodcheck.live.service import Service
@@ -63,7 +63,7 @@ def _start_controller(config: pytest.Config, option: str | None, base: Path) -> 
             "--prodcheck-vantage and `prodcheck merge` for several points of view"
         )
     shard = _shard(config.getoption("prodcheck_shard"))
-    redactor = _redactor(settings)
+    redactor = redactor_of(settings.secrets, os.environ)
     folder = Folder.create(base)
     log = _log(config) if settings.target.start else None
     service = _start_service(config, settings, redactor, log) if log else None
@@ -169,7 +169,7 @@ def _start_worker(config: pytest.Config, told: dict[str, Any]) -> Inspector:
     )
     settings = _at(settings, told["base_url"], Path(told["log"]) if told["log"] else None)
     folder = Folder(Path(told["folder"]))
-    redactor = _redactor(settings)
+    redactor = redactor_of(settings.secrets, os.environ)
     inspector = Inspector(
         config, settings, folder, redactor, told["shard"], told["choice"], Path(told["root"])
     )
@@ -185,11 +185,6 @@ def _begin(config: pytest.Config, inspector: Inspector, redactor: Redactor) -> N
     config.add_cleanup(guard_logging(redactor))
     config.add_cleanup(inspector.close)
     inspector.guard.install()
-
-
-def _redactor(settings: Settings) -> Redactor:
-    secrets = [(secret.reveal(), secret.name) for secret in settings.secrets]
-    return Redactor([*secrets, *from_environment(os.environ)])
 
 
 def _at(settings: Settings, base_url: str, log: Path | None) -> Settings:

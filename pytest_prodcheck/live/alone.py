@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from pytest_prodcheck.live.chain import Chain
 from pytest_prodcheck.live.client import LiveClient
 from pytest_prodcheck.live.transport import LiveTransport
 from pytest_prodcheck.model import Record
-from pytest_prodcheck.record.redact import Redactor, from_environment
+from pytest_prodcheck.record.redact import redactor_of
 
 
 class Alone(Record):
@@ -25,31 +25,18 @@ class Alone(Record):
 
 
 @contextmanager
-def alone(
-    choice: str,
-    *,
-    root: Path,
-    base_url: str = "",
-    breaker: bool = False,
-    environ: Mapping[str, str] = os.environ,
-) -> Iterator[Alone]:
+def alone(choice: str, *, root: Path, base_url: str = "") -> Iterator[Alone]:
     """Clients with the rate and the credentials of the target, as in a run; *base_url* is where it
-    really is, if not where the configuration says. Raises UsageError."""
-    settings = load(choice, root=root, environ=environ)
+    really is, if not where the configuration says. How many requests they send, time alone
+    bounds. Raises UsageError."""
+    settings = load(choice, root=root, environ=os.environ)
     if base_url:
         target = msgspec.structs.replace(settings.target, base_url=base_url)
         settings = msgspec.structs.replace(settings, target=target)
     target = settings.target
-    redactor = Redactor(
-        [
-            *((secret.reveal(), secret.name) for secret in settings.secrets),
-            *from_environment(environ),
-        ]
-    )
+    redactor = redactor_of(settings.secrets, os.environ)
     with tempfile.TemporaryDirectory(prefix="prodcheck-") as work:
-        chain = Chain(
-            Path(work) / "chain", rate=target.rate, budget=target.request_budget, breaker=breaker
-        )
+        chain = Chain(Path(work) / "chain", rate=target.rate, budget=None, breaker=False)
         transport = LiveTransport(target, chain)
         try:
             yield Alone(

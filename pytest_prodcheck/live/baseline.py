@@ -1,14 +1,11 @@
 """The live document against an older one: would this release break its clients?"""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from pytest_prodcheck.compatibility import Change, breaking_changes
 from pytest_prodcheck.errors import ContractBroken
-
-SHOWN = 50
-"""Changes that are told; the rest is counted."""
+from pytest_prodcheck.listing import listing
 
 
 class CompatibilityRun:
@@ -29,12 +26,7 @@ class CompatibilityRun:
         if all(change.severity == "minor" for change in changes):
             return
         noun = "change breaks" if len(changes) == 1 else "changes break"
-        lines = [f"{len(changes)} {noun} clients of {self.source}"]
-        for change in changes[:SHOWN]:
-            lines.append(f"{change.severity}: {change.place}: {change.message} [{change.rule}]")
-            lines.append(f"   {change.remedy}")
-        if len(changes) > SHOWN:
-            lines.append(f"and {len(changes) - SHOWN} more")
+        lines = listing(f"{len(changes)} {noun} clients of {self.source}", changes)
         raise ContractBroken("\n".join(lines), (change.rule for change in changes))
 
     def changes(self) -> list[Change]:
@@ -45,11 +37,8 @@ class CompatibilityRun:
         return f"<compatibility with {self.source}>"
 
 
-ADDED = re.compile("removed")
-"""Rules of what is in this release and not in the one before, read backwards."""
-
-KEPT = ("api-security-removed", "pattern-removed")
-"""Their like, but a restriction and no addition."""
+RESTRICTIONS = ("api-security-removed", "pattern-removed")
+"""Rules that speak of something removed, and are about a restriction, not an addition."""
 
 
 class PreviousRun(CompatibilityRun):
@@ -63,4 +52,9 @@ class PreviousRun(CompatibilityRun):
         super().__init__(live, before, f"this release, on the way back to {source}")
 
     def changes(self) -> list[Change]:
-        return [one for one in super().changes() if not ADDED.search(one.rule) or one.rule in KEPT]
+        # Read backwards, what is removed is what this release has added.
+        return [
+            one
+            for one in super().changes()
+            if "removed" not in one.rule or one.rule in RESTRICTIONS
+        ]

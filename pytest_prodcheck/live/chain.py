@@ -65,12 +65,12 @@ class Chain:
     """What one request of a run must pass, in whichever process it is made.
 
     `path` is the shared file, made by the first process that comes; `rate` is in requests per
-    second (None: no limit), `budget` in requests of the whole run. `breaker=False` is for who
+    second, `budget` in requests of the whole run (None: no limit). `breaker=False` is for who
     makes the target fail on purpose. Safe for threads.
     """
 
     def __init__(
-        self, path: Path, *, rate: float | None, budget: int, breaker: bool = True
+        self, path: Path, *, rate: float | None, budget: int | None, breaker: bool = True
     ) -> None:
         self._breaker = breaker
         self._rate = rate
@@ -152,7 +152,7 @@ class Chain:
         """Count the request, and give its slot (0: now) and whether it is a half-open probe."""
         with _Locked(self._file):
             state = self._read()
-            if state.sent >= self._budget:
+            if self._budget is not None and state.sent >= self._budget:
                 raise BudgetExhausted(
                     f"not run: the run has sent {state.sent} requests, all of its "
                     f"request_budget of {self._budget}. Raise `request_budget` of the target, "

@@ -15,7 +15,7 @@ from pytest_prodcheck.errors import ContractBroken
 from pytest_prodcheck.live.bodies import strict_json
 from pytest_prodcheck.live.client import LiveClient
 from pytest_prodcheck.live.release import at
-from pytest_prodcheck.model import INVALID, FlagsTold, Record
+from pytest_prodcheck.model import INVALID, FlagsTold, Record, flags_shown
 
 ON = ("true", "1", "yes", "on")
 OFF = ("false", "0", "no", "off", "")
@@ -108,7 +108,7 @@ class FlagsRun:
         ContractBroken when the target does not tell."""
         value = self.state.values[flag]
         if value is None:
-            raise ContractBroken(_sentences(self.state.unclear), ["flags.unknown"])
+            raise ContractBroken("; ".join(self.state.unclear), ["flags.unknown"])
         return value
 
     @property
@@ -154,12 +154,12 @@ def disagreements(source: Flags, state: State) -> dict[str, str]:
     found: dict[str, str] = {}
     if state.unclear:
         found["flags.unknown"] = (
-            f"{_sentences(state.unclear)}. Unknown is not on: correct the place in [flags.values], "
+            f"{'; '.join(state.unclear)}. Unknown is not on: correct the place in [flags.values], "
             "or the value"
         )
     elif source.modes:
-        mode = mode_of(source, {flag: bool(on) for flag, on in state.values.items()})
-        shown = ", ".join(f"{flag} {_on(on)}" for flag, on in state.values.items())
+        values = {flag: bool(on) for flag, on in state.values.items()}
+        mode, shown = mode_of(source, values), flags_shown(values)
         if mode == INVALID:
             found["flags.invalid_mode"] = (
                 f"{shown}: no operating mode means that. Modes: {', '.join(source.modes)}"
@@ -186,11 +186,3 @@ def _broken(state: State) -> list[str]:
         elif told is not True and text not in WELL:
             said.append(f"{flag} is on, but does not work: {msgspec.json.encode(told).decode()}")
     return said
-
-
-def _on(value: bool | None) -> str:
-    return "on" if value else "off"
-
-
-def _sentences(parts: tuple[str, ...]) -> str:
-    return "; ".join(parts)

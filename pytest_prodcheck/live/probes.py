@@ -21,7 +21,7 @@ from typing import Any, Protocol, Self
 import msgspec
 
 from pytest_prodcheck import errors
-from pytest_prodcheck.config import Probe, Secret, Target
+from pytest_prodcheck.config import Probe, Target, revealed
 from pytest_prodcheck.live.expectations import Answer, Clean, Mismatch, unmet
 from pytest_prodcheck.live.failures import kind_of
 from pytest_prodcheck.live.lean_httpx import httpx
@@ -36,6 +36,9 @@ POLL = 0.004
 
 GRACE = 10.0
 """Seconds on top of what the requests may take, for a busy machine."""
+
+ROOT = Probe(method="GET", path="", id="GET /", severity="critical")
+"""What has to answer at least, where no probe is declared and none can be derived."""
 
 PASSED_ON = {
     kind.__name__: kind
@@ -318,10 +321,7 @@ class Prober:
 
 def ask(client: Connection, probe: Probe, clean: Clean = str) -> ProbeResult:
     """Send all samples of a probe, one after the other, and compare the answers."""
-    headers = {
-        name: value.reveal() if isinstance(value, Secret) else value
-        for name, value in probe.send.items()
-    }
+    headers = revealed(probe.send)
     answers: list[Answer] = []
     failures: list[str] = []
     exchanges: list[Exchange] = []

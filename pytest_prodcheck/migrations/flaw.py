@@ -1,7 +1,5 @@
 """What can be wrong with a migration: a flaw, and each rule with its severity and remedy."""
 
-from collections.abc import Iterable
-
 from pytest_prodcheck.model import Record, Severity
 
 
@@ -36,17 +34,6 @@ def flaw(
         remedy=remedy or stated.remedy,
         severity=severity or stated.severity,
     )
-
-
-def told(title: str, flaws: Iterable[Flaw]) -> str:
-    """Two lines for each flaw below the title."""
-    lines = [title]
-    for one in flaws:
-        lines += [
-            f"{one.severity}: {one.place}: {one.message} [{one.rule}]",
-            f"   {one.remedy}",
-        ]
-    return "\n".join(lines)
 
 
 _EXPAND = (

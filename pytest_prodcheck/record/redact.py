@@ -18,7 +18,7 @@ import traceback
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_prodcheck.record import neutral
 from pytest_prodcheck.record.disguise import (
@@ -29,6 +29,9 @@ from pytest_prodcheck.record.disguise import (
     secret_parts,
     telling,
 )
+
+if TYPE_CHECKING:
+    from pytest_prodcheck.config import Secret
 
 SIZE = 8
 """Characters of the shortest secret, and of the shortest fragment of one, that is masked."""
@@ -269,6 +272,12 @@ _PATH = re.compile(r"(?:~|\.{1,2})?/|[A-Za-z]:\\|file:|unix:|[^=]*[=@]/")
 # Base64 may begin with a slash; a directory is hardly ever called 7xKd02LqPw9ZmT4c.
 _RANDOM = re.compile(r"(?=[A-Z\d]*[a-z])(?=[a-z\d]*[A-Z])(?=[A-Za-z]*\d)[A-Za-z\d]{16,}")
 _NUMBER = re.compile(r"[\d.,:+_-]+")
+
+
+def redactor_of(secrets: "Iterable[Secret]", environ: Mapping[str, str]) -> Redactor:
+    """One that knows what the configuration resolved and what the environment seems to hold."""
+    known = [(secret.reveal(), secret.name) for secret in secrets]
+    return Redactor([*known, *from_environment(environ)])
 
 
 def from_environment(environ: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -105,9 +105,8 @@ def gate(
     Whatever is missing, old, of another target or commit, or unfinished is inconclusive.
     """
     wanted = [requirement(text) for text in require]
-    file = run / "verdict.json" if run.is_dir() else run
     try:
-        content = msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
+        content = _content(run)
         ruling, state = content["verdict"], content["state"]
         age = (now or datetime.now(UTC)) - datetime.fromisoformat(content["started"])
         told_target, told_commit = content["target"]["name"], content["release"]["commit"]
@@ -115,9 +114,11 @@ def gate(
         code = EXIT_BY_RULING[ruling]
         told = f"{ruling}: {content['decision']} ({'; '.join(content['reasons']) or 'all well'})"
     except (OSError, msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
-        return _unproven(f"{file} holds no verdict ({error.__class__.__name__}: {error})")
+        return _unproven(f"{_file(run)} holds no verdict ({error.__class__.__name__}: {error})")
     if content.get("schema") != SCHEMA:
-        return _unproven(f"{file} has schema {content.get('schema')}, this gate reads {SCHEMA}")
+        return _unproven(
+            f"{_file(run)} has schema {content.get('schema')}, this gate reads {SCHEMA}"
+        )
     if state == "running":
         return _unproven("the run has not finished, or was killed: see `prodcheck recover`")
     if target is not None and told_target != target:
@@ -135,18 +136,13 @@ def gate(
     return code, told
 
 
-def gate_after_rollback(
-    run: Path, bad: Path | None, *, max_age: timedelta, now: datetime | None = None
-) -> tuple[int, str]:
-    """Whether *run* shows that the rollback after run *bad* has helped.
+def gate_after_rollback(run: Path, bad: Path | None) -> tuple[int, str]:
+    """Whether *run*, which the gate has let pass, shows that the rollback after *bad* has helped.
 
     Without *bad* it is the newest earlier run on the same target, in the same folder, that said
-    roll back. Then: *run* passes, release or operating mode are others than in *bad* (the release
-    is the last good one, where that is known), and every check that failed then has passed now.
+    roll back. Then: release or operating mode are others than in *bad* (the release is the last
+    good one, where that is known), and every check that failed then has passed now.
     """
-    code, told = gate(run, max_age=max_age, now=now)
-    if code:
-        return code, told
     now_told = _content(run)
     bad = bad or _run_before(run, now_told)
     if bad is None:
@@ -194,9 +190,12 @@ def _changed(then: dict[str, Any], now: dict[str, Any]) -> str:
     return "mode" if all(modes) and modes[0] != modes[1] else ""
 
 
+def _file(run: Path) -> Path:
+    return run / "verdict.json" if run.is_dir() else run
+
+
 def _content(run: Path) -> dict[str, Any]:
-    file = run / "verdict.json" if run.is_dir() else run
-    return msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
+    return msgspec.json.decode(_file(run).read_bytes(), type=dict[str, Any])
 
 
 def _run_before(run: Path, content: dict[str, Any]) -> Path | None:

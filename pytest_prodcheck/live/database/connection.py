@@ -79,14 +79,14 @@ class Database:
                 yield connection
         except DBAPIError as error:
             raise ContractBroken(
-                f"the database did not answer a query: {_first_line(error)}. See whether its "
+                f"the database did not answer a query: {_told(error)}. See whether its "
                 "server restarted, and what the timeout of the target is",
                 [UNREACHABLE],
             ) from None
 
     def _unreachable(self, error: Exception) -> str:
         return (
-            f"the database of target {self._target} cannot be connected to: {_first_line(error)}. "
+            f"the database of target {self._target} cannot be connected to: {_told(error)}. "
             "See whether it runs, takes connections from here, and the URL is right"
         )
 
@@ -169,9 +169,15 @@ def _driver(connection: Connection) -> Any:
     return connection.connection.driver_connection
 
 
-def _first_line(error: Exception) -> str:
-    """What the driver says, without SQLAlchemy's frame and without the statement."""
-    return str(getattr(error, "orig", None) or error).strip().partition("\n")[0].rstrip(".")
+def reason(error: BaseException) -> str:
+    """What the database itself says, in one line, without SQLAlchemy's frame and the statement."""
+    told = str(getattr(error, "orig", None) or error).strip()
+    return " ".join(told.split("\n")[0].split()) or type(error).__name__
+
+
+def _told(error: BaseException) -> str:
+    """Fit for a sentence that goes on."""
+    return reason(error).rstrip(".")
 
 
 def _not_installed(error: ImportError) -> NotAsked:

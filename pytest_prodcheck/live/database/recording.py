@@ -1,13 +1,13 @@
 """`prodcheck init --database`: the tables of a known-good database, written for next time."""
 
 from collections.abc import Collection, Iterator
-from pathlib import Path
 
 from pytest_prodcheck.config import Settings
 from pytest_prodcheck.config.file import PROJECT
 from pytest_prodcheck.errors import ProdcheckError, UsageError
 from pytest_prodcheck.live.database.connection import Database
 from pytest_prodcheck.live.database.tables import read
+from pytest_prodcheck.record.folder import Folder
 from pytest_prodcheck.schema.policies import conflicts
 from pytest_prodcheck.schema.written import toml
 
@@ -39,7 +39,7 @@ def record(settings: Settings, schemas: Collection[str], *, overwrite: bool) -> 
         raise ProdcheckError(str(error)) from None
     if not live.tables:
         raise ProdcheckError(f"the database of target {target.name} has no tables to record")
-    _write(path, toml(live.tables, _HEADLINE.format(target=target.name)))
+    Folder(path.parent).write(NAME, toml(live.tables, _HEADLINE.format(target=target.name)))
     noun = "table" if len(live.tables) == 1 else "tables"
     yield f"{len(live.tables)} {noun} of target {target.name} recorded in {path}"
     for table in live.tables:
@@ -49,10 +49,3 @@ def record(settings: Settings, schemas: Collection[str], *, overwrite: bool) -> 
     yield f"Have them checked by these lines in {settings.file.name}:"
     yield f"[{section}]"
     yield f'schema = "{NAME}"'
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    part = path.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)

@@ -3,12 +3,10 @@
 from collections.abc import Callable, Collection
 
 from pytest_prodcheck.errors import ContractBroken
+from pytest_prodcheck.listing import listing
 from pytest_prodcheck.live.database.connection import UNREACHABLE
 from pytest_prodcheck.schema.drift import drift, unexpected
 from pytest_prodcheck.schema.tables import Schema, Table
-
-SHOWN = 50
-"""Differences that are told; the rest is counted."""
 
 
 class TableRun:
@@ -38,12 +36,8 @@ class TableRun:
         if not found:
             return
         noun = "difference" if len(found) == 1 else "differences"
-        lines = [f"{len(found)} {noun} between table {self.name} and what the code expects"]
-        for one in found[:SHOWN]:
-            lines.append(f"{one.severity}: {one.place}: {one.message} [{one.rule}]")
-            lines.append(f"   {one.remedy}")
-        if len(found) > SHOWN:
-            lines.append(f"and {len(found) - SHOWN} more")
+        title = f"{len(found)} {noun} between table {self.name} and what the code expects"
+        lines = listing(title, found)
         table = live.table(self.name)
         if table and self.expected.columns and (more := unexpected(self.expected, table)):
             lines.append(f"columns that nothing expects, which is no fault: {', '.join(more)}")

@@ -147,7 +147,7 @@ class DrillRun:
             before=self._before or FlagsTold(),
             started=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        journal = UndoJournal(self._run / FILE, begin.mark, self._site.clean)
+        self._journal = journal = UndoJournal(self._run / FILE, begin.mark, self._site.clean)
         journal.write("begin", **msgspec.to_builtins(begin))
         watchdog = Watchdog.start(journal.path, self._site.root, self._lease)
         failed: BaseException | None = None
@@ -178,7 +178,6 @@ class DrillRun:
                 f"the switch could not be flipped: {failure}", ["drill.switch_failed"]
             ) from None
         journal.write("switched")
-        self._journal = journal
         if late := until(self._no_mode, drill.within):
             raise ContractBroken(
                 f"{drill.switch} was accepted, but {drill.within:g} s later {late}",

@@ -16,7 +16,7 @@ from pytest_prodcheck.live.client import LiveClient
 from pytest_prodcheck.live.drills.switching import SwitchFailed, flip
 from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.live.probes import ask as ask_probe
-from pytest_prodcheck.model import FlagsTold, Record
+from pytest_prodcheck.model import FlagsTold, Record, flags_shown
 from pytest_prodcheck.record.undo import Begin, UndoJournal
 
 LOOK = 0.25
@@ -79,8 +79,7 @@ class Site(Record):
 
 def shown(told: FlagsTold) -> str:
     """`FILE_ONLY (WRITES off, FILES on)`."""
-    flags = ", ".join(f"{flag} {'on' if on else 'off'}" for flag, on in told.values.items())
-    return f"{told.mode or 'no mode'} ({flags})"
+    return f"{told.mode or 'no mode'} ({flags_shown(told.values)})"
 
 
 def until(look: Callable[[], str], seconds: float) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from pytest_prodcheck.config import Request, Secret, Switch
+from pytest_prodcheck.config import Request, Switch, revealed
 from pytest_prodcheck.errors import ProdcheckError
 from pytest_prodcheck.live.client import LiveClient, kind_of
 from pytest_prodcheck.live.lean_httpx import httpx
@@ -55,13 +55,9 @@ def flip(
 
 def ask(request: Request, client: LiveClient, fill: dict[str, Any]) -> httpx.Response:
     """Send it. Raises SwitchFailed for an answer that is no success."""
-    headers = {
-        name: value.reveal() if isinstance(value, Secret) else value
-        for name, value in request.send.items()
-    }
     body = {} if request.json is UNSET else {"json": filled(request.json, fill)}
     path = filled(request.path, fill)
-    response = client.request(request.method, path, headers=headers, **body)
+    response = client.request(request.method, path, headers=revealed(request.send), **body)
     if not response.is_success:
         kind = SwitchFailed if response.status_code in UNCLEAR else Refused
         raise kind(

@@ -1,20 +1,18 @@
 """Finish a drill that its run did not: with nothing but its journal and the configuration."""
 
+from contextlib import closing
 from pathlib import Path
 
-from pytest_prodcheck.config import Probe
 from pytest_prodcheck.errors import ProdcheckError, UsageError
 from pytest_prodcheck.live.alone import alone
 from pytest_prodcheck.live.drills.lease import Lease
 from pytest_prodcheck.live.drills.restoring import Site, remove, restore
 from pytest_prodcheck.live.lean_httpx import httpx
+from pytest_prodcheck.live.probes import ROOT
 from pytest_prodcheck.model import Record
 from pytest_prodcheck.record.undo import FILE, Begin, Rehearsal, UndoJournal, rehearsals, unfinished
 
 COMMAND = "prodcheck drill restore"
-
-ROOT = Probe(method="GET", path="", id="GET /")
-"""What has to answer where no probe is declared."""
 
 
 class Undone(Record):
@@ -76,7 +74,6 @@ def finish(journal: Path, rehearsal: Rehearsal, by: str) -> list[str]:
                 f"the configuration of {begin.target} has no drill {begin.drill!r} any more: put "
                 f"it back, or undo it by hand: {'; '.join(rehearsal.leftovers)}"
             )
-        steps = UndoJournal(journal, begin.mark, there.clean)
         site = Site(
             target=settings.target,
             connect=there.connect,
@@ -85,12 +82,13 @@ def finish(journal: Path, rehearsal: Rehearsal, by: str) -> list[str]:
             root=settings.file.parent if settings.file else root,
             clean=there.clean,
         )
-        if begin.own_service and _is_gone(site):
-            steps.write("end", by=by, why="the service that the run started is gone")
-            return []
-        told = restore(drill, begin, site, steps, by) if rehearsal.switched else ""
-        not_ours = remove(rehearsal.written, begin.mark, site, steps)
-        return _closed(steps, begin, [told, *not_ours], by)
+        with closing(UndoJournal(journal, begin.mark, there.clean)) as steps:
+            if begin.own_service and _is_gone(site):
+                steps.write("end", by=by, why="the service that the run started is gone")
+                return []
+            told = restore(drill, begin, site, steps, by) if rehearsal.switched else ""
+            not_ours = remove(rehearsal.written, begin.mark, site, steps)
+            return _closed(steps, begin, [told, *not_ours], by)
 
 
 def _closed(steps: UndoJournal, begin: Begin, told: list[str], by: str) -> list[str]:
@@ -102,7 +100,6 @@ def _closed(steps: UndoJournal, begin: Begin, told: list[str], by: str) -> list[
         steps.write("left", what=left)
     else:
         steps.write("end")
-    steps.close()
     return left
 
 
@@ -113,5 +110,5 @@ def _is_gone(site: Site) -> bool:
     except httpx.ConnectError:
         return True
     except (httpx.HTTPError, ProdcheckError):
-        return False
+        pass
     return False

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_prodcheck.errors import NotAsked
-from pytest_prodcheck.live.migrations.scratch import Scratch, patience, reason
+from pytest_prodcheck.live.database.connection import reason
+from pytest_prodcheck.live.migrations.scratch import Scratch, patience
 from pytest_prodcheck.migrations.reading import Statement, split
 from pytest_prodcheck.model import Record
 

@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from pytest_prodcheck.live.migrations.scratch import reason
+from pytest_prodcheck.live.database.connection import reason
 from pytest_prodcheck.live.migrations.snapshot import HISTORY
 
 if TYPE_CHECKING:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_prodcheck.config import Migrations, Secret
 from pytest_prodcheck.errors import ContractBroken, NotAsked
+from pytest_prodcheck.listing import listing
 from pytest_prodcheck.live.migrations.applying import LOCKS
+from pytest_prodcheck.live.migrations.schema_dump import history
 from pytest_prodcheck.migrations import backward, order, rules
-from pytest_prodcheck.migrations.flaw import Flaw, flaw, told
+from pytest_prodcheck.migrations.flaw import Flaw, flaw
 from pytest_prodcheck.migrations.layout import Migration, folder
 from pytest_prodcheck.migrations.reading import Statement, statements
 from pytest_prodcheck.migrations.rules import Text
@@ -37,7 +39,7 @@ def standing(settings: Migrations, database: Secret | None) -> dict[str, tuple[s
         if settings.applied is not None:
             done = names[: names.index(settings.applied) + 1] if settings.applied else ()
         elif found.tool == "prisma" and url:
-            done = _history(url, "_prisma_migrations", "migration_name", _FINISHED) or ()
+            done = history(url, "_prisma_migrations", "migration_name", _FINISHED) or ()
         else:
             done = ()
         return {"pending": tuple(name for name in names if name not in done), "heads": ()}
@@ -56,19 +58,13 @@ def _of_alembic(settings: Migrations, url: str | None) -> dict[str, tuple[str, .
     if settings.applied is not None:
         heads = (settings.applied,) if settings.applied else ()
     elif url:
-        heads = _history(url, "alembic_version", "version_num") or ()
+        heads = history(url, "alembic_version", "version_num") or ()
     try:
         done = ancestors(settings.folder, heads) if heads else set()
         every = [one.name for one in revisions(settings.folder)]
     except (CommandError, RevisionError) as error:
         raise NotAsked(f"Alembic cannot tell what is pending: {error}") from error
     return {"pending": tuple(name for name in every if name not in done), "heads": heads}
-
-
-def _history(url: str, table: str, column: str, where: str = "") -> tuple[str, ...] | None:
-    from pytest_prodcheck.live.migrations.schema_dump import history
-
-    return history(url, table, column, where)
 
 
 def plan(settings: Migrations, standing: dict[str, tuple[str, ...]]) -> Plan:
@@ -240,7 +236,8 @@ class MigrationRun:
         if not flaws:
             return
         noun = "flaw" if len(flaws) == 1 else "flaws"
-        message = told(f"{self.name} has {len(flaws)} {noun} {how}", flaws)
+        title = f"{self.name} has {len(flaws)} {noun} {how}"
+        message = "\n".join(listing(title, flaws, most=None))
         if all(one.severity == "minor" for one in flaws):
             warnings.warn(message, stacklevel=3)
             return

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_prodcheck.config import Migrations
 from pytest_prodcheck.errors import NotAsked
+from pytest_prodcheck.live.database.connection import reason
 from pytest_prodcheck.live.migrations import snapshot
 from pytest_prodcheck.live.migrations.applying import Outcome, run_file, run_revision
 from pytest_prodcheck.live.migrations.filling import fill
 from pytest_prodcheck.live.migrations.schema_dump import dumped
-from pytest_prodcheck.live.migrations.scratch import Scratch, reason, scratch
+from pytest_prodcheck.live.migrations.scratch import Scratch, scratch
 from pytest_prodcheck.migrations.flaw import Flaw, flaw
 from pytest_prodcheck.migrations.layout import Migration, Tool
 from pytest_prodcheck.migrations.rules import place_of

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from pytest_prodcheck.errors import NotAsked
-from pytest_prodcheck.live.migrations.scratch import CONNECT_TIMEOUT, engine_of, patience, reason
+from pytest_prodcheck.live.database.connection import reason
+from pytest_prodcheck.live.migrations.scratch import CONNECT_TIMEOUT, engine_of, patience
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

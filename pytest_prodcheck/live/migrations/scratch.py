@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_prodcheck.config.databases import Dialect
 from pytest_prodcheck.errors import NotAsked
+from pytest_prodcheck.live.database.connection import reason
 from pytest_prodcheck.live.database.hang_up import hanging_up
 
 if TYPE_CHECKING:
@@ -199,9 +200,3 @@ def _lost(what: str) -> Iterator[None]:
         if not (error.connection_invalidated or isinstance(error, sa.exc.OperationalError)):
             raise
         raise NotAsked(f"not run: {what} does not answer: {reason(error)}") from error
-
-
-def reason(error: BaseException) -> str:
-    """What the database itself says, in one line."""
-    told = str(getattr(error, "orig", None) or error).strip()
-    return " ".join(told.split("\n")[0].split()) or type(error).__name__
