@@ -1,13 +1,16 @@
 """The contract suite, for real: the demo with its twelve bugs, and documents of others."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pytest_prodcheck.live.contract import is_success
 from tests.contract_bugs import CONTRACT_BUGS
-from tests.faulty import json_answer
+from tests.faulty import Behaviour, Visit, json_answer
 from tests.project import Outcome, Project
 
 TITLES = {
@@ -394,3 +397,83 @@ def test_a_key_in_any_place_is_left_out_and_made_wrong(secured: Project, place: 
     check = secured.run("-m", "contract").check("[GET /mine]")
     assert check["failures"] == ["API accepts requests without authentication"]
     assert "key" not in check["exchanges"][0]["url"].partition("?")[2]
+
+
+# --- a target that others change meanwhile ------------------------------------------------------
+
+
+def get_alone(value: Any) -> Behaviour:
+    def behave(visit: Visit) -> None:
+        reading = visit.request.method == "GET"
+        json_answer(value if reading else {}, 200 if reading else 405, Allow="GET")(visit)
+
+    return behave
+
+
+def test_where_a_thing_is_deleted_meanwhile_another_one_is_asked_for(served: Project) -> None:
+    listed = [json_answer([{"id": number}]) for number in (1, 2)]
+    served.server.on("/items", *listed).on("*", json_answer({}, 404))
+    served.server.on("/items/2", get_alone({"id": 2}))
+    served.configure('openapi = "/openapi.json"\nread_only = false\n')
+    operation = "[GET /items/{id}]"
+    outcome = served.run("-m", "contract", "-k", "test_operation and items/", "-p", "no:xdist")
+    assert outcome.check(operation)["outcome"] == "passed", outcome.output
+
+
+THINGS = {
+    "openapi": "3.1.0",
+    "info": {"title": "t", "version": "1"},
+    "paths": {
+        "/things": {
+            "post": {
+                "responses": {
+                    "201": {
+                        "description": "made",
+                        "links": {
+                            "it": {
+                                "operationId": "read",
+                                "parameters": {"id": "$response.body#/id"},
+                            }
+                        },
+                    }
+                }
+            }
+        },
+        "/things/{id}": {
+            "parameters": [
+                {"name": "id", "in": "path", "required": True, "schema": {"type": "integer"}}
+            ],
+            "get": {"operationId": "read", "responses": {"200": {"description": "it"}}},
+            "delete": {"responses": {"204": {"description": "gone"}}},
+        },
+    },
+}
+
+
+def test_no_operation_deletes_what_a_sequence_works_on(project: Project, monkeypatch) -> None:
+    """Every deletion, and every step of a sequence, has its turn."""
+    inside, outside = [], []
+    taken = []
+
+    @contextlib.contextmanager
+    def turn(path: Path, **_: bool) -> Iterator[None]:
+        taken.append(path.name)
+        yield
+        taken.pop()
+
+    def seen(visit: Visit) -> None:
+        (inside if "sequence" in taken else outside).append(visit.request)
+        json_answer({"id": 7}, 204 if visit.request.method == "DELETE" else 201)(visit)
+
+    monkeypatch.setattr("pytest_prodcheck.live.turns.turn", turn)
+    project.server.on("/openapi.json", json_answer(THINGS)).on("*", seen)
+    project.configure(
+        'openapi = "/openapi.json"\nread_only = false\n\n[contract]\nmax_examples = 20\n'
+    )
+    project.run("-m", "contract", "-k", "test_operation and DELETE", "-p", "no:xdist")
+    assert "DELETE" in {request.method for request in inside}
+    assert "DELETE" not in {request.method for request in outside}
+    inside.clear(), outside.clear()
+    project.run("-m", "contract", "-k", "test_workflows", "-p", "no:xdist")
+    assert {request.method for request in inside} >= {"POST", "GET"}
+    assert not outside

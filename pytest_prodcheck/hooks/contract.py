@@ -78,6 +78,7 @@ class ContractChecks:
     def explorer(self) -> Explorer:
         from pytest_prodcheck.live.contract import Explorer
         from pytest_prodcheck.live.patience import Patience
+        from pytest_prodcheck.live.turns import turn
         from pytest_prodcheck.live.values import RealValues
 
         def once(name: str, make: Callable[[], Any]) -> Any:
@@ -98,6 +99,7 @@ class ContractChecks:
             Patience(self._work / "patience"),
             self._hypothesis_home(),
             self._seed,
+            lambda: turn(self._work / "sequence"),
         )
 
     def _hypothesis_home(self) -> Path:

@@ -6,7 +6,6 @@ that decides has one too, for its guard). What it finds travels as plain data on
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -30,6 +29,7 @@ from pytest_prodcheck.hooks.suites import SUITES
 from pytest_prodcheck.known import KnownFailures
 from pytest_prodcheck.live.guard import Guard
 from pytest_prodcheck.live.policy import Policy
+from pytest_prodcheck.live.turns import turn
 from pytest_prodcheck.record.folder import Folder
 from pytest_prodcheck.record.redact import Redactor, scrub
 
@@ -272,12 +272,7 @@ class Inspector:
         """A drill changes the target under every other test, so it waits until it is alone."""
         if not self._has_drills(item.session):
             return (yield)
-        how = fcntl.LOCK_EX if parameters.is_drill(item) else fcntl.LOCK_SH
-        with (self.work / "gate").open("a") as gate, (self.work / "turn").open("a") as turn:
-            # Who waits at the gate for its turn is overtaken by nobody.
-            fcntl.flock(gate, how)
-            fcntl.flock(turn, how)
-            fcntl.flock(gate, fcntl.LOCK_UN)
+        with turn(self.work / "drill", shared=not parameters.is_drill(item)):
             return (yield)
 
     def _has_drills(self, session: pytest.Session) -> bool:

@@ -6,7 +6,6 @@ skipped would count as not passed.
 
 from __future__ import annotations
 
-import fcntl
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 
 from pytest_prodcheck.config import Probe, Target
 from pytest_prodcheck.hooks import selection
+from pytest_prodcheck.live.turns import turn
 
 if TYPE_CHECKING:
     from pytest_prodcheck.hooks.inspector import Inspector
@@ -241,8 +241,7 @@ def fetched(inspector: Inspector) -> tuple[dict[str, Any], str]:
 
 def once(path: Path, make: Callable[[], Any]) -> Any:
     """Plain data that *make* returns: the first process of the run asks, the others read."""
-    with path.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with turn(path):
         if not path.exists():
             path.write_bytes(msgspec.json.encode(make()))
         return msgspec.json.decode(path.read_bytes())

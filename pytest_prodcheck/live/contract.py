@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,11 @@ if TYPE_CHECKING:
 
 SHOWN = 20
 """Distinct failures of one operation that are told; the rest is counted."""
+
+GONE = (404, 410)
+
+SOUGHT_AGAIN = 5
+"""Times that an operation looks for other things, where those that it was given are gone."""
 
 GUESSED_EVERY = 4
 """Of so many cases, one keeps the generated value where a real one is known."""
@@ -72,7 +78,8 @@ class Stop(BaseException):
 class Explorer:
     """What all operations of one process share: the document as it is read, and its limits.
 
-    `spec` gives the document; `home` is a folder for what Hypothesis writes.
+    `spec` gives the document; `home` is a folder for what Hypothesis writes; what runs inside
+    `undisturbed()` does so in one process at a time.
     """
 
     def __init__(
@@ -84,12 +91,14 @@ class Explorer:
         patience: Patience,
         home: Path,
         seed: int,
+        undisturbed: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self.target = target
         self.limits = limits
         self.values = values
         self.patience = patience
         self.seed = seed
+        self.undisturbed = undisturbed
         self._spec = spec
         self._home = home
 
@@ -135,10 +144,20 @@ class Exploration:
 
         def ask_all(contract: "Contract") -> None:
             known = self._known(contract, operation)
+            deletes = operation.method == "DELETE"
+            left = SOUGHT_AGAIN if self._explorer.values.changing and not deletes else 0
 
             def ask(case: "Case") -> None:
-                self.put_in(case, known)
-                response = self.send(case, operation)
+                nonlocal known, left
+                real = self.put_in(case, known)
+                response = self._send_in_turn(case, operation)
+                if response is not None and response.status_code in GONE and real and left:
+                    left -= 1
+                    known, before = self._known(contract, operation), known
+                    if known != before:  # what was asked for has been deleted meanwhile
+                        self._client.exchanges.clear()
+                        self.put_in(case, known)
+                        response = self._send_in_turn(case, operation)
                 if response is not None:
                     self.judge(case, response, operation)
 
@@ -176,6 +195,13 @@ class Exploration:
             }
             for place, names in contract.parameters(operation).items()
         }
+
+    def _send_in_turn(self, case: "Case", operation: Operation) -> "Response | None":
+        """As `send`; but a thing that a sequence works on is not deleted under its hands."""
+        if case.method.upper() != "DELETE":
+            return self.send(case, operation)
+        with self._explorer.undisturbed():
+            return self.send(case, operation)
 
     def send(self, case: "Case", operation: Operation) -> "Response | None":
         """Its answer; None where there was none, or where no request can be made of it."""
@@ -268,8 +294,9 @@ class Exploration:
         self._client.exchanges.clear()
         return exchange
 
-    def put_in(self, case: "Case", known: Mapping[str, Mapping[str, Sequence[Any]]]) -> None:
-        """Real values for what nobody can guess; now and then the generated one stays."""
+    def put_in(self, case: "Case", known: Mapping[str, Mapping[str, Sequence[Any]]]) -> bool:
+        """Real values for what nobody can guess; now and then the generated one stays.
+        Whether there is one in it now."""
         from pytest_prodcheck.live.generation import takes_real_values
 
         if (
@@ -277,13 +304,16 @@ class Exploration:
             or self.cases % GUESSED_EVERY == 0
             or not takes_real_values(case)
         ):
-            return
+            return False
+        there = False
         for place, real in known.items():
             given = getattr(case, place) or {}
             wanted = real if place == "path_parameters" else set(real).intersection(given)
             chosen = {name: real[name][self.cases % len(real[name])] for name in wanted}
             if chosen:
                 setattr(case, place, {**given, **chosen})
+                there = True
+        return there
 
     def _over_the_wire(
         self,

@@ -7,6 +7,7 @@ runs, never earlier: it takes half a second.
 import contextlib
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
@@ -210,9 +211,11 @@ class Contract:
         allowed: Collection[tuple[str, str]],
         send: Callable[[Case], Response | None],
         judge: Callable[[Case, Response, Any], None],
+        sequence: Callable[[], AbstractContextManager[None]],
     ) -> None:
         """Give each step of many sequences of the *allowed* (method, path) to `send`, and its
-        answer with the sequence so far to `judge`. Without an answer a sequence ends.
+        answer with the sequence so far to `judge`. Without an answer a sequence ends. Each is
+        gone through inside `sequence()`.
 
         Raises Untestable when no operation leads to another.
         """
@@ -225,6 +228,15 @@ class Contract:
                 machine: Any = self._schema.include(is_allowed).as_state_machine()
 
                 class Workflow(machine):  # type: ignore[misc]
+                    def setup(self) -> None:
+                        self.turn = contextlib.ExitStack()
+                        self.turn.enter_context(sequence())
+                        super().setup()
+
+                    def teardown(self) -> None:
+                        with self.turn:
+                            super().teardown()
+
                     def call(self, case: Case, **_kwargs: Any) -> Response:
                         response = send(case)
                         return response if response is not None else hypothesis.reject()

@@ -1,12 +1,12 @@
 """What a target asks for with 429 and Retry-After, heeded by all processes of a run."""
 
-import fcntl
 import time
 from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from pytest_prodcheck.errors import NotAsked
+from pytest_prodcheck.live.turns import turn
 
 UNSAID = 1.0
 """Seconds to wait after a 429 that does not say how long, or not in words that mean anything."""
@@ -25,8 +25,7 @@ class Patience:
         """
         seconds = retry_after("".join(headers.get("retry-after", ())[:1]))
         until = time.monotonic() + seconds
-        with self._path.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with turn(self._path):
             part = self._path.with_suffix(".part")
             part.write_text(f"{max(until, self._until()):.3f}")
             part.replace(self._path)

@@ -1,6 +1,6 @@
 """Values that exist: for parameters that nobody can guess, like the id in `GET /items/{id}`.
 
-From the configuration, or from the list that the item is in: `GET /items` is asked once.
+From the configuration, or from the list that the item is in: `GET /items` is asked.
 """
 
 import re
@@ -34,7 +34,7 @@ class RealValues:
         *,
         changing: bool,
     ) -> None:
-        self._changing = changing
+        self.changing = changing
         self._configured = configured
         self._lists = {one.path: one for one in all_ if one.method == "GET"}
         self._once = once
@@ -44,7 +44,7 @@ class RealValues:
     ) -> Sequence[Any]:
         """Values for that parameter of the operation; none known is normal.
 
-        May send a GET, once in the run unless things change: to the list that has them.
+        May send a GET to the list that has them: once in the run, or anew when things change.
         """
         if name in self._configured:
             return self._configured[name]
@@ -54,9 +54,10 @@ class RealValues:
         parent = self._lists.get(before.rstrip("/")) or self._lists.get(before)
         if not found or parent is None or "{" in parent.path or parent.obstacle:
             return ()
-        # What is made and deleted meanwhile changes the list: then each operation asks anew.
-        name_of_list = f"list {parent.path} {operation.id if self._changing else ''}"
-        listed = self._once(name_of_list, lambda: _ask(client, parent))
+        if self.changing:
+            listed = _ask(client, parent)
+        else:
+            listed = self._once(f"list {parent.path}", lambda: _ask(client, parent))
         values = values_in(listed, name, noun=parent.path.rstrip("/").rpartition("/")[2])
         # What is deleted is gone for the others: of many, the last are given to deletion.
         kept = len(values) - len(values) // 3
@@ -64,13 +65,14 @@ class RealValues:
 
 
 def _ask(client: "LiveClient", parent: Operation) -> Any:
+    evidence = len(client.exchanges)
     try:
         response = client.get(parent.base.rstrip("/") + parent.path)
         return strict_json(response.content) if response.is_success else None
     except (httpx.HTTPError, httpx.InvalidURL, NotAsked, ValueError):
         return None
     finally:
-        client.exchanges.clear()
+        del client.exchanges[evidence:]
 
 
 def values_in(answer: Any, name: str, noun: str) -> list[Any]:

@@ -98,9 +98,14 @@ class WorkflowRun(ContractRun):
         def judge(case: "Case", response: "Response", recorder: Any) -> None:
             found.judge(case, response, self._operation(case), recorder)
 
+        undisturbed = self._explorer.undisturbed
         for life in lives(self._operations):
-            any(self._live_through(life, contract, found) for _ in range(TRIES))
-        contract.workflows(self._operations.keys(), send, judge)
+            for _ in range(TRIES):
+                with undisturbed():
+                    complete = self._live_through(life, contract, found)
+                if complete:
+                    break
+        contract.workflows(self._operations.keys(), send, judge, undisturbed)
 
     def _live_through(self, life: "Life", contract: "Contract", found: Exploration) -> bool:
         """Create a thing, read it, delete it, read it again: not by chance, but for certain.

@@ -1,0 +1,50 @@
+"""Turns between processes: nobody enters meanwhile, and nobody is overtaken for ever."""
+
+import threading
+import time
+from pathlib import Path
+
+from pytest_prodcheck.live.turns import turn
+
+
+def test_one_at_a_time_and_who_waits_is_not_overtaken(tmp_path: Path) -> None:
+    """The lock is of an open file, so that threads stand for processes here."""
+    inside: list[str] = []
+    order: list[str] = []
+    over = threading.Event()
+
+    def take(name: str, times: int) -> None:
+        for _ in range(times):
+            with turn(tmp_path / "t"):
+                inside.append(name)
+                order.append(name)
+                time.sleep(0.01)
+                assert inside == [name]
+                inside.clear()
+
+    def greedy() -> None:
+        while not over.is_set():
+            take("greedy", 1)
+
+    busy = threading.Thread(target=greedy)
+    busy.start()
+    take("patient", 5)
+    over.set()
+    busy.join()
+    assert order.count("patient") == 5
+    assert order.count("greedy") < 50
+
+
+def test_who_shares_does_not_wait_and_who_is_alone_does(tmp_path: Path) -> None:
+    alone = threading.Event()
+
+    def wait() -> None:
+        with turn(tmp_path / "t"):
+            alone.set()
+
+    with turn(tmp_path / "t", shared=True), turn(tmp_path / "t", shared=True):
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        assert not alone.wait(0.1)
+    assert alone.wait(10)
+    waiting.join()
