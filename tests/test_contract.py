@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_prodcheck.live.contract import is_success
-from tests.contract_bugs import CONTRACT_BUGS
+from tests.contract_bugs import CONTRACT_BUGS, ContractBug
 from tests.faulty import Behaviour, Visit, json_answer
 from tests.project import Outcome, Project
 
@@ -29,16 +30,25 @@ DEMO = 'openapi = "/openapi.json"\nheaders = { Authorization = "Bearer demo-toke
 
 
 def found(outcome: Outcome) -> set[int]:
-    """Numbers of the bugs that a failed check names, by its operation and its failure."""
+    """Numbers of the bugs that are told: by the check of their operation, or by the sequences,
+    for what is wrong at a time may be seen by them alone while they run beside the others."""
     failed = [one for one in outcome.verdict["checks"] if one["outcome"] == "failed"]
     told = {(one["id"].partition("[")[2].removesuffix("]"), title)
             for one in failed for title in one["failures"]}  # fmt: skip
-    return {
-        bug.number
-        for bug in CONTRACT_BUGS
-        if (bug.operation, TITLES[bug.check]) in told
-        or (bug.check == "use_after_free" and ("all", TITLES[bug.check]) in told)
-    }
+    in_sequences = [one["message"] for one in failed if one["id"].endswith("[all]")]
+
+    def is_told(bug: ContractBug) -> bool:
+        title = TITLES[bug.check]
+        if bug.check == "use_after_free":
+            return ("all", title) in told
+        method, path = bug.operation.split()
+        url = re.sub(r"\\{\w+\\}", r"[^/?]+", re.escape(path))
+        asked = rf"^\d+\. {title}(?:\n   .*)*\n   {method} http://[^/]+{url}(?:\?\S*)? -> "
+        return (bug.operation, title) in told or any(
+            re.search(asked, message, re.M) for message in in_sequences
+        )
+
+    return {bug.number for bug in CONTRACT_BUGS if is_told(bug)}
 
 
 def stray(outcome: Outcome) -> set[str]:
