@@ -43,7 +43,7 @@ def found(outcome: Outcome) -> set[int]:
             return ("all", title) in told
         method, path = bug.operation.split()
         url = re.sub(r"\\{\w+\\}", r"[^/?]+", re.escape(path))
-        asked = rf"^\d+\. {title}(?:\n   .*)*\n   {method} http://[^/]+{url}(?:\?\S*)? -> "
+        asked = rf"^\d+\. {title}.*(?:\n   .*)*\n   {method} http://[^/]+{url}(?:\?\S*)? -> "
         return (bug.operation, title) in told or any(
             re.search(asked, message, re.M) for message in in_sequences
         )
