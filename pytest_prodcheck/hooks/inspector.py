@@ -218,8 +218,9 @@ class Inspector:
         """What the sender does; the connection is made before it is known what to ask."""
         prober = self._make_prober(lock=lock)
         self.connect().close()
-        chosen = set(selected())
-        prober.start([probe for probe in self.target.probes if probe.id in chosen])
+        probes = {probe.id: probe for probe in self.target.probes}
+        # In the order of the items: the first of them is waited for first.
+        prober.start([probes[chosen] for chosen in selected()])
         prober.wait()
 
     @cached_property
