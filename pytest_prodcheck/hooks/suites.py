@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_prodcheck.model import CATEGORIES
+
 _PACKAGE = Path(__file__).parents[1]
 SUITES = next(
     folder for folder in (_PACKAGE / "suites", _PACKAGE.parent / "suites") if folder.is_dir()
@@ -36,8 +38,12 @@ def add_suites(config: pytest.Config) -> None:
 class SuiteNames:
     """`suites/smoke/test_health.py::…` is the id of a check, wherever the suites lie."""
 
-    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
-        """Earlier runs hold no tests: walking a thousand of them takes seconds."""
+    def pytest_ignore_collect(self, collection_path: Path, config: pytest.Config) -> bool | None:
+        """Earlier runs hold no tests: walking a thousand of them takes seconds. And of our own
+        suites, `-m smoke` can mean one alone."""
+        if collection_path.parent == SUITES and config.option.markexpr in CATEGORIES:
+            other = collection_path.name != config.option.markexpr
+            return (other and collection_path.name in CATEGORIES) or None
         return (collection_path / "journal.jsonl").is_file() or None
 
     @pytest.hookimpl(wrapper=True)
