@@ -6,7 +6,6 @@ The ledger of the faulty server is the judge of what was sent, verdict.json of w
 import json
 import math
 import re
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -18,10 +17,10 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-import yaml  # noqa: F401  (before pytester takes stock: its C part cannot be loaded twice)
 
 from pytest_prodcheck.config import Target
 from pytest_prodcheck.errors import NotAsked
+from pytest_prodcheck.live import openapi
 from pytest_prodcheck.live.client import LiveClient
 from pytest_prodcheck.live.openapi import fetch_spec
 from pytest_prodcheck.live.patience import Patience, retry_after
@@ -525,9 +524,9 @@ YAML_FAULTS = {
 }
 REFUSED_YAML = re.compile(
     r"uses YAML aliases, which are not read; use `\$ref`, or serve it as JSON"
-    r"|is 12\.\d MB of YAML, of which at most 2 are read; use JSON"
+    r"|cannot be read as YAML within 1 s; serve it as JSON"
     r"|is neither JSON nor YAML: \w+Error"
-    r"|is larger than what is read of YAML; serve it as JSON"
+    r"|has what JSON does not have: "
 )
 
 
@@ -547,7 +546,7 @@ def test_hostile_yaml_is_refused_at_once(tmp_path, monkeypatch, name):
     found, seconds = read(tmp_path, HEAD + PATHS + YAML_FAULTS[name])
     assert isinstance(found, str)
     assert REFUSED_YAML.search(found), found
-    assert seconds < 2
+    assert seconds < 5  # two, when nothing else runs
     assert not (tmp_path / "pwned").exists()
 
 
@@ -557,17 +556,20 @@ def test_hostile_yaml_is_refused_at_once(tmp_path, monkeypatch, name):
     [b"x: [" + b"1," * 10**6 + b"]\n", b"x: 1" + b":59" * 600_000 + b"\n"],
     ids=["a million values", "a number to the base of 60"],
 )
-def test_no_yaml_takes_long(tmp_path, content):
-    (tmp_path / "document").write_bytes(HEAD + PATHS + content)
-    subprocess.run([sys.executable, "-c", READ, str(tmp_path / "document")], timeout=2, check=True)
+def test_no_yaml_takes_long(tmp_path, monkeypatch, content):
+    """The child is ended by what it takes of a processor, whatever else the machine is doing."""
+    monkeypatch.setattr(openapi, "YAML_SECONDS", 1)
+    found, seconds = read(tmp_path, HEAD + PATHS + content)
+    assert REFUSED_YAML.search(str(found)), found
+    assert seconds < 20
 
 
-READ = """
-import sys
-from pathlib import Path
-from pytest_prodcheck.live.openapi import _spec_from_bytes
-_spec_from_bytes(Path(sys.argv[1]).read_bytes(), "/openapi.yaml")
-"""
+@pytest.mark.fault(37)
+@pytest.mark.skipif(sys.platform != "linux", reason="its memory is not limited elsewhere")
+def test_no_yaml_takes_all_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(openapi, "YAML_MEGABYTES", 64)
+    found, _ = read(tmp_path, HEAD + PATHS + b"x: [" + b"a," * 10**6 + b"]\n")
+    assert "takes more than 64 MB of memory to read; serve it as JSON" in found
 
 
 @pytest.mark.fault(37)

@@ -368,6 +368,12 @@ def test_no_document_configured_is_a_sentence() -> None:
 # --- YAML
 
 
+def test_dates_of_yaml_are_text() -> None:
+    document = fetched(b"swagger: '2.0'\ninfo: {version: 2020-01-02}\npaths: {/a: {get: {}}}\n")
+    assert isinstance(document, dict)
+    assert document["info"]["version"] == "2020-01-02"
+
+
 def test_yaml_is_read() -> None:
     document = fetched(b"openapi: 3.1.0\npaths:\n  /a:\n    get:\n      responses: {200: {}}\n")
     assert derived(document) == ["/a"]
@@ -381,8 +387,10 @@ def test_yaml_is_read() -> None:
         (b"a: " + b"[" * 1000, "is nested more than 200 deep"),
         (b"a: !!python/object/apply:os.system [x]\n", "is neither JSON nor YAML"),
         (b"a: [", "is neither JSON nor YAML"),
-        (b"# " + b"x" * 2 * 1024 * 1024, "is 2.0 MB of YAML, of which at most 2 are read"),
         (b"openapi: 2020-99-99\n", "is neither JSON nor YAML"),
+        (b"a: !!set {b}\n", "has what JSON does not have: a set"),
+        (b"? 2020-01-01\n: x\n", "has what JSON does not have: keys must be"),
+        (b"a: .inf\n", "has what JSON does not have: Out of range float"),
     ],
 )
 def test_yaml_that_is_dangerous_or_broken_is_a_sentence(content: bytes, reason: str) -> None:

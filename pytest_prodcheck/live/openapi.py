@@ -1,6 +1,8 @@
 """The target's OpenAPI document (2.0 and 3.x): fetched with one GET, and the probes it implies."""
 
 import re
+import subprocess
+import sys
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,22 +13,17 @@ import msgspec
 
 from pytest_prodcheck.config import Probe, Target
 from pytest_prodcheck.errors import ProdcheckError
+from pytest_prodcheck.live import yaml_child
 from pytest_prodcheck.live.bodies import strict_json
 from pytest_prodcheck.live.failures import kind_of
 from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.references import array, resolved, table
 
-YAML_LIMIT = 2 * 1024 * 1024
-"""Bytes of YAML that are read: its parser takes seconds for each megabyte."""
+YAML_SECONDS = 10
+"""Of a processor, to read a document in YAML: 1 MB takes one or two (Airflow has half a MB)."""
 
-MOST_SCALARS = 150_000
-"""Values of YAML: its parser takes 9 s for a million. (The REST API of Airflow has 30,000.)"""
-
-LONGEST_NUMBER = 1000
-"""Characters of YAML without quotes that may be a number: to read one takes their square."""
-
-DEEPEST = 200
-"""Levels of YAML: its C parser does not survive many thousands."""
+YAML_MEGABYTES = 256
+"""Of memory; 1 MB of a document takes about 60."""
 
 EFFECTS = frozenset(
     ("logout", "log-out", "log_out", "signout", "sign-out", "unsubscribe", "delete", "shutdown")
@@ -88,15 +85,15 @@ def _spec_from_bytes(content: bytes, named: str) -> dict[str, Any] | str:
             f"the OpenAPI document {named} is a page of HTML or XML, not JSON; "
             "set `openapi` to the document itself, often /openapi.json"
         )
-    if start.startswith((b"{", b"[")):
-        try:
-            spec = strict_json(content)
-        except ValueError as problem:
-            return f"the OpenAPI document {named} is not valid JSON: {problem}"
-    else:
-        spec = _yaml(content)
-        if isinstance(spec, str):
-            return f"the OpenAPI document {named} {spec}"
+    if not start.startswith((b"{", b"[")):
+        converted = _json_of_yaml(content)
+        if isinstance(converted, str):
+            return f"the OpenAPI document {named} {converted}"
+        content = converted
+    try:
+        spec = strict_json(content)
+    except ValueError as problem:
+        return f"the OpenAPI document {named} is not valid JSON: {problem}"
     if not isinstance(spec, dict) or not ("openapi" in spec or "swagger" in spec):
         return (
             f"{named} is not an OpenAPI document: it says neither `openapi` nor `swagger`; "
@@ -111,35 +108,18 @@ def _spec_from_bytes(content: bytes, named: str) -> dict[str, Any] | str:
     return spec
 
 
-def _yaml(content: bytes) -> Any:
-    """The YAML document, or the rest of a sentence that says why it is not read.
-
-    Aliases are refused, because nine lines of them can mean a billion values.
-    """
-    try:
-        import yaml  # type: ignore[import-untyped]
-    except ImportError:
-        return "is not JSON, and PyYAML is not installed; serve it as JSON, or install PyYAML"
-    if len(content) > YAML_LIMIT:
-        return f"is {len(content) / 2**20:.1f} MB of YAML, of which at most 2 are read; use JSON"
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    depth = scalars = 0
-    try:
-        for event in yaml.parse(content, Loader=loader):
-            if isinstance(event, yaml.AliasEvent):
-                return "uses YAML aliases, which are not read; use `$ref`, or serve it as JSON"
-            depth += isinstance(event, yaml.CollectionStartEvent)
-            depth -= isinstance(event, yaml.CollectionEndEvent)
-            if depth > DEEPEST:
-                return f"is nested more than {DEEPEST} deep"
-            if isinstance(event, yaml.ScalarEvent):
-                scalars += 1
-                plain = event.style in (None, "") and event.value[:1].isdigit()
-                if scalars > MOST_SCALARS or (plain and len(event.value) > LONGEST_NUMBER):
-                    return "is larger than what is read of YAML; serve it as JSON"
-        return yaml.load(content, Loader=loader)  # noqa: S506 (it is a safe loader)
-    except (yaml.YAMLError, ValueError) as problem:
-        return f"is neither JSON nor YAML: {type(problem).__name__}"
+def _json_of_yaml(content: bytes) -> bytes | str:
+    """The same document as JSON, or the rest of a sentence that says why it is not read."""
+    command = [sys.executable, "-P", str(Path(yaml_child.__file__))]
+    limits = [str(YAML_SECONDS), str(YAML_MEGABYTES)]
+    child = subprocess.run(  # noqa: S603 - this very interpreter
+        [*command, *limits], input=content, capture_output=True, check=False
+    )
+    if child.returncode == 0:
+        return child.stdout
+    if child.returncode < 0:  # by a signal: SIGXCPU, or that of a parser that crashed
+        return f"cannot be read as YAML within {YAML_SECONDS} s; serve it as JSON"
+    return child.stderr.decode(errors="replace").strip()[-300:]
 
 
 # --- the probes
