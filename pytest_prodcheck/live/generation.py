@@ -5,6 +5,10 @@ runs, never earlier: it takes half a second.
 """
 
 import contextlib
+import gzip
+import json
+import os
+import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -19,6 +23,9 @@ from hypothesis import HealthCheck, Phase, Verbosity
 from hypothesis import strategies as st
 from hypothesis.configuration import set_hypothesis_home_dir
 from hypothesis.errors import HypothesisException
+from hypothesis.internal import constants_ast
+from hypothesis.internal.charmap import charmap_file
+from hypothesis.internal.conjecture import providers
 from schemathesis.core.failures import Failure, FailureGroup
 from schemathesis.generation.drivers import CoverageGenerator, ExamplesGenerator
 from schemathesis.generation.feedback import NO_FEEDBACK
@@ -40,6 +47,8 @@ Wire = Callable[
 
 PLACEHOLDER = "prodcheck"
 """Stands for the value of a header of the target, which is never given to Schemathesis."""
+
+NO_CONSTANTS = constants_ast.Constants()
 
 NOT_OURS = frozenset(("user-agent", "x-schemathesis-testcaseid"))
 
@@ -89,6 +98,7 @@ class Contract:
         home: Path,
     ) -> None:
         set_hypothesis_home_dir(home)
+        _spare_tables()
         self._effort = effort
         self._headers = dict.fromkeys(headers, PLACEHOLDER)
         try:
@@ -311,6 +321,21 @@ class Contract:
         return None
 
 
+def _spare_tables() -> None:
+    """Put down what Hypothesis would find out by encoding a million characters, twice: which of
+    them the two codecs of Schemathesis have. Each process of a first run saves two seconds."""
+    for codec, intervals in CHARACTERS.items():
+        table = charmap_file(f"codec-v2-{codec}")
+        if not table.exists():
+            table.parent.mkdir(parents=True, exist_ok=True)
+            part = table.with_suffix(f".{os.getpid()}")
+            part.write_bytes(gzip.compress(json.dumps([intervals, []]).encode()))
+            part.replace(table)
+
+
+CHARACTERS = {"ascii": [(0, 127)], "utf-8": [(0, 0xD7FF), (0xE000, sys.maxunicode)]}
+"""Code points of a codec that come back as they were, from and to: all but the surrogates."""
+
 SENDING = [ignored_auth, object_level_authorization]
 """Checks of Schemathesis that send requests of their own, past our client; the first is ours."""
 
@@ -409,10 +434,22 @@ def _settings(max_examples: int, **more: Any) -> hypothesis.settings:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Neither warnings nor advice of Hypothesis: they are for who writes its tests."""
+    """Neither warnings nor advice of Hypothesis: they are for who writes its tests.
+
+    Nor the constants that it gathers from the source of every local module that happens to be
+    loaded: an edit of a conftest would change the cases of a seed, and to read them may take
+    seconds. It has no setting for that.
+    """
+    gather = providers._get_local_constants
     with warnings.catch_warnings(), ignore_hypothesis_output():
         warnings.simplefilter("ignore")
-        yield
+        providers._get_local_constants = lambda: NO_CONSTANTS
+        providers.CONSTANTS_CACHE.cache.clear()
+        try:
+            yield
+        finally:
+            providers._get_local_constants = gather
+            providers.CONSTANTS_CACHE.cache.clear()
 
 
 def _told(error: BaseException) -> str:

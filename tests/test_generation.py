@@ -1,0 +1,84 @@
+"""Which cases are made: the same for a seed, and without a wait for Hypothesis' tables."""
+
+import gzip
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from hypothesis.configuration import set_hypothesis_home_dir
+from hypothesis.internal import charmap
+from hypothesis.internal.conjecture import providers
+
+from pytest_prodcheck.config import Target
+from pytest_prodcheck.live.generation import CHARACTERS, Contract, Effort
+from pytest_prodcheck.live.operations import operations
+
+TARGET = Target(name="t", base_url="http://127.0.0.1:9")
+SCHEMA = {
+    "type": "object",
+    "required": ["text", "number"],
+    "properties": {"text": {"type": "string"}, "number": {"type": "integer"}},
+}
+SPEC = {
+    "openapi": "3.1.0",
+    "info": {"title": "t", "version": "1"},
+    "paths": {
+        "/a": {
+            "post": {
+                "requestBody": {"content": {"application/json": {"schema": SCHEMA}}},
+                "responses": {"200": {"description": "d"}},
+            }
+        }
+    },
+}
+
+
+def bodies(folder: Path, seed: int) -> list[Any]:
+    effort = Effort(max_examples=60, negative=True, undeclared=False, seed=seed)
+    contract = Contract(SPEC, frozenset(), effort, folder)
+    (operation,) = operations(SPEC, TARGET)
+    found: list[Any] = []
+    assert contract.cases(operation, lambda case: found.append(repr(case.body))) == []
+    return found
+
+
+def test_cases_follow_from_the_seed_and_not_from_what_else_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = bodies(tmp_path, seed=7)
+    assert before == bodies(tmp_path, seed=7)
+    assert before != bodies(tmp_path, seed=8)
+    source = tmp_path / "local.py"
+    source.write_text("\n".join(f"C{n} = {313 * n}, 'constant {n}'" for n in range(200)))
+    local = ModuleType("local")
+    local.__file__ = str(source)
+    monkeypatch.setitem(sys.modules, "local", local)
+    gathered = providers._get_local_constants()
+    assert any("constant" in text for text in gathered.strings)
+    assert before == bodies(tmp_path, seed=7)
+    assert providers._get_local_constants() is gathered
+
+
+@pytest.mark.parametrize("codec", CHARACTERS)
+def test_a_table_that_is_put_down_is_the_one_that_hypothesis_makes(
+    codec: str, tmp_path: Path
+) -> None:
+    """Also its name: with another one Hypothesis would make its own, and take its time."""
+    home = tmp_path / "theirs"
+    set_hypothesis_home_dir(home)
+    charmap.intervals_from_codec.cache_clear()
+    charmap.intervals_from_codec(codec)
+    (theirs,) = home.rglob("*codec*.gz")
+    Contract(
+        SPEC,
+        frozenset(),
+        Effort(max_examples=1, negative=False, undeclared=False, seed=1),
+        tmp_path / "ours",
+    )
+    ours = tmp_path / "ours" / theirs.relative_to(home)
+    assert json.loads(gzip.decompress(ours.read_bytes())) == json.loads(
+        gzip.decompress(theirs.read_bytes())
+    )
