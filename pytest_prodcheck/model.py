@@ -6,7 +6,7 @@ Times of day are ISO 8601 in UTC; durations are seconds unless the name says `_m
 """
 
 from collections.abc import Mapping
-from typing import Literal, dataclass_transform
+from typing import Any, Literal, dataclass_transform
 
 import msgspec
 
@@ -174,6 +174,16 @@ class Metrics(Record):
     latency_ms: dict[str, float] = {}
     measured: dict[str, float] = {}
     """`database.connections` and the like: the largest value that any check told."""
+
+
+class Document(Record):
+    """The OpenAPI document that a run works with; its `spec` is empty when there is none."""
+
+    spec: dict[str, Any] = {}
+    problem: str = ""
+    """Why there is none, if one is configured."""
+    of: str = ""
+    """Whose it is, if the target shows none: that of the last release that passed."""
 
 
 class LastRelease(Record):

@@ -153,3 +153,56 @@ def test_a_memory_that_cannot_be_read_or_replaced_does_not_matter(project: Proje
     project.configure("[[probes]]\nget = '/ok'")
     (project.path / "prodcheck-report" / "last-good-prod.json").mkdir(parents=True)
     assert project.run("-m", "smoke").ruling == ("pass", 0)
+
+
+# --- a target that shows no document --------------------------------------------------------
+
+
+def readable() -> dict[str, Any]:
+    return {
+        "openapi": "3.0.3",
+        "info": {"title": "t", "version": "1"},
+        "paths": {"/items": {"get": {"responses": {"200": {"description": "d"}}}}},
+    }
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["n0", "n2"])
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+def test_where_none_is_served_the_last_good_one_is_tested_and_compared_with_nothing(
+    project: Project, status: int, workers: tuple[str, ...]
+) -> None:
+    project.server.on("/openapi.json", json_answer({}, status)).on("/items", json_answer([]))
+    project.configure(openapi='"/openapi.json"')
+    remember(project, readable())
+    outcome = project.outcome(project.start("--target=prod", "-m", "contract", *workers))
+    assert outcome.ruling == ("pass", 0), outcome.output
+    assert outcome.check("[GET /items]")["outcome"] == "passed"
+    compared = outcome.check("test_compatibility[document]")
+    assert (compared["outcome"], compared["message"]) == (
+        "not_permitted",
+        "the target serves no document that could be compared",
+    )
+    told = "openapi /openapi.json of release 1.4.2 (run 20260101T000000-abcdef), since the target"
+    assert f"prodcheck: {told} serves none  1 operation, sha256 " in outcome.output
+    found = last_good(project.path / "prodcheck-report", "prod")
+    assert found
+    assert found.newest.spec_of == BEFORE
+
+
+@pytest.mark.parametrize("status", [500, 200])
+def test_a_document_that_is_broken_is_not_replaced(project: Project, status: int) -> None:
+    project.server.on("/openapi.json", json_answer({}, status)).on("/items", json_answer([]))
+    project.configure(openapi='"/openapi.json"')
+    remember(project, readable())
+    outcome = project.run("-m", "contract")
+    assert outcome.ruling == ("inconclusive", 6), outcome.output
+    assert "/items" not in project.server.paths()
+
+
+def test_probes_are_derived_from_the_document_of_this_release_alone(project: Project) -> None:
+    project.server.on("/openapi.json", json_answer({}, 404)).on("*", json_answer([]))
+    project.configure(openapi='"/openapi.json"')
+    remember(project, readable())
+    outcome = project.run("-m", "smoke")
+    assert outcome.ruling == ("inconclusive", 6), outcome.output
+    assert "/openapi.json is not served any more" in outcome.output

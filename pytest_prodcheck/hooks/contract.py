@@ -9,12 +9,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from pytest_prodcheck.hooks import parameters
 from pytest_prodcheck.hooks.seen import SEEN
+from pytest_prodcheck.model import Document
 
 if TYPE_CHECKING:
+    from pytest_prodcheck.config import Target
     from pytest_prodcheck.hooks.inspector import Inspector
     from pytest_prodcheck.live.baseline import CompatibilityRun, PreviousRun
     from pytest_prodcheck.live.contract import Explorer, OperationRun
@@ -33,8 +36,7 @@ class ContractChecks:
         self._work = inspector.work
 
     @cached_property
-    def spec(self) -> tuple[dict[str, Any], str]:
-        """The OpenAPI document, and what is wrong with it."""
+    def document(self) -> Document:
         return parameters.fetched(self._inspector)
 
     @cached_property
@@ -42,11 +44,13 @@ class ContractChecks:
         """Those of the document that the configuration does not leave out."""
         from pytest_prodcheck.live.operations import chosen, operations
 
-        spec, problem = self.spec
-        if problem:
-            self._inspector.plan.complain(f"no operation could be tested: {problem}")
-        all_ = operations(spec, parameters.with_openapi(self._target))
+        document = self.document
+        if document.problem:
+            self._inspector.plan.complain(f"no operation could be tested: {document.problem}")
+        all_ = operations(document.spec, parameters.with_openapi(self._target))
         left = chosen(all_, self._settings.contract.exclude)
+        if all_:
+            self._inspector.plan.note(_told(document, self._target, len(all_), len(left)))
         if all_ and not left:
             self._inspector.plan.complain(
                 "no operation could be tested: `exclude` leaves out all of them"
@@ -89,7 +93,7 @@ class ContractChecks:
         return Explorer(
             self._target,
             contract,
-            lambda: self.spec[0],
+            lambda: self.document.spec,
             RealValues(
                 contract.parameters,
                 self.operations,
@@ -145,3 +149,13 @@ class ContractChecks:
         run = WorkflowRun(operations, self.explorer, self._inspector.connect)
         item.stash[SEEN].explored = run
         return run
+
+
+def _told(document: Document, target: Target, all_: int, left: int) -> str:
+    """`openapi /openapi.json  26 operations, sha256 5f0c…`"""
+    named = target.openapi or parameters.WELL_KNOWN_SPEC
+    digest = hashlib.sha256(msgspec.json.encode(document.spec, order="deterministic")).hexdigest()
+    noun = "operation" if all_ == 1 else "operations"
+    told = f"{left} of {all_} {noun}" if left < all_ else f"{all_} {noun}"
+    whose = f" of {document.of}, since the target serves none" if document.of else ""
+    return f"openapi {named}{whose}  {told}, sha256 {digest[:12]}"

@@ -171,6 +171,8 @@ class Inspector:
         probes, problem = parameters.derived(self)
         if problem:
             self.plan.complain(f"no probes could be derived: {problem}")
+        noun = "probe" if len(probes) == 1 else "probes"
+        self.plan.note(f"{len(probes)} {noun} derived")
         return probes
 
     def measure_for(self, item: pytest.Item) -> Callable[[str, float], None]:

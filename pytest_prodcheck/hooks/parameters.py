@@ -18,6 +18,7 @@ import pytest
 from pytest_prodcheck.config import Probe, Target
 from pytest_prodcheck.hooks import selection
 from pytest_prodcheck.live.turns import turn
+from pytest_prodcheck.model import Document, Record
 
 if TYPE_CHECKING:
     from pytest_prodcheck.hooks.inspector import Inspector
@@ -28,6 +29,15 @@ class Unconfigured:
 
 
 UNCONFIGURED = Unconfigured()
+
+
+class Withheld(Record):
+    """Stands for a parameter whose check would prove nothing here."""
+
+    reason: str
+
+
+NOTHING_LIVE = Withheld(reason="the target serves no document that could be compared")
 
 
 def generate(inspector: Inspector, metafunc: pytest.Metafunc) -> None:
@@ -53,6 +63,13 @@ def is_configured(item: pytest.Item) -> bool:
     """Whether there is something behind each of our parameters that *item* asks for."""
     spec = getattr(item, "callspec", None)
     return spec is None or UNCONFIGURED not in spec.params.values()
+
+
+def withheld(item: pytest.Item) -> str:
+    """Why *item* cannot prove anything here; "" when it can."""
+    spec = getattr(item, "callspec", None)
+    found = [one for one in spec.params.values() if isinstance(one, Withheld)] if spec else []
+    return found[0].reason if found else ""
 
 
 def selected_probes(items: Iterable[pytest.Item]) -> Sequence[Probe]:
@@ -132,8 +149,10 @@ def _compatibility(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterable[
     """The live document and an older one, where there are both."""
     if not _is_wanted(inspector, metafunc):
         return []
-    older, (live, _) = inspector.contract.baseline, inspector.contract.spec
-    return [pytest.param((*older, live), id="document")] if older and live else []
+    older, live = inspector.contract.baseline, inspector.contract.document
+    if not older or not live.spec:
+        return []
+    return [pytest.param(NOTHING_LIVE if live.of else (*older, live.spec), id="document")]
 
 
 def _previous(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterable[Any]:
@@ -144,10 +163,14 @@ def _previous(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterable[Any]:
     known = [one for one in (good.newest, good.older) if one and one.spec] if good else []
     if not known:
         return []
-    live, _ = inspector.contract.spec
+    live = inspector.contract.document
+    if not live.spec:
+        return []
+    if live.of:
+        return [pytest.param(NOTHING_LIVE, id="document")]
     # A release that has passed before is no way back from itself.
-    before = next((one for one in known if one.spec != live), known[-1])
-    return [pytest.param((live, before.spec, before.source), id="document")] if live else []
+    before = next((one for one in known if one.spec != live.spec), known[-1])
+    return [pytest.param((live.spec, before.spec, before.source), id="document")]
 
 
 def _flags(inspector: Inspector, _: pytest.Metafunc) -> Iterable[Any]:
@@ -212,8 +235,11 @@ def derived(inspector: Inspector) -> tuple[tuple[Probe, ...], str]:
     from pytest_prodcheck.live.openapi import derive
     from pytest_prodcheck.live.probes import ROOT
 
-    spec, problem = inspector.contract.spec
-    probes = derive(spec, with_openapi(inspector.target))
+    document = inspector.contract.document
+    problem = document.problem
+    if document.of and inspector.target.openapi:
+        problem = f"{inspector.target.openapi} is not served any more"
+    probes = derive(document.spec, with_openapi(inspector.target))
     return probes or (ROOT,), problem
 
 
@@ -222,21 +248,21 @@ def with_openapi(target: Target) -> Target:
     return msgspec.structs.replace(target, openapi=target.openapi or WELL_KNOWN_SPEC)
 
 
-def fetched(inspector: Inspector) -> tuple[dict[str, Any], str]:
-    """The OpenAPI document, empty when there is none, and what is wrong if one is configured.
-
-    Asked for once in a run: what the first process was given is what all of them work with.
-    """
+def fetched(inspector: Inspector) -> Document:
+    """The OpenAPI document, asked for once in a run: what the first process was given is what all
+    of them work with."""
     from pytest_prodcheck.live.openapi import fetch_spec
 
-    def fetch() -> dict[str, Any] | str:
+    def fetch() -> Document:
+        good = inspector.contract.last_good
+        last = good.newest.spec if good else None
         with inspector.connect() as client:
-            return fetch_spec(client, with_openapi(inspector.target))
+            spec = fetch_spec(client, with_openapi(inspector.target), last)
+        if isinstance(spec, str):
+            return Document(problem=spec if inspector.target.openapi else "")
+        return Document(spec=spec, of=good.newest.source if good and spec is last else "")
 
-    spec = once(inspector.work / "openapi.json", fetch)
-    if isinstance(spec, str):
-        return {}, spec if inspector.target.openapi else ""
-    return spec, ""
+    return msgspec.convert(once(inspector.work / "openapi.json", fetch), Document)
 
 
 def once(path: Path, make: Callable[[], Any]) -> Any:

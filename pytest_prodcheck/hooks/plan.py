@@ -22,7 +22,7 @@ import pytest
 
 from pytest_prodcheck.config import Settings
 from pytest_prodcheck.hooks import selection
-from pytest_prodcheck.hooks.parameters import is_configured, is_drill
+from pytest_prodcheck.hooks.parameters import is_configured, is_drill, withheld
 from pytest_prodcheck.model import CATEGORIES, SEVERITIES, Planned, Problem, Severity
 from pytest_prodcheck.record.neutral import text as neutral
 
@@ -43,11 +43,16 @@ class Plan:
         self._deselected: dict[str, pytest.Item] = {}
         self._ours: set[str] = set()
         self._problems: list[Problem] = []
+        self._notes: list[str] = []
         self._candidates: dict[str, pytest.Item] = {}
 
     def complain(self, detail: str) -> None:
         """Something that should have been planned could not be: nobody may call that a pass."""
         self._problems.append(Problem(what="required", detail=detail))
+
+    def note(self, text: str) -> None:
+        """What the plan rests on, for the header."""
+        self._notes.append(neutral(text))
 
     def refuse(self, detail: str) -> None:
         """The tests themselves are written wrong: nothing runs."""
@@ -60,7 +65,7 @@ class Plan:
         return self._planned[item.nodeid]
 
     def _read(self, item: pytest.Item) -> Planned:
-        reason = ""
+        reason = withheld(item)
         if is_drill(item):
             reason = self._target.refuses_drills(datetime.now(UTC).date())
             if self._shard and not reason:
@@ -127,6 +132,7 @@ class Plan:
         content = {
             "checks": [*map(self.planned, items), *taken_out],
             "problems": problems,
+            "notes": self._notes,
         }
         part = self._work / f"plan-{os.getpid()}.part"
         part.write_bytes(msgspec.json.encode(content))

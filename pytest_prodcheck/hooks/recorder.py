@@ -24,6 +24,7 @@ from pytest_prodcheck.hooks.reports import Reports
 from pytest_prodcheck.judge import EXIT_BY_RULING, judge
 from pytest_prodcheck.model import (
     CATEGORIES,
+    Document,
     LastRelease,
     Planned,
     Problem,
@@ -159,6 +160,15 @@ class Recorder:
             self.journal.write("planned", checks=planned["checks"])
             for problem in planned["problems"]:
                 self._add(Problem(**problem))
+            self._tell(planned["notes"])
+
+    def _tell(self, notes: list[str]) -> None:
+        """What the plan rests on is known when the header has been printed."""
+        terminal = self._config.pluginmanager.getplugin("terminalreporter")
+        if terminal and not self._config.get_verbosity() < 0:
+            for note in notes:
+                terminal.ensure_newline()
+                terminal.write_line(f"prodcheck: {self._redactor.text(note)}")
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None]:
@@ -345,9 +355,9 @@ class Recorder:
             if before := last_good(base, run.target.name):
                 spec, spec_of = before.newest.spec, before.newest.spec_of
             if document.exists():
-                read = scrub(msgspec.json.decode(document.read_bytes()), self._redactor)
-                if isinstance(read, dict):  # a text says why there is none
-                    spec, spec_of = read, last
+                read = msgspec.json.decode(document.read_bytes(), type=Document)
+                if read.spec and not read.of:
+                    spec, spec_of = scrub(read.spec, self._redactor), last
             good = Good(last=last, spec=spec, spec_of=spec_of)
             keep(
                 base, run.target.name, before.followed_by(good) if before else LastGood(newest=good)

@@ -25,6 +25,8 @@ YAML_SECONDS = 10
 YAML_MEGABYTES = 256
 """Of memory; 1 MB of a document takes about 60."""
 
+NOT_SERVED = (401, 403, 404, 410)
+
 EFFECTS = frozenset(
     ("logout", "log-out", "log_out", "signout", "sign-out", "unsubscribe", "delete", "shutdown")
 )
@@ -38,10 +40,13 @@ class Asking(Protocol):
 # --- the document
 
 
-def fetch_spec(client: Asking, target: Target) -> dict[str, Any] | str:
+def fetch_spec(
+    client: Asking, target: Target, instead: dict[str, Any] | None = None
+) -> dict[str, Any] | str:
     """The document that `target.openapi` names, or a sentence that says why there is none.
 
     `/path` is on the target, `https://…` a URL, anything else a file. Sends at most one GET.
+    *instead* is the answer where nobody is shown a document, as production often has it.
     """
     named = target.openapi
     if not named:
@@ -54,6 +59,8 @@ def fetch_spec(client: Asking, target: Target) -> dict[str, Any] | str:
         return f"the OpenAPI document {named} could not be read: {kind_of(failure)}: {failure}"
     except ProdcheckError as refusal:
         return f"the OpenAPI document {named} was not asked for: {refusal}"
+    if instead and response.status_code in NOT_SERVED:
+        return instead
     if response.status_code != 200:
         return (
             f"the OpenAPI document {named} answers {response.status_code}; "
