@@ -561,6 +561,8 @@ class Target:
     got: float | None
     """None: not measured."""
     at_least: bool = False
+    best: float | None = None
+    """What the floor and the ideal alone would get here: no plugin can do better."""
 
     @property
     def ruling(self) -> str:
@@ -571,7 +573,8 @@ class Target:
 
     def __str__(self) -> str:
         bound = "at least" if self.at_least else "at most"
-        return f"{self.ruling:12}  {self.what}: {times(self.got)}, {bound} {self.limit:g}"
+        best = f" (the floor and the ideal alone: {times(self.best)})" if self.best else ""
+        return f"{self.ruling:12}  {self.what}: {times(self.got)}, {bound} {self.limit:g}{best}"
 
 
 def targets(few: Rows, many: Rows, ideal_s: float, start: Rows, heavy: int | None) -> list[Target]:
@@ -579,14 +582,26 @@ def targets(few: Rows, many: Rows, ideal_s: float, start: Rows, heavy: int | Non
         known = one in rows and other in rows
         return ratio(rows[one], rows[other], plus_s) if known else None
 
+    def best(other: str, *, at_least: bool = False) -> float | None:
+        if not many[FLOOR].samples or other not in many or not many[other].samples:
+            return None
+        found = (median(many[FLOOR].walls) + ideal_s) / median(many[other].walls)
+        return 1 / found if at_least else found
+
     installed, blocked = start["prodcheck installed"], start["prodcheck blocked"]
     added = [1000 * (a - b) for a, b in zip(installed.walls, blocked.walls, strict=False)]
     ours = many[OURS]
     return [
         Target("many probes, times floor + ideal", 1.25, of(many, OURS, FLOOR, ideal_s)),
-        Target("many probes, times curl -Z", 1.6, of(many, OURS, CURL)),
+        Target("many probes, times curl -Z", 1.6, of(many, OURS, CURL), best=best(CURL)),
         *(
-            Target(f"many probes, times faster than {name}", 35, of(many, name, OURS), True)
+            Target(
+                f"many probes, times faster than {name}",
+                35,
+                of(many, name, OURS),
+                at_least=True,
+                best=best(name, at_least=True),
+            )
             for name in (CLIENT, TAVERN, NEWMAN)
         ),
         Target(f"many probes, times faster than {STEPCI}", 1, of(many, STEPCI, OURS), True),

@@ -334,6 +334,53 @@ def test_a_hook_of_a_conftest_changes_the_cases(served: Project) -> None:
     assert any("hooked=yes" in one.target for one in served.server.ledger)
 
 
+def test_hooks_around_a_request_see_it_and_may_change_it(served: Project) -> None:
+    served.write(
+        "conftest.py",
+        """
+        import schemathesis
+        from pathlib import Path
+
+        @schemathesis.hook
+        def before_call(context, case, kwargs):
+            case.headers["X-Tenant"] = "blue"
+
+        @schemathesis.hook
+        def after_call(context, case, response):
+            with Path(__file__).with_name("seen.txt").open("a") as seen:
+                print(case.method, case.path, response.status_code, file=seen)
+
+        def pytest_unconfigure():
+            schemathesis.hooks.unregister_all()
+        """,
+    )
+    served.run("-m", "contract")
+    # Beside ours there is one that only looks for an id: of the cases, each has it.
+    without = [one for one in served.server.seen("/items") if "x-tenant" not in one.headers]
+    assert len(without) <= 1
+    assert len(served.server.seen("/items")) > 1
+    assert "GET /items 200" in (served.path / "seen.txt").read_text().splitlines()
+
+
+def test_a_hook_that_fails_proves_nothing_and_is_named(served: Project) -> None:
+    served.write(
+        "conftest.py",
+        """
+        import schemathesis
+
+        @schemathesis.hook
+        def before_call(context, case, kwargs):
+            raise ValueError("no tenant")
+
+        def pytest_unconfigure():
+            schemathesis.hooks.unregister_all()
+        """,
+    )
+    outcome = served.run("-m", "contract")
+    assert outcome.ruling == ("inconclusive", 6), outcome.output
+    assert "no tenant" in outcome.check("[GET /items]")["message"]
+
+
 # --- credentials ------------------------------------------------------------------------------
 
 SECURED = {

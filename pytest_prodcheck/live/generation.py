@@ -32,6 +32,11 @@ from schemathesis.generation.feedback import NO_FEEDBACK
 from schemathesis.generation.hypothesis.examples import generate_one
 from schemathesis.generation.hypothesis.reporting import ignore_hypothesis_output
 from schemathesis.generation.overrides import Override
+from schemathesis.hooks import (
+    GLOBAL_HOOK_DISPATCHER,
+    dispatch_after_call,
+    dispatch_before_call,
+)
 from schemathesis.specs.openapi.checks import ignored_auth, object_level_authorization
 
 from pytest_prodcheck.live.lean_httpx import httpx
@@ -263,13 +268,21 @@ class Contract:
     # --- requests and answers ---
 
     def request(self, case: Case, base: str, wire: Wire) -> Response:
-        """Send this case. Raises Untestable for what no request can be made of."""
+        """Send this case. Raises Untestable for what no request can be made of.
+
+        Hooks of the team see it, and may change it, before it is sent; they see its answer after.
+        """
+        context = schemathesis.HookContext(operation=case.operation)
+        dispatch_before_call(GLOBAL_HOOK_DISPATCHER, context=context, case=case, kwargs={})
         try:
             kwargs = case.as_transport_kwargs(base_url=base, headers=self._headers)
             prepared = requests.Request(**kwargs).prepare()
         except (requests.RequestException, ValueError, TypeError) as error:
             raise Untestable(f"{type(error).__name__}: {error}") from error
-        return self._send(prepared, wire)
+        response = self._send(prepared, wire)
+        hooks = (GLOBAL_HOOK_DISPATCHER, self._schema.hooks)
+        dispatch_after_call(*hooks, context=context, case=case, response=response)
+        return response
 
     def _send(self, prepared: requests.PreparedRequest, wire: Wire) -> Response:
         headers = prepared.headers.copy()
