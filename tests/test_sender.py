@@ -1,6 +1,7 @@
 """The process that sends the declared probes for a run of one process."""
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -133,3 +134,26 @@ def test_there_is_none_beside_other_threads(tmp_path: Path) -> None:
     finally:
         rest.set()
         thread.join()
+
+
+def test_it_asks_in_the_order_of_the_items(suite: Project) -> None:
+    """The first item waits for the first answer: in another order it waits for the last."""
+    suite.configure(
+        "concurrency = 1\n"
+        + "".join(f'[[probes]]\nget = "/slow/{number}"\nwithin = 5\n' for number in range(FAST))
+    )
+    suite.write(
+        "conftest.py",
+        """
+        import pytest
+
+        @pytest.hookimpl(trylast=True)
+        def pytest_collection_modifyitems(items):
+            items.reverse()
+        """,
+    )
+    output = suite.outcome(suite.start("--target=prod", "-m", "smoke", "-v")).output
+    order = re.findall(r"test_probe\[GET (/slow/\d+)\] PASSED", output)
+    assert len(order) == FAST
+    assert [path for path in suite.server.paths() if path.startswith("/slow/")] == order
+    assert order[0] == f"/slow/{FAST - 1}"

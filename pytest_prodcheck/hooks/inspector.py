@@ -222,7 +222,7 @@ class Inspector:
         self.connect().close()
         probes = {probe.id: probe for probe in self.target.probes}
         # In the order of the items: the first of them is waited for first.
-        prober.start([probes[chosen] for chosen in selected()])
+        prober.start([probes[chosen] for chosen in selected() if chosen in probes])
         prober.wait()
 
     @cached_property
