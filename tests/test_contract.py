@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -534,3 +535,25 @@ def test_no_operation_deletes_what_a_sequence_works_on(project: Project, monkeyp
     project.run("-m", "contract", "-k", "test_workflows", "-p", "no:xdist")
     assert {request.method for request in inside} >= {"POST", "GET"}
     assert not outside
+
+
+@pytest.mark.parametrize("check", ["test_operation and DELETE", "test_workflows"])
+def test_the_wait_for_a_turn_is_not_its_own_time(project: Project, monkeypatch, check) -> None:
+    waited = []
+
+    @contextlib.contextmanager
+    def turn(path: Path, **_: bool) -> Iterator[None]:
+        if path.name == "sequence" and len(waited) < 8:
+            waited.append(path)
+            time.sleep(0.5)
+        yield
+
+    monkeypatch.setattr("pytest_prodcheck.live.turns.turn", turn)
+    project.server.on("/openapi.json", json_answer(THINGS)).on("*", json_answer({"id": 7}))
+    project.configure(
+        'openapi = "/openapi.json"\nread_only = false\ntimeout = 0.5\n\n'
+        "[contract]\nmax_examples = 20\ntime_per_operation = 1\n"
+    )
+    outcome = project.run("-m", "contract", "-k", check, "-p", "no:xdist")
+    assert len(waited) == 8
+    assert "were over" not in outcome.output

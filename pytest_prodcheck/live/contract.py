@@ -200,8 +200,20 @@ class Exploration:
         """As `send`; but a thing that a sequence works on is not deleted under its hands."""
         if case.method.upper() != "DELETE":
             return self.send(case, operation)
-        with self._explorer.undisturbed():
+        with self.undisturbed():
             return self.send(case, operation)
+
+    @contextlib.contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """In one process of the run at a time; the wait for that is not its own time."""
+        began = time.monotonic()
+        in_main = threading.current_thread() is threading.main_thread()
+        left, _ = signal.setitimer(signal.ITIMER_REAL, 0) if in_main else (0.0, 0.0)
+        with self._explorer.undisturbed():
+            self._until += time.monotonic() - began
+            if left:
+                signal.setitimer(signal.ITIMER_REAL, left)
+            yield
 
     def send(self, case: "Case", operation: Operation) -> "Response | None":
         """Its answer; None where there was none, or where no request can be made of it."""

@@ -98,14 +98,13 @@ class WorkflowRun(ContractRun):
         def judge(case: "Case", response: "Response", recorder: Any) -> None:
             found.judge(case, response, self._operation(case), recorder)
 
-        undisturbed = self._explorer.undisturbed
         for life in lives(self._operations):
             for _ in range(TRIES):
-                with undisturbed():
+                with found.undisturbed():
                     complete = self._live_through(life, contract, found)
                 if complete:
                     break
-        contract.workflows(self._operations.keys(), send, judge, undisturbed)
+        contract.workflows(self._operations.keys(), send, judge, found.undisturbed)
 
     def _live_through(self, life: "Life", contract: "Contract", found: Exploration) -> bool:
         """Create a thing, read it, delete it, read it again: not by chance, but for certain.
