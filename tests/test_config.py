@@ -1105,7 +1105,7 @@ def test_contract_exclude_with_a_method_that_is_none_is_refused(
 ) -> None:
     assert refusal(f"{PROD}[contract]\nexclude = ['admin', 'DELTE /admin/**']\n") == (
         'prodcheck.toml:4: contract.exclude[1]: "DELTE" is not a method. Did you mean "DELETE"? '
-        "Allowed: GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE, TRACE, *"
+        "Allowed: GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE, TRACE, QUERY, *"
     )
 
 

@@ -557,3 +557,19 @@ def test_the_wait_for_a_turn_is_not_its_own_time(project: Project, monkeypatch, 
     outcome = project.run("-m", "contract", "-k", check, "-p", "no:xdist")
     assert len(waited) == 8
     assert "were over" not in outcome.output
+
+
+def test_query_is_asked_on_a_target_that_may_be_written_to(project: Project) -> None:
+    spec = {**SPEC, "openapi": "3.2.0", "paths": {"/a": {"query": {"responses": OK}}}}
+    project.server.on("/openapi.json", json_answer(spec))
+    project.server.on("*", lambda visit: json_answer({}, answered(visit), Allow="QUERY")(visit))
+    project.configure('openapi = "/openapi.json"\nread_only = false\n')
+    outcome = project.run("-m", "contract", "-k", "test_operation")
+    assert outcome.check("[QUERY /a]")["outcome"] == "passed", outcome.output
+
+
+OK = {"200": {"description": "d"}}
+
+
+def answered(visit: Visit) -> int:
+    return 200 if visit.request.method == "QUERY" else 405

@@ -178,3 +178,15 @@ def test_what_an_operation_asks_of_everybody(schemes: Any, security: Any, expect
     old = {"paths": spec["paths"], "swagger": "2.0", "securityDefinitions": schemes}
     (one,) = operations({**old, "security": security}, TARGET)
     assert one.credentials == expected
+
+
+def test_the_methods_of_openapi_3_2_are_not_passed_over() -> None:
+    """QUERY is not among the methods that may be sent to a read-only target: it counts as one
+    that may change something."""
+    spec = document("GET /a", "QUERY /a")
+    spec["paths"]["/a"]["additionalOperations"] = {"COPY": {"responses": {}}}
+    found = {one.id: one for one in operations(spec, TARGET)}
+    assert set(found) == {"GET /a", "QUERY /a", "COPY /a"}
+    assert found["QUERY /a"].writes
+    assert not found["QUERY /a"].obstacle
+    assert "additionalOperations" in found["COPY /a"].obstacle

@@ -10,7 +10,7 @@ from typing import Any
 from pytest_prodcheck.model import Record
 from pytest_prodcheck.references import array, pointed, resolved, table
 
-METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace", "query")
 
 ANY_MEDIA = "*/*"
 """What a document of 2.0 takes or returns when it does not say."""

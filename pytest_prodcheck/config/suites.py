@@ -12,7 +12,7 @@ from pytest_prodcheck.config.settings import Contract, Flags, Migrations, Target
 from pytest_prodcheck.config.tables import ContractTable, FlagsTable, MigrationsTable
 
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "*")
+_METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "QUERY", "*")
 
 
 def flags(reader: Reader, table: FlagsTable) -> Flags:

@@ -162,7 +162,8 @@ def derive(spec: Mapping[str, Any], target: Target) -> tuple[Probe, ...]:
     return tuple(probes.values())
 
 
-METHODS = frozenset(("get", "put", "post", "delete", "options", "head", "patch", "trace"))
+METHODS = frozenset(("get", "put", "post", "delete", "options", "head", "patch", "trace", "query"))
+"""As OpenAPI 3.2 has them."""
 
 
 def declared(

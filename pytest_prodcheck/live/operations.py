@@ -71,11 +71,22 @@ def operations(spec: Mapping[str, Any], target: Target) -> tuple[Operation, ...]
             writes=method not in SAFE or does_something(path, operation),
             credentials=_credentials(spec, operation),
         )
+    for method, path in _of_other_methods(spec):
+        name = _unique(_printable(f"{method} {path}"), found)
+        obstacle = "its method is one of `additionalOperations`, of which no cases can be made"
+        found[name] = Operation(id=name, method=method, path=path, obstacle=obstacle)
     for path, reference in _missing(spec):
         name = _unique(_printable(f"* {path}"), found)
         obstacle = f"its definition is in {reference[:120]}, which is not in the document"
         found[name] = Operation(id=name, method="*", path=path, obstacle=obstacle)
     return tuple(found.values())
+
+
+def _of_other_methods(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Method and path of each operation that OpenAPI 3.2 lists beside those of known methods."""
+    for path, item in sorted(table(spec.get("paths")).items()):
+        for method in sorted(table(resolved(spec, item).get("additionalOperations"))):
+            yield str(method), str(path)
 
 
 def _missing(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
