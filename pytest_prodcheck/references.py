@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
+METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace", "query")
+"""Keys of a path item that are operations, as OpenAPI 3.2 has them."""
+
 HOPS = 50
 """References that lead to references are followed this far; a longer chain is a circle."""
 

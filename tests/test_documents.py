@@ -1,7 +1,6 @@
 """OpenAPI documents of other people's services: large, old, written by hand, full of surprises."""
 
 import gzip
-import json
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -93,4 +92,4 @@ def test_it_is_compatible_with_itself_and_not_with_less(
     del less["paths"][gone]
     changes = list(breaking_changes(spec, less))
     assert {change.rule for change in changes} == {"api-path-removed-without-deprecation"}
-    assert all(gone in json.dumps(str(change)) for change in changes)
+    assert all(gone in str(change) for change in changes)

@@ -8,9 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pytest_prodcheck.model import Record
-from pytest_prodcheck.references import array, pointed, resolved, table
-
-METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace", "query")
+from pytest_prodcheck.references import METHODS, array, pointed, resolved, table
 
 ANY_MEDIA = "*/*"
 """What a document of 2.0 takes or returns when it does not say."""

@@ -71,7 +71,7 @@ class ContractChecks:
         found = self.last_good
         return (found.newest.source, found.newest.spec) if found and found.newest.spec else None
 
-    @property
+    @cached_property
     def last_good(self) -> LastGood | None:
         """The last releases on this target that were promoted, as far as this folder knows."""
         from pytest_prodcheck.record.last_good import last_good

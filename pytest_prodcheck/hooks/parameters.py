@@ -251,16 +251,17 @@ def with_openapi(target: Target) -> Target:
 def fetched(inspector: Inspector) -> Document:
     """The OpenAPI document, asked for once in a run: what the first process was given is what all
     of them work with."""
-    from pytest_prodcheck.live.openapi import fetch_spec
+    from pytest_prodcheck.live.openapi import NotServed, fetch_spec
 
     def fetch() -> Document:
-        good = inspector.contract.last_good
-        last = good.newest.spec if good else None
         with inspector.connect() as client:
-            spec = fetch_spec(client, with_openapi(inspector.target), last)
-        if isinstance(spec, str):
-            return Document(problem=spec if inspector.target.openapi else "")
-        return Document(spec=spec, of=good.newest.source if good and spec is last else "")
+            spec = fetch_spec(client, with_openapi(inspector.target))
+        if not isinstance(spec, str):
+            return Document(spec=spec)
+        last = inspector.contract.last_good if isinstance(spec, NotServed) else None
+        if last and last.newest.spec:
+            return Document(spec=last.newest.spec, of=last.newest.source)
+        return Document(problem=str(spec) if inspector.target.openapi else "")
 
     return msgspec.convert(once(inspector.work / "openapi.json", fetch), Document)
 

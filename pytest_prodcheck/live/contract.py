@@ -22,7 +22,7 @@ import msgspec
 from pytest_prodcheck.config import Contract as Limits
 from pytest_prodcheck.config import Target
 from pytest_prodcheck.errors import ContractBroken, NotAsked
-from pytest_prodcheck.live.failures import kind_of
+from pytest_prodcheck.live.failures import GONE, kind_of
 from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.live.operations import Operation
 from pytest_prodcheck.live.patience import Patience
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
 SHOWN = 20
 """Distinct failures of one operation that are told; the rest is counted."""
-
-GONE = (404, 410)
 
 SOUGHT_AGAIN = 5
 """Times that an operation looks for other things, where those that it was given are gone."""
@@ -477,7 +475,7 @@ def _way_out(operation: Operation, statuses: Mapping[int, int]) -> str:
         return "Give credentials that may ask it: `headers` of the target."
     if most == 429:
         return "Lower `rate` of the target."
-    if most in (404, 410) and names:
+    if most in GONE and names:
         values = ", ".join(f"{name} = [...]" for name in names)
         return f"Give values that exist: {values} in [contract.parameters]."
     if most in (400, 404, 409, 422):

@@ -17,6 +17,9 @@ from pytest_prodcheck.errors import NotAsked, Violation
 from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.live.wire import MAX_HEAD, Clock, HeadTooLarge
 
+GONE = (404, 410)
+"""Statuses that say of a thing that it is not there, or no more: an answer, and a usable one."""
+
 
 class DeadlineExceeded(httpx.TimeoutException):
     """The whole request took longer than it may."""

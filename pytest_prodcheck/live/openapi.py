@@ -15,9 +15,9 @@ from pytest_prodcheck.config import Probe, Target
 from pytest_prodcheck.errors import ProdcheckError
 from pytest_prodcheck.live import yaml_child
 from pytest_prodcheck.live.bodies import strict_json
-from pytest_prodcheck.live.failures import kind_of
+from pytest_prodcheck.live.failures import GONE, kind_of
 from pytest_prodcheck.live.lean_httpx import httpx
-from pytest_prodcheck.references import array, resolved, table
+from pytest_prodcheck.references import METHODS, array, resolved, table
 
 YAML_SECONDS = 10
 """Of a processor, to read a document in YAML: 1 MB takes one or two (Airflow has half a MB)."""
@@ -25,7 +25,7 @@ YAML_SECONDS = 10
 YAML_MEGABYTES = 256
 """Of memory; 1 MB of a document takes about 60."""
 
-NOT_SERVED = (401, 403, 404, 410)
+NOT_SERVED = (401, 403, *GONE)
 
 EFFECTS = frozenset(
     ("logout", "log-out", "log_out", "signout", "sign-out", "unsubscribe", "delete", "shutdown")
@@ -40,13 +40,16 @@ class Asking(Protocol):
 # --- the document
 
 
-def fetch_spec(
-    client: Asking, target: Target, instead: dict[str, Any] | None = None
-) -> dict[str, Any] | str:
+class NotServed(str):
+    """The sentence where nobody is shown a document, as production often has it."""
+
+    __slots__ = ()
+
+
+def fetch_spec(client: Asking, target: Target) -> dict[str, Any] | str:
     """The document that `target.openapi` names, or a sentence that says why there is none.
 
     `/path` is on the target, `https://…` a URL, anything else a file. Sends at most one GET.
-    *instead* is the answer where nobody is shown a document, as production often has it.
     """
     named = target.openapi
     if not named:
@@ -59,10 +62,9 @@ def fetch_spec(
         return f"the OpenAPI document {named} could not be read: {kind_of(failure)}: {failure}"
     except ProdcheckError as refusal:
         return f"the OpenAPI document {named} was not asked for: {refusal}"
-    if instead and response.status_code in NOT_SERVED:
-        return instead
     if response.status_code != 200:
-        return (
+        why = NotServed if response.status_code in NOT_SERVED else str
+        return why(
             f"the OpenAPI document {named} answers {response.status_code}; "
             "set `openapi` of the target to where it is, or leave it out"
         )
@@ -117,10 +119,12 @@ def _spec_from_bytes(content: bytes, named: str) -> dict[str, Any] | str:
 
 def _json_of_yaml(content: bytes) -> bytes | str:
     """The same document as JSON, or the rest of a sentence that says why it is not read."""
-    command = [sys.executable, "-P", str(Path(yaml_child.__file__))]
     limits = [str(YAML_SECONDS), str(YAML_MEGABYTES)]
-    child = subprocess.run(  # noqa: S603 - this very interpreter
-        [*command, *limits], input=content, capture_output=True, check=False
+    child = subprocess.run(  # noqa: S603 - our own script
+        [sys.executable, "-P", yaml_child.__file__, *limits],
+        input=content,
+        capture_output=True,
+        check=False,
     )
     if child.returncode == 0:
         return child.stdout
@@ -160,10 +164,6 @@ def derive(spec: Mapping[str, Any], target: Target) -> tuple[Probe, ...]:
             )
         probes[probe.id] = probe
     return tuple(probes.values())
-
-
-METHODS = frozenset(("get", "put", "post", "delete", "options", "head", "patch", "trace", "query"))
-"""As OpenAPI 3.2 has them."""
 
 
 def declared(

@@ -14,6 +14,7 @@ from pytest_prodcheck.errors import ProdcheckError
 from pytest_prodcheck.live import flags as modes
 from pytest_prodcheck.live.client import LiveClient
 from pytest_prodcheck.live.drills.switching import SwitchFailed, flip
+from pytest_prodcheck.live.failures import GONE
 from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.live.probes import ask as ask_probe
 from pytest_prodcheck.model import FlagsTold, Record, flags_shown
@@ -21,8 +22,6 @@ from pytest_prodcheck.record.undo import Begin, UndoJournal
 
 LOOK = 0.25
 """Seconds between two looks whether a switch has taken effect."""
-
-GONE = (404, 410)
 
 
 class Site(Record):
