@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_prodcheck.plain_imports import import_plainly
+
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
@@ -109,6 +111,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # While modules load there is no garbage: not looking for it saves a short run a tenth.
     collecting = gc.isenabled()
     gc.disable()
+    config.add_cleanup(import_plainly())
     try:
         from pytest_prodcheck.errors import UsageError
         from pytest_prodcheck.hooks.start import start

@@ -146,7 +146,7 @@ def served(project: Project) -> Project:
 
 def test_a_failure_tells_expected_got_the_case_and_a_command(served: Project) -> None:
     message = served.run("-m", "contract").check("[GET /items/{id}]")["message"]
-    first, number, what, value, asked, curl = message.splitlines()
+    first, number, what, value, asked, curl, left = message.splitlines()
     assert first.startswith("Response violates schema (in ")
     assert first.endswith(" cases, seed 0)")
     assert number.startswith("1. Response violates schema (")
@@ -155,6 +155,25 @@ def test_a_failure_tells_expected_got_the_case_and_a_command(served: Project) ->
     assert asked.strip() == f"GET {served.server.url}/items/4711 -> 200"
     assert curl.strip().startswith("curl ")
     assert curl.endswith(f"{served.server.url}/items/4711")
+    assert left == "not all cases were asked: the last 1 by chance found nothing else"
+
+
+def test_chance_ends_where_it_finds_no_other_failure(served: Project) -> None:
+    def cases() -> int:
+        served.server.ledger.clear()
+        outcome = served.run("-m", "contract", "-k", "test_operation and items and id")
+        assert "Response violates schema" in str(outcome.check("[GET /items/{id}]"))
+        return sum(path.startswith("/items/") for path in served.server.paths())
+
+    served.configure('openapi = "/openapi.json"\n\n[contract]\nmax_examples = 40\n')
+    failed = cases()
+    served.write(
+        "known.toml",
+        '[[known]]\ncheck = "*"\nfailures = ["Response violates schema"]\nreason = "old"\n'
+        "expires = 2999-01-01\n",
+    )
+    assert failed <= 20
+    assert cases() >= 40, "what is new beside a known failure is looked for as everywhere"
 
 
 def test_the_evidence_is_that_of_the_failures_alone(served: Project) -> None:
@@ -552,7 +571,7 @@ def test_the_wait_for_a_turn_is_not_its_own_time(project: Project, monkeypatch, 
     project.server.on("/openapi.json", json_answer(THINGS)).on("*", json_answer({"id": 7}))
     project.configure(
         'openapi = "/openapi.json"\nread_only = false\ntimeout = 0.5\n\n'
-        "[contract]\nmax_examples = 20\ntime_per_operation = 1\n"
+        "[contract]\nmax_examples = 40\ntime_per_operation = 1\n"
     )
     outcome = project.run("-m", "contract", "-k", check, "-p", "no:xdist")
     assert len(waited) == 8

@@ -13,14 +13,15 @@ import msgspec
 import pytest
 
 from pytest_prodcheck.hooks import parameters
-from pytest_prodcheck.hooks.seen import SEEN
+from pytest_prodcheck.hooks.seen import PLANNED, SEEN
 from pytest_prodcheck.model import Document
 
 if TYPE_CHECKING:
     from pytest_prodcheck.config import Target
     from pytest_prodcheck.hooks.inspector import Inspector
     from pytest_prodcheck.live.baseline import CompatibilityRun, PreviousRun
-    from pytest_prodcheck.live.contract import Explorer, OperationRun
+    from pytest_prodcheck.live.client import LiveClient
+    from pytest_prodcheck.live.contract import Accepted, Explorer, OperationRun
     from pytest_prodcheck.live.operations import Operation
     from pytest_prodcheck.live.workflows import WorkflowRun
     from pytest_prodcheck.record.last_good import LastGood
@@ -139,16 +140,21 @@ class ContractChecks:
     def operation(self, item: pytest.Item, operation: Operation) -> OperationRun:
         from pytest_prodcheck.live.contract import OperationRun
 
-        run = OperationRun(operation, self.explorer, self._inspector.connect)
+        run = OperationRun(operation, self.explorer, *self._with(item))
         item.stash[SEEN].explored = run
         return run
 
     def workflows(self, item: pytest.Item, operations: tuple[Operation, ...]) -> WorkflowRun:
         from pytest_prodcheck.live.workflows import WorkflowRun
 
-        run = WorkflowRun(operations, self.explorer, self._inspector.connect)
+        run = WorkflowRun(operations, self.explorer, *self._with(item))
         item.stash[SEEN].explored = run
         return run
+
+    def _with(self, item: pytest.Item) -> tuple[Callable[[], LiveClient], Accepted]:
+        """What a test asks with, and which of its failures `known.toml` accepts."""
+        check = item.stash[PLANNED].id
+        return self._inspector.connect, lambda titles: self._inspector.known.accepted(check, titles)
 
 
 def _told(document: Document, target: Target, all_: int, left: int) -> str:

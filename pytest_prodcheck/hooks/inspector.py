@@ -81,7 +81,7 @@ class Inspector:
         self._drills: bool | None = None
         self.refusals: list[str] = []
         """What of the configuration shows itself as wrong only where it is needed."""
-        self._known = KnownFailures(settings.known, datetime.now(UTC).date())
+        self.known = KnownFailures(settings.known, datetime.now(UTC).date())
 
     # --- collection: what this run sets out to do ---
 
@@ -364,13 +364,13 @@ class Inspector:
         """A failure that the team has accepted is none; one that is gone has to leave the list."""
         check = item.stash[PLANNED].id
         if report.failed:
-            if accepted := self._known.accepted(check, told.get("failures", ())):
+            if accepted := self.known.accepted(check, told.get("failures", ())):
                 told["known"] = f"{accepted}. {told.get('message', '')}"
                 report.outcome = "skipped"
                 report.longrepr = (str(item.path), report.location[1] or 0, accepted)
-            elif expired := self._known.expired(check):
+            elif expired := self.known.expired(check):
                 told["message"] = f"{told.get('message', '')}\n{expired}"
-        elif report.passed and (outdated := self._known.outdated(check)):
+        elif report.passed and (outdated := self.known.outdated(check)):
             _fail(report, told, outdated)
 
     def _emptiness(self, item: pytest.Item, seen: Seen) -> str | None:

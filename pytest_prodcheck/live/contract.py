@@ -6,6 +6,7 @@ nothing.
 """
 
 import contextlib
+import math
 import re
 import signal
 import threading
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 
 SHOWN = 20
 """Distinct failures of one operation that are told; the rest is counted."""
+
+LOADING = 60.0
+"""Seconds that Schemathesis may take to read a document; one of 5 MB takes it 2."""
 
 SOUGHT_AGAIN = 5
 """Times that an operation looks for other things, where those that it was given are gone."""
@@ -63,6 +67,10 @@ class Finding(Record):
         answer = self.exchange.status or "no answer"
         asked = f"{self.exchange.method} {self.exchange.url} -> {answer}"
         return [f"{self.title}{times}", *facts, asked, *filter(None, [self.exchange.curl])]
+
+
+Accepted: TypeAlias = Callable[[Sequence[str]], str]
+"""Why the team lives with failures of these titles; "" if it does not."""
 
 
 class Stop(BaseException):
@@ -106,25 +114,26 @@ class Explorer:
         from pytest_prodcheck.live import generation
 
         read_only = self.target.read_only
-        return generation.Contract(
-            self._spec(),
-            frozenset(self.target.headers),
-            generation.Effort(
-                max_examples=self.limits.max_examples,
-                negative=not read_only,
-                undeclared=not read_only,
-                seed=self.seed,
-            ),
-            self._home,
+        effort = generation.Effort(
+            max_examples=self.limits.max_examples,
+            negative=not read_only,
+            undeclared=not read_only,
+            seed=self.seed,
         )
+        headers = frozenset(self.target.headers)
+        return generation.Contract(self._spec(), headers, effort, self._home)
 
 
 class Exploration:
     """The requests of one operation, their answers, and what was wrong with them."""
 
-    def __init__(self, explorer: Explorer, client: "LiveClient", seconds: float) -> None:
+    def __init__(
+        self, explorer: Explorer, client: "LiveClient", seconds: float, accepted: Accepted
+    ) -> None:
         self._explorer = explorer
         self._client = client
+        self._accepted = accepted
+        self._fruitless = 0
         self._until = time.monotonic() + seconds
         self._seconds = seconds
         self.findings: dict[tuple[str, ...], Finding] = {}
@@ -141,12 +150,16 @@ class Exploration:
         """Ask every case of it, until its time is over."""
 
         def ask_all(contract: "Contract") -> None:
+            from pytest_prodcheck.live.generation import is_by_chance
+
             known = self._known(contract, operation)
             deletes = operation.method == "DELETE"
             left = SOUGHT_AGAIN if self._explorer.values.changing and not deletes else 0
 
             def ask(case: "Case") -> None:
                 nonlocal known, left
+                if is_by_chance(case):
+                    self.try_luck()
                 real = self.put_in(case, known)
                 response = self._send_in_turn(case, operation)
                 if response is not None and response.status_code in GONE and real and left:
@@ -168,17 +181,27 @@ class Exploration:
         from pytest_prodcheck.live.generation import Untestable
 
         try:
-            with self._time_limit():
-                contract = self._explorer.contract
             # The first operation of a process loads it for all: that is not its own time.
+            with self._time_limit(LOADING, "the document was read"):
+                contract = self._explorer.contract
             self._until = time.monotonic() + self._seconds
-            with self._time_limit():
+            with self._time_limit(self._seconds, "a case was made"):
                 ask_all(contract)
         except Untestable as trouble:
             self.troubles.append(str(trouble))
         except Stop as stop:
             self.stopped = str(stop)
             self.withheld = stop.cause
+
+    def try_luck(self) -> None:
+        """Before each case, or sequence, by chance. Raises Stop where the check has failed, and
+        they have long found no other failure: the verdict stands, and it is time to mend."""
+        limit = math.ceil(self._explorer.limits.max_examples / 4)
+        if self._fruitless >= limit and self.findings:
+            titles = [finding.title for finding in self.findings.values()]
+            if not self._accepted(titles):
+                raise Stop(f"the last {limit} by chance found nothing else")
+        self._fruitless += 1
 
     def _known(
         self, contract: "Contract", operation: Operation
@@ -273,6 +296,7 @@ class Exploration:
     def _note(self, broken: "Broken", exchange: Exchange, *about: str) -> None:
         key = (broken.check, broken.title, str(exchange.status), *about)
         seen = self.findings.get(key)
+        self._fruitless = self._fruitless if seen else 0
         times = 1 + (seen.times if seen else 0)
         if seen and _size(seen.exchange) <= _size(exchange):
             self.findings[key] = msgspec.structs.replace(seen, times=times)
@@ -348,7 +372,7 @@ class Exploration:
             raise Stop(str(withheld), withheld) from withheld
 
     @contextlib.contextmanager
-    def _time_limit(self) -> Iterator[None]:
+    def _time_limit(self, seconds: float, doing: str) -> Iterator[None]:
         """Making a case may take for ever (a pattern, a length of a thousand million): a timer
         ends that, too, where there can be one."""
         if threading.current_thread() is not threading.main_thread():
@@ -356,13 +380,13 @@ class Exploration:
             return
 
         def over(_number: int, _frame: object) -> None:
-            self.troubles.append(f"its {self._seconds:g} s were over while a case was made")
+            self.troubles.append(f"its {seconds:g} s were over while {doing}")
             raise Stop(self.troubles[-1])
 
         # Requests have a limit of their own, and the clock is looked at before each: the timer
         # comes last.
         handler = signal.signal(signal.SIGALRM, over)
-        timer = signal.setitimer(signal.ITIMER_REAL, self._seconds + self._explorer.target.timeout)
+        timer = signal.setitimer(signal.ITIMER_REAL, seconds + self._explorer.target.timeout)
         try:
             yield
         finally:
@@ -373,16 +397,19 @@ class Exploration:
 class ContractRun:
     """What a test holds of the contract; `evidence` is what its report shows."""
 
-    def __init__(self, explorer: Explorer, connect: Callable[[], "LiveClient"]) -> None:
+    def __init__(
+        self, explorer: Explorer, connect: Callable[[], "LiveClient"], accepted: Accepted
+    ) -> None:
         self.evidence: tuple[Exchange, ...] = ()
         self._explorer = explorer
         self._connect = connect
+        self._accepted = accepted
 
     def _explored(self, seconds: float, work: Callable[[Exploration], None]) -> Exploration:
         """Let *work* explore. Raises ContractBroken with all distinct failures that it found."""
         __tracebackhide__ = True
         with self._connect() as client:
-            found = Exploration(self._explorer, client, seconds)
+            found = Exploration(self._explorer, client, seconds, self._accepted)
             work(found)
         self.evidence = tuple(finding.exchange for finding in found.findings.values())[:SHOWN]
         if found.findings:
@@ -394,9 +421,13 @@ class OperationRun(ContractRun):
     """One operation as a test sees it: what it is, and `check()`."""
 
     def __init__(
-        self, operation: Operation, explorer: Explorer, connect: Callable[[], "LiveClient"]
+        self,
+        operation: Operation,
+        explorer: Explorer,
+        connect: Callable[[], "LiveClient"],
+        accepted: Accepted,
     ) -> None:
-        super().__init__(explorer, connect)
+        super().__init__(explorer, connect, accepted)
         self.operation = operation
 
     @property

@@ -31,6 +31,7 @@ from schemathesis.generation.drivers import CoverageGenerator, ExamplesGenerator
 from schemathesis.generation.feedback import NO_FEEDBACK
 from schemathesis.generation.hypothesis.examples import generate_one
 from schemathesis.generation.hypothesis.reporting import ignore_hypothesis_output
+from schemathesis.generation.meta import TestPhase
 from schemathesis.generation.overrides import Override
 from schemathesis.hooks import (
     GLOBAL_HOOK_DISPATCHER,
@@ -380,6 +381,11 @@ def takes_real_values(case: Case) -> bool:
         return True
     place = getattr(meta.phase.data, "parameter_location", None)
     return place != _PATH and not meta.is_negative_at(_PATH)
+
+
+def is_by_chance(case: Case) -> bool:
+    """Whether this case was drawn, where others follow from the document."""
+    return case.meta is not None and case.meta.phase.name is TestPhase.FUZZING
 
 
 def aimed_at(case: Case) -> str:

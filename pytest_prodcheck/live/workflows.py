@@ -1,13 +1,14 @@
 """Sequences of operations, each fed with the answers before it."""
 
+import contextlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from pytest_prodcheck.errors import NotAsked
 from pytest_prodcheck.live.bodies import strict_json
-from pytest_prodcheck.live.contract import ContractRun, Exploration, Explorer
+from pytest_prodcheck.live.contract import Accepted, ContractRun, Exploration, Explorer
 from pytest_prodcheck.live.operations import Operation
 from pytest_prodcheck.live.values import pick
 
@@ -69,8 +70,9 @@ class WorkflowRun(ContractRun):
         operations: Sequence[Operation],
         explorer: Explorer,
         connect: Callable[[], "LiveClient"],
+        accepted: Accepted,
     ) -> None:
-        super().__init__(explorer, connect)
+        super().__init__(explorer, connect, accepted)
         self._operations = {(one.method, one.path): one for one in operations}
 
     def check(self) -> Exploration:
@@ -104,7 +106,14 @@ class WorkflowRun(ContractRun):
                     complete = self._live_through(life, contract, found)
                 if complete:
                     break
-        contract.workflows(self._operations.keys(), send, judge, found.undisturbed)
+
+        @contextlib.contextmanager
+        def sequence() -> Iterator[None]:
+            found.try_luck()
+            with found.undisturbed():
+                yield
+
+        contract.workflows(self._operations.keys(), send, judge, sequence)
 
     def _live_through(self, life: "Life", contract: "Contract", found: Exploration) -> bool:
         """Create a thing, read it, delete it, read it again: not by chance, but for certain.
