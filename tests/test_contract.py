@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -156,6 +157,28 @@ def test_a_failure_tells_expected_got_the_case_and_a_command(served: Project) ->
     assert curl.strip().startswith("curl ")
     assert curl.endswith(f"{served.server.url}/items/4711")
     assert left == "not all cases were asked: the last 1 by chance found nothing else"
+
+
+def test_what_a_failure_does_not_need_is_left_out(project: Project) -> None:
+    parameters = [
+        {"name": name, "in": place, "schema": {"type": "integer"}, "required": name == "e"}
+        for name, place in [*((name, "query") for name in "abcde"), ("x-f", "header")]
+    ]
+    number = {"content": {"application/json": {"schema": {"type": "integer"}}}}
+    operation = {"parameters": parameters, "responses": {"200": number | {"description": "d"}}}
+
+    def breaks_on_a_and_b(visit: Visit) -> None:
+        asked = parse_qs(urlsplit(visit.request.target).query).keys()
+        json_answer("no number" if {"a", "b"} <= asked else 1)(visit)
+
+    spec = {**SPEC, "paths": {"/asked": {"get": operation}}}
+    project.server.on("/openapi.json", json_answer(spec)).on("*", breaks_on_a_and_b)
+    project.configure('openapi = "/openapi.json"\n\n[contract]\nmax_examples = 40\n')
+    check = project.run("-m", "contract", "-k", "test_operation").check("[GET /asked]")
+    (shown,) = check["exchanges"]
+    assert parse_qs(urlsplit(shown["url"]).query).keys() == {"a", "b", "e"}  # e is required
+    assert "x-f" not in shown["curl"].lower()
+    assert shown["url"] in check["message"]
 
 
 def test_chance_ends_where_it_finds_no_other_failure(served: Project) -> None:

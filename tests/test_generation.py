@@ -13,7 +13,7 @@ from hypothesis.internal import charmap
 from hypothesis.internal.conjecture import providers
 
 from pytest_prodcheck.config import Target
-from pytest_prodcheck.live.generation import CHARACTERS, Contract, Effort
+from pytest_prodcheck.live.generation import CHARACTERS, Contract, Effort, parts, without
 from pytest_prodcheck.live.operations import operations
 
 TARGET = Target(name="t", base_url="http://127.0.0.1:9")
@@ -82,3 +82,24 @@ def test_a_table_that_is_put_down_is_the_one_that_hypothesis_makes(
     assert json.loads(gzip.decompress(ours.read_bytes())) == json.loads(
         gzip.decompress(theirs.read_bytes())
     )
+
+
+@pytest.mark.parametrize(
+    ("body", "smaller"),
+    [
+        ({"text": "", "number": 1}, []),
+        ({"text": "", "number": 1, "more": 2}, [{"text": "", "number": 1}]),
+        ({"text": 1, "number": 2}, [{"number": 2}, {"text": 1}]),  # not allowed, as it is
+        ([1, 2], [[1], [2]]),
+        ("text", []),
+        (None, []),
+    ],
+)
+def test_what_can_be_left_out_of_a_body(body: Any, smaller: Any, tmp_path: Path) -> None:
+    effort = Effort(max_examples=1, negative=False, undeclared=False, seed=1)
+    (operation,) = operations(SPEC, TARGET)
+    case = Contract(SPEC, frozenset(), effort, tmp_path).sample(operation)
+    case.body = body
+    left = [without(case, *part) for part in parts(case) if part[0] == "body"]
+    assert [one.body for one in left if one] == smaller
+    assert case.body == body

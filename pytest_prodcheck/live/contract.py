@@ -49,6 +49,9 @@ SOUGHT_AGAIN = 5
 GUESSED_EVERY = 4
 """Of so many cases, one keeps the generated value where a real one is known."""
 
+LEFT_OUT = 12
+"""Parts of the smallest case seen that are left out, one by one, to see what a failure needs."""
+
 
 class Finding(Record):
     """One distinct way in which an operation breaks its contract, by the smallest case seen."""
@@ -79,6 +82,10 @@ class Stop(BaseException):
     def __init__(self, why: str, cause: NotAsked | None = None) -> None:
         super().__init__(why)
         self.cause = cause
+
+
+class Enough(Stop):
+    """Ends cases by chance alone."""
 
 
 class Explorer:
@@ -137,6 +144,7 @@ class Exploration:
         self._until = time.monotonic() + seconds
         self._seconds = seconds
         self.findings: dict[tuple[str, ...], Finding] = {}
+        self._smallest: dict[tuple[str, ...], Case] = {}
         self.statuses: Counter[int] = Counter()
         self.cases = 0
         self.unsendable = 0
@@ -172,7 +180,11 @@ class Exploration:
                 if response is not None:
                     self.judge(case, response, operation)
 
-            self.troubles = contract.cases(operation, ask)
+            try:
+                self.troubles = contract.cases(operation, ask)
+            except Enough as enough:
+                self.stopped = str(enough)
+            self._leave_out(operation)
 
         self.run(ask_all)
 
@@ -194,13 +206,13 @@ class Exploration:
             self.withheld = stop.cause
 
     def try_luck(self) -> None:
-        """Before each case, or sequence, by chance. Raises Stop where the check has failed, and
+        """Before each case, or sequence, by chance. Raises Enough where the check has failed, and
         they have long found no other failure: the verdict stands, and it is time to mend."""
         limit = math.ceil(self._explorer.limits.max_examples / 4)
         if self._fruitless >= limit and self.findings:
             titles = [finding.title for finding in self.findings.values()]
             if not self._accepted(titles):
-                raise Stop(f"the last {limit} by chance found nothing else")
+                raise Enough(f"the last {limit} by chance found nothing else")
         self._fruitless += 1
 
     def _known(
@@ -284,17 +296,52 @@ class Exploration:
         finally:
             self._client.exchanges.clear()
         for broken in wrong:
-            self._note(broken, exchange, broken.parameter, _shape(broken.message))
+            key = _key(broken, exchange)
+            self._note(broken, exchange, key)
+            if self.findings[key].exchange is exchange:
+                self._smallest[key] = case
         if stranger:
-            self._note(stranger, last)
+            self._note(stranger, last, _key(stranger, last))
+
+    def _leave_out(self, operation: Operation) -> None:
+        """Ask what failed once more without each of its parts: what a failure does not need is
+        not to be told. But where the request itself is judged another one is another question,
+        and no service is made to crash for a shorter request."""
+        from pytest_prodcheck.live.generation import ABOUT_REQUESTS, parts, without
+
+        for key, smallest in self._smallest.items():
+            if key[0] in ABOUT_REQUESTS or (self.findings[key].exchange.status or 0) >= 500:
+                continue
+            case = smallest
+            for place, name in parts(smallest)[:LEFT_OUT]:
+                smaller = without(case, place, name)
+                if smaller and self._fails_too(key, smaller, operation):
+                    case = smaller
+
+    def _fails_too(self, key: tuple[str, ...], case: "Case", operation: Operation) -> bool:
+        """Whether this case fails in the same way; if so, it is the one that is told."""
+        response = self._send_in_turn(case, operation)
+        if response is None:
+            return False
+        exchange = self._last_exchange()
+        self.statuses[response.status_code] += 1
+        if response.status_code == 429:
+            self._explorer.patience.heed(response.headers, self._until)
+            return False
+        for broken in self._explorer.contract.broken(case, response, operation.base):
+            if _key(broken, exchange) == key:
+                self.findings[key] = msgspec.structs.replace(
+                    self.findings[key], message=broken.message, exchange=exchange
+                )
+                return True
+        return False
 
     def _needs_credentials(self, operation: Operation, response: "Response") -> bool:
         """Whether it is yet to be seen that this operation refuses strangers."""
         asked = operation.id in self._asked_as_stranger
         return bool(operation.credentials) and not asked and 200 <= response.status_code < 300
 
-    def _note(self, broken: "Broken", exchange: Exchange, *about: str) -> None:
-        key = (broken.check, broken.title, str(exchange.status), *about)
+    def _note(self, broken: "Broken", exchange: Exchange, key: tuple[str, ...]) -> None:
         seen = self.findings.get(key)
         self._fruitless = self._fruitless if seen else 0
         times = 1 + (seen.times if seen else 0)
@@ -314,13 +361,14 @@ class Exploration:
         from pytest_prodcheck.live.generation import Broken
 
         broken = Broken(check=check, title=title, message=message)
-        self._note(broken, self._last_exchange(), _shape(message))
+        exchange = self._last_exchange()
+        self._note(broken, exchange, _key(broken, exchange))
 
     def _note_silence(self, failure: httpx.RequestError) -> None:
         from pytest_prodcheck.live.generation import Broken
 
         broken = Broken(check="answers", title="No answer", message=str(failure))
-        self._note(broken, self._last_exchange(), kind_of(failure))
+        self._note(broken, self._last_exchange(), (broken.check, broken.title, kind_of(failure)))
 
     def _last_exchange(self) -> Exchange:
         """Taken out: what is kept of thousands of requests is the evidence alone."""
@@ -523,6 +571,12 @@ def is_success(status: int, declared: Sequence[str]) -> bool:
         return True
     promised = any(code.startswith("2") or code == "default" for code in declared)
     return not promised and status < 400 and str(status) in declared
+
+
+def _key(broken: "Broken", exchange: Exchange) -> tuple[str, ...]:
+    """What tells one failure of an operation from another."""
+    shape = _shape(broken.message)
+    return broken.check, broken.title, str(exchange.status), broken.parameter, shape
 
 
 def _shape(message: str) -> str:

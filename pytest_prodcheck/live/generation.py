@@ -27,6 +27,7 @@ from hypothesis.internal import constants_ast
 from hypothesis.internal.charmap import charmap_file
 from hypothesis.internal.conjecture import providers
 from schemathesis.core.failures import Failure, FailureGroup
+from schemathesis.core.parameters import ParameterLocation
 from schemathesis.generation.drivers import CoverageGenerator, ExamplesGenerator
 from schemathesis.generation.feedback import NO_FEEDBACK
 from schemathesis.generation.hypothesis.examples import generate_one
@@ -388,13 +389,47 @@ def is_by_chance(case: Case) -> bool:
     return case.meta is not None and case.meta.phase.name is TestPhase.FUZZING
 
 
+def parts(case: Case) -> list[tuple[str, Any]]:
+    """What may be left out of this case, by place and name (or index): all but the path."""
+    found: list[tuple[str, Any]] = []
+    for place in ("query", "headers", "cookies"):
+        found += [(place, name) for name in getattr(case, place) or ()]
+    if isinstance(case.body, dict):
+        found += [("body", name) for name in case.body]
+    elif isinstance(case.body, list):  # from the end, so that an index stays what it was
+        found += [("body", index) for index in reversed(range(len(case.body)))]
+    return found
+
+
+def without(case: Case, place: str, name: Any) -> Case | None:
+    """A copy of this case without that part; None where it would no longer be allowed."""
+    if case.meta is None:
+        return None
+    location = _LOCATIONS[place]
+    was_allowed = not case.meta.is_negative_at(location)
+    smaller: Case = case.derive(keep_auth=True)
+    values = getattr(smaller, place).copy()
+    del values[name]
+    setattr(smaller, place, values)
+    # Schemathesis looks at what has changed, and says which kind of data it is now.
+    if was_allowed and smaller.meta is not None and smaller.meta.is_negative_at(location):
+        return None
+    return smaller
+
+
 def aimed_at(case: Case) -> str:
     """The parameter that a case is about, if it is about one: two bugs are two."""
     data = getattr(getattr(case.meta, "phase", None), "data", None)
     return str(getattr(data, "parameter", "") or "")
 
 
-_PATH = schemathesis.core.parameters.ParameterLocation.PATH
+_PATH = ParameterLocation.PATH
+_LOCATIONS = {
+    "query": ParameterLocation.QUERY,
+    "headers": ParameterLocation.HEADER,
+    "cookies": ParameterLocation.COOKIE,
+    "body": ParameterLocation.BODY,
+}
 
 
 ABOUT_REQUESTS = frozenset(
