@@ -7,7 +7,6 @@ of one later.
 
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
@@ -32,5 +31,10 @@ class PlainFinder:
 def import_plainly() -> Callable[[], None]:
     """From now on, until what is returned is called."""
     finder = PlainFinder()
+
+    def end() -> None:
+        if finder in sys.meta_path:  # pytester, for one, puts back an older list
+            sys.meta_path.remove(finder)
+
     sys.meta_path.insert(0, finder)
-    return partial(sys.meta_path.remove, finder)
+    return end

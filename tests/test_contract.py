@@ -11,7 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from pytest_prodcheck.live.contract import is_success
+from pytest_prodcheck.errors import NotAsked
+from pytest_prodcheck.live.contract import Exploration, Stop, is_success
 from tests.contract_bugs import CONTRACT_BUGS, ContractBug
 from tests.faulty import Behaviour, Visit, json_answer
 from tests.project import Outcome, Project
@@ -159,7 +160,9 @@ def test_a_failure_tells_expected_got_the_case_and_a_command(served: Project) ->
     assert left == "not all cases were asked: the last 1 by chance found nothing else"
 
 
-def test_what_a_failure_does_not_need_is_left_out(project: Project) -> None:
+@pytest.fixture
+def picky(project: Project) -> Project:
+    """Its only operation fails where both `a` and `b` are asked for."""
     parameters = [
         {"name": name, "in": place, "schema": {"type": "integer"}, "required": name == "e"}
         for name, place in [*((name, "query") for name in "abcde"), ("x-f", "header")]
@@ -174,11 +177,29 @@ def test_what_a_failure_does_not_need_is_left_out(project: Project) -> None:
     spec = {**SPEC, "paths": {"/asked": {"get": operation}}}
     project.server.on("/openapi.json", json_answer(spec)).on("*", breaks_on_a_and_b)
     project.configure('openapi = "/openapi.json"\n\n[contract]\nmax_examples = 40\n')
-    check = project.run("-m", "contract", "-k", "test_operation").check("[GET /asked]")
+    return project
+
+
+def test_what_a_failure_does_not_need_is_left_out(picky: Project) -> None:
+    check = picky.run("-m", "contract", "-k", "test_operation").check("[GET /asked]")
     (shown,) = check["exchanges"]
     assert parse_qs(urlsplit(shown["url"]).query).keys() == {"a", "b", "e"}  # e is required
     assert "x-f" not in shown["curl"].lower()
     assert shown["url"] in check["message"]
+
+
+@pytest.mark.parametrize("end", [NotAsked("busy"), Stop("its time is over")], ids=["busy", "time"])
+def test_what_failed_has_failed_when_nothing_can_be_left_out(
+    picky: Project, monkeypatch: pytest.MonkeyPatch, end: BaseException
+) -> None:
+    def ends(*_: object) -> bool:
+        raise end
+
+    monkeypatch.setattr(Exploration, "_fails_too", ends)
+    outcome = picky.run("-m", "contract", "-k", "test_operation")
+    check = outcome.check("[GET /asked]")
+    assert (check["outcome"], outcome.exit) == ("failed", 1)
+    assert "over" not in check["message"]
 
 
 def test_chance_ends_where_it_finds_no_other_failure(served: Project) -> None:

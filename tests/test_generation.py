@@ -13,7 +13,7 @@ from hypothesis.internal import charmap
 from hypothesis.internal.conjecture import providers
 
 from pytest_prodcheck.config import Target
-from pytest_prodcheck.live.generation import CHARACTERS, Contract, Effort, parts, without
+from pytest_prodcheck.live.generation import CHARACTERS, Contract, Effort, optional, without
 from pytest_prodcheck.live.operations import operations
 
 TARGET = Target(name="t", base_url="http://127.0.0.1:9")
@@ -84,22 +84,28 @@ def test_a_table_that_is_put_down_is_the_one_that_hypothesis_makes(
     )
 
 
-@pytest.mark.parametrize(
-    ("body", "smaller"),
-    [
-        ({"text": "", "number": 1}, []),
-        ({"text": "", "number": 1, "more": 2}, [{"text": "", "number": 1}]),
-        ({"text": 1, "number": 2}, [{"number": 2}, {"text": 1}]),  # not allowed, as it is
-        ([1, 2], [[1], [2]]),
-        ("text", []),
-        (None, []),
-    ],
-)
-def test_what_can_be_left_out_of_a_body(body: Any, smaller: Any, tmp_path: Path) -> None:
+def test_what_can_be_left_out_is_what_the_document_does_not_ask_for(tmp_path: Path) -> None:
+    parameters = [
+        {"name": name, "in": place, "required": required, "schema": {"type": "integer"}}
+        for place, name, required in (
+            ("query", "a", True),
+            ("query", "b", False),
+            ("header", "X-C", False),
+            ("header", "X-D", True),
+            ("cookie", "e", False),
+        )
+    ]
+    spec = {
+        **SPEC,
+        "paths": {"/a": {"get": {"parameters": parameters, "responses": {"200": {}}}}},
+    }
     effort = Effort(max_examples=1, negative=False, undeclared=False, seed=1)
-    (operation,) = operations(SPEC, TARGET)
-    case = Contract(SPEC, frozenset(), effort, tmp_path).sample(operation)
-    case.body = body
-    left = [without(case, *part) for part in parts(case) if part[0] == "body"]
-    assert [one.body for one in left if one] == smaller
-    assert case.body == body
+    (operation,) = operations(spec, TARGET)
+    case = Contract(spec, frozenset(), effort, tmp_path).sample(operation)
+    case.query = {"a": 1, "b": 2, "unknown": 3}
+    case.headers.update({"x-c": "1", "x-d": "2", "x-unknown": "3"})
+    case.cookies = {"e": 1}
+    assert optional(case) == [("query", "b"), ("headers", "x-c"), ("cookies", "e")]
+    assert without(case, "query", "b").query == {"a": 1, "unknown": 3}
+    assert "X-C" not in without(case, "headers", "x-c").headers
+    assert case.query == {"a": 1, "b": 2, "unknown": 3}

@@ -50,4 +50,5 @@ def test_it_ends() -> None:
     end = import_plainly()
     assert len(sys.meta_path) == len(before) + 1
     end()
+    end()
     assert sys.meta_path == before

@@ -49,8 +49,8 @@ SOUGHT_AGAIN = 5
 GUESSED_EVERY = 4
 """Of so many cases, one keeps the generated value where a real one is known."""
 
-LEFT_OUT = 12
-"""Parts of the smallest case seen that are left out, one by one, to see what a failure needs."""
+LEFT_OUT = 30
+"""Requests of one operation to see which optional parameters its failures do not need."""
 
 
 class Finding(Record):
@@ -184,7 +184,9 @@ class Exploration:
                 self.troubles = contract.cases(operation, ask)
             except Enough as enough:
                 self.stopped = str(enough)
-            self._leave_out(operation)
+            # Whatever ends this, time or a target that is busy: what failed has failed.
+            with contextlib.suppress(Stop, NotAsked):
+                self._leave_out(operation)
 
         self.run(ask_all)
 
@@ -194,7 +196,7 @@ class Exploration:
 
         try:
             # The first operation of a process loads it for all: that is not its own time.
-            with self._time_limit(LOADING, "the document was read"):
+            with self._time_limit(max(LOADING, self._seconds), "the document was read"):
                 contract = self._explorer.contract
             self._until = time.monotonic() + self._seconds
             with self._time_limit(self._seconds, "a case was made"):
@@ -304,37 +306,44 @@ class Exploration:
             self._note(stranger, last, _key(stranger, last))
 
     def _leave_out(self, operation: Operation) -> None:
-        """Ask what failed once more without each of its parts: what a failure does not need is
-        not to be told. But where the request itself is judged another one is another question,
+        """Ask what failed once more without each optional parameter: what a failure does not need
+        is not to be told. But where the request itself is judged another one is another question,
         and no service is made to crash for a shorter request."""
-        from pytest_prodcheck.live.generation import ABOUT_REQUESTS, parts, without
+        from pytest_prodcheck.live.generation import ABOUT_REQUESTS, optional, without
 
+        left = LEFT_OUT
         for key, smallest in self._smallest.items():
             if key[0] in ABOUT_REQUESTS or (self.findings[key].exchange.status or 0) >= 500:
                 continue
             case = smallest
-            for place, name in parts(smallest)[:LEFT_OUT]:
+            for place, name in optional(smallest)[:left]:
+                left -= 1
                 smaller = without(case, place, name)
-                if smaller and self._fails_too(key, smaller, operation):
+                if self._fails_too(key, smaller, operation):
                     case = smaller
 
     def _fails_too(self, key: tuple[str, ...], case: "Case", operation: Operation) -> bool:
         """Whether this case fails in the same way; if so, it is the one that is told."""
+        from pytest_prodcheck.live.generation import ABOUT_REQUESTS
+
         response = self._send_in_turn(case, operation)
         if response is None:
             return False
         exchange = self._last_exchange()
-        self.statuses[response.status_code] += 1
         if response.status_code == 429:
             self._explorer.patience.heed(response.headers, self._until)
             return False
+        fails = False
         for broken in self._explorer.contract.broken(case, response, operation.base):
-            if _key(broken, exchange) == key:
+            found = _key(broken, exchange)
+            if found == key:
+                fails = True
                 self.findings[key] = msgspec.structs.replace(
                     self.findings[key], message=broken.message, exchange=exchange
                 )
-                return True
-        return False
+            elif broken.check not in ABOUT_REQUESTS:
+                self._note(broken, exchange, found)
+        return fails
 
     def _needs_credentials(self, operation: Operation, response: "Response") -> bool:
         """Whether it is yet to be seen that this operation refuses strangers."""

@@ -27,7 +27,6 @@ from hypothesis.internal import constants_ast
 from hypothesis.internal.charmap import charmap_file
 from hypothesis.internal.conjecture import providers
 from schemathesis.core.failures import Failure, FailureGroup
-from schemathesis.core.parameters import ParameterLocation
 from schemathesis.generation.drivers import CoverageGenerator, ExamplesGenerator
 from schemathesis.generation.feedback import NO_FEEDBACK
 from schemathesis.generation.hypothesis.examples import generate_one
@@ -389,31 +388,22 @@ def is_by_chance(case: Case) -> bool:
     return case.meta is not None and case.meta.phase.name is TestPhase.FUZZING
 
 
-def parts(case: Case) -> list[tuple[str, Any]]:
-    """What may be left out of this case, by place and name (or index): all but the path."""
-    found: list[tuple[str, Any]] = []
+def optional(case: Case) -> list[tuple[str, str]]:
+    """Parameters of this case that the document does not ask for, by place and name."""
+    found: list[tuple[str, str]] = []
+    if None in (case.path_parameters, case.query, case.headers, case.cookies):
+        return found  # the work of a hook; such a case has no copies
     for place in ("query", "headers", "cookies"):
-        found += [(place, name) for name in getattr(case, place) or ()]
-    if isinstance(case.body, dict):
-        found += [("body", name) for name in case.body]
-    elif isinstance(case.body, list):  # from the end, so that an index stays what it was
-        found += [("body", index) for index in reversed(range(len(case.body)))]
+        required = {one.name.lower(): one.is_required for one in getattr(case.operation, place)}
+        given = getattr(case, place)
+        found += [(place, name) for name in given if not required.get(name.lower(), True)]
     return found
 
 
-def without(case: Case, place: str, name: Any) -> Case | None:
-    """A copy of this case without that part; None where it would no longer be allowed."""
-    if case.meta is None:
-        return None
-    location = _LOCATIONS[place]
-    was_allowed = not case.meta.is_negative_at(location)
+def without(case: Case, place: str, name: str) -> Case:
+    """A copy of this case without that parameter."""
     smaller: Case = case.derive(keep_auth=True)
-    values = getattr(smaller, place).copy()
-    del values[name]
-    setattr(smaller, place, values)
-    # Schemathesis looks at what has changed, and says which kind of data it is now.
-    if was_allowed and smaller.meta is not None and smaller.meta.is_negative_at(location):
-        return None
+    getattr(smaller, place).pop(name, None)
     return smaller
 
 
@@ -423,13 +413,7 @@ def aimed_at(case: Case) -> str:
     return str(getattr(data, "parameter", "") or "")
 
 
-_PATH = ParameterLocation.PATH
-_LOCATIONS = {
-    "query": ParameterLocation.QUERY,
-    "headers": ParameterLocation.HEADER,
-    "cookies": ParameterLocation.COOKIE,
-    "body": ParameterLocation.BODY,
-}
+_PATH = schemathesis.core.parameters.ParameterLocation.PATH
 
 
 ABOUT_REQUESTS = frozenset(
