@@ -108,10 +108,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if not chosen or config.option.help:
         return
 
+    config.add_cleanup(import_plainly())
     # While modules load there is no garbage: not looking for it saves a short run a tenth.
     collecting = gc.isenabled()
     gc.disable()
-    config.add_cleanup(import_plainly())
     try:
         from pytest_prodcheck.errors import UsageError
         from pytest_prodcheck.hooks.start import start

@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
@@ -185,7 +185,7 @@ class Exploration:
             except Enough as enough:
                 self.stopped = str(enough)
             # Whatever ends this, time or a target that is busy: what failed has failed.
-            with contextlib.suppress(Stop, NotAsked):
+            with contextlib.suppress(Stop):
                 self._leave_out(operation)
 
         self.run(ask_all)
@@ -273,8 +273,10 @@ class Exploration:
         response: "Response",
         operation: Operation,
         recorder: Any = None,
+        ignored: Collection[str] = (),
     ) -> None:
-        """Note what is wrong with this answer, and keep the evidence of that alone."""
+        """Note what is wrong with this answer, and keep the evidence of that alone. What the
+        checks *ignored* say of it is passed over."""
         exchange = self._client.exchanges[-1]
         self.statuses[response.status_code] += 1
         try:
@@ -298,6 +300,8 @@ class Exploration:
         finally:
             self._client.exchanges.clear()
         for broken in wrong:
+            if broken.check in ignored:
+                continue
             key = _key(broken, exchange)
             self._note(broken, exchange, key)
             if self.findings[key].exchange is exchange:
@@ -312,38 +316,15 @@ class Exploration:
         from pytest_prodcheck.live.generation import ABOUT_REQUESTS, optional, without
 
         left = LEFT_OUT
-        for key, smallest in self._smallest.items():
+        for key, smallest in list(self._smallest.items()):
             if key[0] in ABOUT_REQUESTS or (self.findings[key].exchange.status or 0) >= 500:
                 continue
-            case = smallest
             for place, name in optional(smallest)[:left]:
                 left -= 1
-                smaller = without(case, place, name)
-                if self._fails_too(key, smaller, operation):
-                    case = smaller
-
-    def _fails_too(self, key: tuple[str, ...], case: "Case", operation: Operation) -> bool:
-        """Whether this case fails in the same way; if so, it is the one that is told."""
-        from pytest_prodcheck.live.generation import ABOUT_REQUESTS
-
-        response = self._send_in_turn(case, operation)
-        if response is None:
-            return False
-        exchange = self._last_exchange()
-        if response.status_code == 429:
-            self._explorer.patience.heed(response.headers, self._until)
-            return False
-        fails = False
-        for broken in self._explorer.contract.broken(case, response, operation.base):
-            found = _key(broken, exchange)
-            if found == key:
-                fails = True
-                self.findings[key] = msgspec.structs.replace(
-                    self.findings[key], message=broken.message, exchange=exchange
-                )
-            elif broken.check not in ABOUT_REQUESTS:
-                self._note(broken, exchange, found)
-        return fails
+                smaller = without(self._smallest[key], place, name)
+                response = self._send_in_turn(smaller, operation)
+                if response is not None:
+                    self.judge(smaller, response, operation, ignored=ABOUT_REQUESTS)
 
     def _needs_credentials(self, operation: Operation, response: "Response") -> bool:
         """Whether it is yet to be seen that this operation refuses strangers."""
