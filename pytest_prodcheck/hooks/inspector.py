@@ -22,6 +22,7 @@ from pytest_prodcheck.errors import NotAsked, ProdcheckError
 from pytest_prodcheck.hooks import parameters
 from pytest_prodcheck.hooks.contract import ContractChecks
 from pytest_prodcheck.hooks.database import DatabaseChecks
+from pytest_prodcheck.hooks.part import CHOSEN
 from pytest_prodcheck.hooks.plan import Plan, asserts
 from pytest_prodcheck.hooks.rollback import RollbackChecks
 from pytest_prodcheck.hooks.seen import PLANNED, SEEN, Seen
@@ -119,6 +120,13 @@ class Inspector:
             if not hasattr(self.config, "workerinput"):
                 raise
             self.plan.refuse(str(error))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_pycollect_makeitem(self) -> Generator[None, object, object]:
+        made = yield
+        if self.config.stash.get(CHOSEN, "") == "ids" and isinstance(made, list):
+            self.plan.generated(made)
+        return made
 
     def pytest_deselected(self, items: list[pytest.Item]) -> None:
         self.plan.deselected(items)

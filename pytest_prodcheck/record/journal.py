@@ -9,6 +9,8 @@ Entries are `{"kind": …}` with kind one of
     report    a pytest report, serialised by pytest itself, with our facts under `prodcheck`
     collectreport  likewise of a file that could not be collected, for the reporters
     problem   a fact about the run: see `model.Problem`
+    part      why the run is only a part of what the team planned: see `model.Part`
+    warning   what a check warned of
     release   what is deployed
     service   last lines of a service that the run started
     end       the run was closed in order
@@ -31,6 +33,8 @@ from pytest_prodcheck.model import (
     FlagsTold,
     LastRelease,
     Metrics,
+    Part,
+    PassedBefore,
     Planned,
     Policy,
     Problem,
@@ -39,6 +43,7 @@ from pytest_prodcheck.model import (
     Run,
     State,
     TargetInfo,
+    Warned,
 )
 
 Entry = dict[str, Any]
@@ -113,6 +118,7 @@ def fold(entries: Iterable[Entry], state: State = "finished") -> Run:
     reports: dict[str, list[Entry]] = defaultdict(list)
     facts: dict[str, Any] = {"release": Release(), "service_log": "", "finished": ""}
     problems: dict[Problem, None] = {}
+    warned: dict[Warned, None] = {}
     duration = 0.0
     for entry in entries:
         match entry["kind"]:
@@ -125,6 +131,10 @@ def fold(entries: Iterable[Entry], state: State = "finished") -> Run:
                 reports[entry["data"]["nodeid"]].append(entry["data"])
             case "problem":
                 problems[Problem(what=entry["what"], detail=entry["detail"])] = None
+            case "part":
+                facts["part"] = Part(text=entry["text"], chosen=entry["chosen"])
+            case "warning":
+                warned[Warned(check=entry["check"], message=entry["message"])] = None
             case "release":
                 facts["release"] = msgspec.convert(entry["release"], Release)
             case "service":
@@ -150,10 +160,12 @@ def fold(entries: Iterable[Entry], state: State = "finished") -> Run:
         duration_s=duration,
         command=head["command"],
         shard=head.get("shard"),
+        passed_before=msgspec.convert(head.get("passed_before", {}), dict[str, PassedBefore]),
         settings=tuple(head["settings"]),
         checks=tuple(checks),
         unscored=tuple(unscored),
         problems=tuple(problems),
+        warnings=tuple(warned),
         metrics=msgspec.structs.replace(
             # What a drill asks is asked of a target that it has made fail on purpose.
             measure(
