@@ -138,7 +138,8 @@ def next_step(run: Run, verdict: Verdict) -> str:
     if verdict.decision == "promote" or any(not action.refused for action in verdict.actions):
         return ""
     if verdict.verdict == "fail":
-        return "do not promote this release; mend what failed, or go back to the last good one"
+        way_back = ", or go back to the last good release" if run.last_good else ""
+        return f"do not promote this release; mend what failed and run again{way_back}"
     if not _missing(run) and (run.part or run.shard):
         whole = "merge all parts" if run.shard else "run the whole plan"
         return f"{whole} before promoting"
