@@ -14,13 +14,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_prodcheck.config import Migrations
 from pytest_prodcheck.errors import NotAsked
 from pytest_prodcheck.live.database.connection import reason
 from pytest_prodcheck.live.migrations import snapshot
-from pytest_prodcheck.live.migrations.applying import Outcome, run_file, run_revision
+from pytest_prodcheck.live.migrations.applying import Outcome, run_file, run_revision, run_script
 from pytest_prodcheck.live.migrations.filling import fill
 from pytest_prodcheck.live.migrations.schema_dump import dumped
 from pytest_prodcheck.live.migrations.scratch import Scratch, scratch
@@ -285,11 +285,11 @@ class _Rehearsal:
 
     def _restore(self, sql: str) -> None:
         with self._base("the schema of `database` cannot be made again on a scratch database") as c:
-            _execute(c, sql)
+            run_script(c, sql)
 
     def _seed(self, file: Path) -> None:
         with self._base(f"{file.name} does not fit the schema") as connection:
-            _execute(connection, file.read_text(encoding="utf-8-sig"))
+            run_script(connection, file.read_text(encoding="utf-8-sig"))
 
     def _fill(self) -> None:
         with self.database.connect(self.limit) as connection:
@@ -310,7 +310,7 @@ class _Rehearsal:
             driver_error = _driver_error(connection)
             try:
                 yield connection
-            except driver_error as error:
+            except (driver_error, ValueError) as error:
                 raise NotAsked(f"not run: {what}: {reason(error)}") from error
 
 
@@ -329,12 +329,6 @@ def _changed_rows(old: Moment, new: Moment) -> str:
 def _driver_error(connection: sa.Connection) -> type[Exception]:
     error: type[Exception] = connection.dialect.loaded_dbapi.Error
     return error
-
-
-def _execute(connection: sa.Connection, sql: str) -> None:
-    driver: Any = connection.connection.driver_connection
-    run = driver.executescript if connection.dialect.name == "sqlite" else driver.execute
-    run(sql)
 
 
 def _held(outcome: Outcome) -> str:
