@@ -200,6 +200,10 @@ def _of_check(
     dialect = connection.dialect.name
     values = filling.values_of(dialect, new.table, (*new.checks, *old.checks))
     of = filling.values_of(dialect, new.table, (check,))
+    if any(
+        type(old.table.columns[name].type) is not type(new.table.columns[name].type) for name in of
+    ):
+        return ()  # the CHECK cannot be asked of another type; its values are another change
     options: dict[str, list[Any]] = {}
     for name in of:
         column = new.table.columns[name]

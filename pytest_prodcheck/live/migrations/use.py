@@ -65,9 +65,10 @@ def use(connection: sa.Connection, before: dict[Table, Shape], new: set[Table]) 
         name = snapshot.spelled(table)
         for write in writes(connection, before[table], after[table], name):
             number = _FIRST + next(numbers) % _NUMBERS
-            row = _write(connection, after[table].table, _led(connection, write, after), number)
+            new_table = after[table].table
+            row = _write(connection, new_table, _led(connection, new_table, write), number)
             if row is not None:
-                keys = [column.name for column in after[table].table.primary_key]
+                keys = [column.name for column in new_table.primary_key]
                 values = {key: row[key] for key in write.values[0]}
                 what = write.what
                 if write.refused_by:
@@ -83,19 +84,17 @@ def use(connection: sa.Connection, before: dict[Table, Shape], new: set[Table]) 
     return Used(rows=tuple(rows), missing=tuple(missing))
 
 
-def _led(connection: sa.Connection, write: Write, after: dict[Table, Shape]) -> Write:
+def _led(connection: sa.Connection, table: sa.Table, write: Write) -> Write:
     """The same with a new row of the table that its reference leads to now."""
     if write.refers is None:
         return write
     parent, keys = write.refers
-    for shape in after.values():
-        if shape.table.fullname == parent:
-            row = _write(connection, shape.table, Write("", ({},)), ELSEWHERE)
-            if row:
-                (values,) = write.values
-                led = {name: row[key] for name, key in zip(values, keys, strict=True)}
-                return replace(write, values=(led,))
-    return write
+    row = _write(connection, table.metadata.tables[parent], Write("", ({},)), ELSEWHERE)
+    if row is None:
+        return write
+    (values,) = write.values
+    led = {name: row[key] for name, key in zip(values, keys, strict=True)}
+    return replace(write, values=(led,))
 
 
 def _write(
