@@ -83,7 +83,7 @@ def _start_controller(config: pytest.Config, option: str | None, base: Path) -> 
             weights=settings.weights,
             actions=settings.actions,
             required=settings.required,
-            modes=settings.flags.modes if settings.flags else settings.assumed_modes,
+            modes=settings.modes,
         ),
         good=remembered(base, settings.target.name),
         command=redactor.text(shlex.join(["pytest", *config.invocation_params.args])),
