@@ -273,7 +273,7 @@ class Settings(Record):
     required: tuple[str, ...] = ()
     """Manifest: `smoke>=10`, or globs over check ids that must be planned."""
     assumed_modes: dict[str, dict[str, bool]] = msgspec.field(default_factory=dict)
-    """Those of the ready-made matrix, where no flags are configured."""
+    """Those of the ready-made matrix; see `modes`."""
     flags: Flags | None = None
     drills: tuple[Drill, ...] = ()
     contract: Contract = Contract()
@@ -288,6 +288,12 @@ class Settings(Record):
     """The project's own file, if one was read; None for the built-in demo."""
     secrets: tuple[Secret, ...] = ()
     """Every secret that was resolved, for the redactor."""
+
+    @property
+    def modes(self) -> dict[str, dict[str, bool]]:
+        """The operating modes that are declared, or else those of the ready-made matrix."""
+        declared = self.flags.modes if self.flags else {}
+        return declared or self.assumed_modes
 
 
 def describe(settings: Settings) -> list[str]:

@@ -175,7 +175,7 @@ def _rate(reader: Reader, text: str, keys: Keys) -> float:
 
 
 def _database(reader: Reader, text: str, keys: Keys) -> Secret:
-    secret = reader.variables.secret(text, keys)
+    secret = reader.variables.url(text, keys)
     if not re.match(r"[a-z][a-z0-9+]*:/", secret.reveal()):
         raise reader.error(
             keys, "is not a database URL; write it like postgresql://user:password@host/name"

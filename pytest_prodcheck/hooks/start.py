@@ -86,7 +86,7 @@ def _start_controller(config: pytest.Config, option: str | None, base: Path) -> 
             actions=settings.actions,
             veto=settings.veto,
             required=settings.required,
-            modes=settings.flags.modes if settings.flags else settings.assumed_modes,
+            modes=settings.modes,
         ),
         good=remembered(base, settings.target.name),
         passed_before=passed_before(
