@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from math import isfinite
+from os.path import normpath
 from typing import Any
 
 from msgspec import UNSET
@@ -15,6 +16,7 @@ from pytest_prodcheck.config.probes import probes
 from pytest_prodcheck.config.reader import Reader, written_or
 from pytest_prodcheck.config.settings import Limits, ReleaseSource, Secret, Target
 from pytest_prodcheck.config.tables import LimitsTable, ReleaseTable, TargetTable
+from pytest_prodcheck.errors import UsageError
 
 STAND_IN = 65535
 """For `{port}` in the base URL of a service that the run starts: its port is not known yet."""
@@ -161,9 +163,19 @@ def _ca_bundle(reader: Reader, text: str, keys: Keys) -> str:
 
 def _hosts(reader: Reader, texts: list[str], keys: Keys) -> tuple[str, ...]:
     return tuple(
-        reader.checked(urls.authority, reader.text(text, (*keys, i)), (*keys, i))
+        reader.checked(_host, reader.text(text, (*keys, i)), (*keys, i))
         for i, text in enumerate(texts)
     )
+
+
+def _host(text: str) -> str:
+    """`host`, `host:port`, or `unix:/path` of a socket. Raises UsageError."""
+    if not text.startswith("unix:"):
+        return urls.authority(text)
+    path = text.removeprefix("unix:")
+    if not path.startswith("/") or normpath(path) != path:
+        raise UsageError("is not the whole path of a socket; write it like unix:/run/app.sock")
+    return text
 
 
 def _rate(reader: Reader, text: str, keys: Keys) -> float:
