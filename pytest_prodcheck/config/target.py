@@ -186,6 +186,20 @@ def _rate(reader: Reader, text: str, keys: Keys) -> float:
     return rate
 
 
+_UNITS = {"s": 1, "min": 60, "h": 3600}
+_LONGEST = 86_400
+
+
+def _time_budget(reader: Reader, written: float | str, keys: Keys) -> float:
+    if not isinstance(written, str):
+        return written
+    number = written.rstrip("sminh ")
+    seconds = float(number) * _UNITS[written.removeprefix(number).strip()]
+    if not 0 < seconds <= _LONGEST:
+        raise reader.error(keys, f"{written} is not between 0 and 24 h; leave it out for no limit")
+    return seconds
+
+
 def _database(reader: Reader, text: str, keys: Keys) -> Secret:
     secret = reader.variables.secret(text, keys)
     if not re.match(r"[a-z][a-z0-9+]*:/", secret.reveal()):
@@ -250,6 +264,7 @@ _READERS: dict[str, Callable[[Reader, Any, Keys], Any]] = {
     "health": Reader.path,
     "rate": _rate,
     "request_budget": _as_it_is,
+    "time_budget": _time_budget,
     "timeout": _as_it_is,
     "concurrency": _as_it_is,
     "max_body": _as_it_is,

@@ -63,15 +63,18 @@ class Inspector:
         shard: str | None,
         choice: str,
         root: Path,
+        guard: Guard,
     ) -> None:
         self.choice = choice
         self.root = root
         self.settings = settings
         self.target: Target = settings.target
         self.work = folder.work
-        self.guard = Guard(
+        self.guard = guard
+        guard.settle(
             Policy.of(settings.target),
             self.work / "violations.jsonl",
+            limits=self.chain,
             controller=getattr(config, "workerinput", {}).get("sock_port"),
         )
         self.config = config
@@ -155,7 +158,12 @@ class Inspector:
         from pytest_prodcheck.live.chain import Chain
 
         target = self.target
-        return Chain(self.work / "chain", rate=target.rate, budget=target.request_budget)
+        return Chain(
+            self.work / "chain",
+            rate=target.rate,
+            budget=target.request_budget,
+            time_budget=target.time_budget,
+        )
 
     @cached_property
     def transport(self) -> LiveTransport:
@@ -292,7 +300,6 @@ class Inspector:
         yield
 
     def close(self) -> None:
-        self.guard.uninstall()
         for name in ("prober", "transport"):
             if name in self.__dict__:
                 getattr(self, name).close()
@@ -307,6 +314,7 @@ class Inspector:
         planned = item.stash[PLANNED]
         if not planned.permitted:
             pytest.skip(f"not permitted: {planned.reason}")
+        self.chain.check_time()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
