@@ -294,6 +294,7 @@ class Recorder:
             self._add(Problem(what="report", detail=detail))
             run, verdict = self._decide()
         self._verdict = run, verdict
+        self._life.when_over(self.amend, self._folder.tidy)
         return self._verdict
 
     def _decide(self) -> tuple[Run, Verdict]:
@@ -347,7 +348,6 @@ class Recorder:
             self._add(Problem(what="internal", detail="the session ended before it began"))
             self._close()
         self._remember()
-        self._life.when_over(self.amend, self._folder.tidy)
         self._unwatch_the_exits()
         run, verdict = self._verdict or self._decide()
         writer = config.get_terminal_writer()
