@@ -334,7 +334,7 @@ def test_workers_that_vanish_at_their_end_are_not_started_again(project):
     conftest(
         project,
         """
-
+import os
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session):
     if hasattr(session.config, "workerinput"):
@@ -347,3 +347,21 @@ def pytest_sessionfinish(session):
     told = " ".join(outcome.verdict["reasons"])
     assert "died when all tests had ended" in told
     assert "pytest_sessionfinish" in told
+
+
+@pytest.mark.fault(50)
+def test_a_plugin_that_fails_at_the_end_of_a_worker_is_a_failure_of_the_run(project):
+    project.write("test_a.py", FINE)
+    conftest(
+        project,
+        """
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workerinput"):
+        raise ValueError("only in workers")
+""",
+    )
+    outcome = run(project, "test_a.py", "-n2")
+    assert outcome.exit in (1, 6), outcome.output
+    told = " ".join(outcome.verdict["reasons"])
+    assert "failed at the end of worker gw" in told
+    assert "only in workers" in told

@@ -51,6 +51,10 @@ _SHOWN = {
 where that is another."""
 
 
+WORKERS_ENDS = "workers-ends.jsonl"
+"""File in which workers leave what went wrong when their session ended."""
+
+
 class Inspector:
     """Collection, the connection, and the reports of one process."""
 
@@ -297,7 +301,19 @@ class Inspector:
         for name in ("shouldfail", "shouldstop"):
             if isinstance(why := getattr(session, name), str):
                 setattr(session, name, scrub(why, self.redactor))
-        yield
+        try:
+            yield
+        except BaseException as error:
+            self._tell_of_the_end(error)
+            raise
+
+    def _tell_of_the_end(self, error: BaseException) -> None:
+        """pytest-xdist says nothing of a worker whose plugins fail at the end of its session."""
+        worker = getattr(self.config, "workerinput", {}).get("workerid")
+        if worker:
+            detail = f"another plugin failed at the end of worker {worker}: {error!r}"
+            with (self.work / WORKERS_ENDS).open("ab") as file:
+                file.write(msgspec.json.encode(scrub(detail, self.redactor)) + b"\n")
 
     def close(self) -> None:
         for name in ("prober", "transport"):

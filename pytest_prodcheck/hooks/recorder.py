@@ -21,6 +21,7 @@ import pytest
 
 from pytest_prodcheck.diagnose import diagnose
 from pytest_prodcheck.errors import UsageError
+from pytest_prodcheck.hooks.inspector import WORKERS_ENDS
 from pytest_prodcheck.hooks.reports import Reports
 from pytest_prodcheck.judge import EXIT_BY_RULING, judge
 from pytest_prodcheck.model import (
@@ -233,7 +234,7 @@ class Recorder:
         if error:
             worker, why = node.gateway.id, str(error).strip()[:500]
             detail = f"worker {worker} died: {why}"
-            if _stop_replacing_workers(self._config):
+            if _stop_replacing_workers(self._config, node):
                 detail = (
                     f"worker {worker} died when all tests had ended: {why}. "
                     "Look into pytest_sessionfinish and the teardown of session fixtures."
@@ -312,6 +313,9 @@ class Recorder:
     def _look_around(self) -> None:
         """Facts that no hook tells: what guard, breaker, service and journal have seen."""
         self._note_violations()
+        ends = self._folder.work / WORKERS_ENDS
+        for line in ends.read_bytes().splitlines() if ends.exists() else ():
+            self._add(Problem(what="report", detail=msgspec.json.decode(line)))
         if self._release and (release := self._release.take()):
             told = scrub(msgspec.to_builtins(release), self._redactor)
             self.journal.write("release", release=told)
@@ -477,17 +481,19 @@ def teardown_of(report: pytest.TestReport) -> pytest.TestReport:
     return teardown
 
 
-def _stop_replacing_workers(config: pytest.Config) -> bool:
-    """Have no worker started for one that died when there was nothing left to do.
+def _stop_replacing_workers(config: pytest.Config, node: Any) -> bool:
+    """Have no worker started for one that died when there was nothing left for it to do.
 
     pytest-xdist starts up to four for each, which all die the same way: 50 s on an idle machine.
-    Returns whether nothing is left to do.
+    Returns whether nothing was left to do.
     """
     session = config.pluginmanager.getplugin("dsession")
     schedule = getattr(session, "sched", None)
     if not getattr(schedule, "collection_is_completed", False):
         return False
-    if getattr(schedule, "has_pending", True):
+    own = getattr(schedule, "node2pending", {}).get(node)
+    left = getattr(schedule, "pending", ())
+    if own or left or (own is None and getattr(schedule, "has_pending", True)):
         return False
     if hasattr(session, "_max_worker_restart"):  # a name of its own: without it, it takes longer
         session._max_worker_restart = 0
