@@ -7,8 +7,10 @@ objects registered here: `hooks.inspector` (in each process that runs tests) and
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
+import sys
 from collections.abc import Callable, Generator
 from functools import partial
 from typing import TYPE_CHECKING
@@ -51,16 +53,40 @@ INSPECTOR: pytest.StashKey[Inspector] = pytest.StashKey()
 # --- options ---------------------------------------------------------------------------
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Put up the guard when a target seems to be chosen: what is imported next stands under it."""
+    config: pytest.Config = pluginmanager.getplugin("pytestconfig")
+    _guard_if_chosen(config, parser)
+
+
+def _guard_if_chosen(config: pytest.Config, parser: pytest.Parser) -> None:
+    """Without a target no module of ours is imported here, and nothing is parsed."""
+    words = [*map(str, config.invocation_params.args)]
+    words += os.environ.get("PYTEST_ADDOPTS", "").split()
+    with contextlib.suppress(ValueError):  # not read yet
+        words += config.getini("addopts")
+    options = {word.partition("=")[0] for word in words}
+    chosen = "PRODCHECK_TARGET" in os.environ or "--prodcheck-target" in options
+    if not chosen and "--target" not in options:
+        return
+    from pytest_prodcheck.hooks.guarding import stand, stand_down
+    from pytest_prodcheck.hooks.latest import invalidate_latest
+
+    if chosen or not _is_taken(parser):
+        stand(config)
+        invalidate_latest(config, words)
+    else:
+        stand_down(config)
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests(
-    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+    early_config: pytest.Config, parser: pytest.Parser
 ) -> Generator[None]:
     """Declare options after every plugin and conftest: `--target` may be somebody else's."""
-    if _may_choose_a_target(args):
-        from pytest_prodcheck.hooks.latest import invalidate_latest
-
-        invalidate_latest(early_config, args, target_is_ours=not _is_taken(parser))
+    _guard_if_chosen(early_config, parser)
     yield
+    _guard_if_chosen(early_config, parser)
     group = parser.getgroup("prodcheck", "the verdict after a deploy")
     group.addoption(
         *(["--prodcheck-target"] if _is_taken(parser) else ["--target", "--prodcheck-target"]),
@@ -93,11 +119,6 @@ def pytest_load_initial_conftests(
     )
 
 
-def _may_choose_a_target(args: list[str]) -> bool:
-    """Return whether a look at all options is worth its time."""
-    return "PRODCHECK_TARGET" in os.environ or any("-target" in arg for arg in args)
-
-
 def _is_taken(parser: pytest.Parser) -> bool:
     """Whether another plugin or a conftest has a `--target` of its own."""
     try:
@@ -117,6 +138,10 @@ def pytest_configure(config: pytest.Config) -> None:
     option = config.getoption("prodcheck_target", None)
     chosen = option is not None or "PRODCHECK_TARGET" in os.environ
     if not chosen or config.option.help:
+        if "pytest_prodcheck.hooks.guarding" in sys.modules:
+            from pytest_prodcheck.hooks.guarding import stand_down
+
+            stand_down(config)
         return
 
     config.add_cleanup(import_plainly())

@@ -226,6 +226,8 @@ class Target(Record):
     rate: float | None = None
     """Requests per second, all workers together; None: bounded by concurrency alone."""
     request_budget: int = 5000
+    time_budget: float | None = None
+    """Seconds after which a run asks nothing more, and ends with what is proven; None: no end."""
     timeout: float = 10.0
     """Seconds for a whole request."""
     concurrency: int = 16
@@ -315,6 +317,8 @@ def describe(settings: Settings) -> list[str]:
         line("timeout", f"timeout {target.timeout:g} s"),
         line("concurrency", f"concurrency {target.concurrency}"),
     ]
+    if target.time_budget is not None:
+        lines.append(line("time_budget", f"time budget {target.time_budget:g} s"))
     # What widens a run's reach is shown whenever it is there; no value that may be secret is.
     if target.drills:
         until = f" until {target.drills}" if isinstance(target.drills, date) else ""

@@ -53,6 +53,10 @@ _SHOWN = {
 where that is another."""
 
 
+WORKERS_ENDS = "workers-ends.jsonl"
+"""File in which workers leave what went wrong when their session ended."""
+
+
 class Inspector:
     """Collection, the connection, and the reports of one process."""
 
@@ -65,15 +69,18 @@ class Inspector:
         shard: str | None,
         choice: str,
         root: Path,
+        guard: Guard,
     ) -> None:
         self.choice = choice
         self.root = root
         self.settings = settings
         self.target: Target = settings.target
         self.work = folder.work
-        self.guard = Guard(
+        self.guard = guard
+        guard.settle(
             Policy.of(settings.target),
             self.work / "violations.jsonl",
+            limits=self.chain,
             controller=getattr(config, "workerinput", {}).get("sock_port"),
         )
         self.config = config
@@ -164,7 +171,12 @@ class Inspector:
         from pytest_prodcheck.live.chain import Chain
 
         target = self.target
-        return Chain(self.work / "chain", rate=target.rate, budget=target.request_budget)
+        return Chain(
+            self.work / "chain",
+            rate=target.rate,
+            budget=target.request_budget,
+            time_budget=target.time_budget,
+        )
 
     @cached_property
     def transport(self) -> LiveTransport:
@@ -298,10 +310,21 @@ class Inspector:
         for name in ("shouldfail", "shouldstop"):
             if isinstance(why := getattr(session, name), str):
                 setattr(session, name, scrub(why, self.redactor))
-        yield
+        try:
+            yield
+        except BaseException as error:
+            self._tell_of_the_end(error)
+            raise
+
+    def _tell_of_the_end(self, error: BaseException) -> None:
+        """pytest-xdist says nothing of a worker whose plugins fail at the end of its session."""
+        worker = getattr(self.config, "workerinput", {}).get("workerid")
+        if worker:
+            detail = f"another plugin failed at the end of worker {worker}: {error!r}"
+            with (self.work / WORKERS_ENDS).open("ab") as file:
+                file.write(msgspec.json.encode(scrub(detail, self.redactor)) + b"\n")
 
     def close(self) -> None:
-        self.guard.uninstall()
         for name in ("prober", "transport"):
             if name in self.__dict__:
                 getattr(self, name).close()
@@ -316,6 +339,7 @@ class Inspector:
         planned = item.stash[PLANNED]
         if not planned.permitted:
             pytest.skip(f"not permitted: {planned.reason}")
+        self.chain.check_time()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(

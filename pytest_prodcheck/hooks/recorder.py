@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Generator
 from copy import copy
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -20,6 +21,7 @@ import pytest
 
 from pytest_prodcheck.diagnose import diagnose
 from pytest_prodcheck.errors import UsageError
+from pytest_prodcheck.hooks.inspector import WORKERS_ENDS
 from pytest_prodcheck.hooks.reports import Reports
 from pytest_prodcheck.judge import EXIT_BY_RULING, judge
 from pytest_prodcheck.model import (
@@ -40,6 +42,7 @@ from pytest_prodcheck.record.undo import left_behind, under_way
 from pytest_prodcheck.record.verdict import document, missing, text
 
 if TYPE_CHECKING:
+    from pytest_prodcheck.hooks.guarding import GuardLife
     from pytest_prodcheck.live.chain import Chain
     from pytest_prodcheck.live.service import Service
 
@@ -77,8 +80,12 @@ class Recorder:
         told: dict[str, Any],
         chain: Chain,
         ask_release: Callable[[], Release] | None,
+        life: GuardLife,
     ) -> None:
         self._config = config
+        self._life = life
+        self._session: pytest.Session | None = None
+        self._forget: Callable[[], None] = lambda: None
         # A part of a run has a part of the plan: whoever joins the parts sees to the manifest.
         self._required = () if head.shard else head.policy.required
         self._folder = folder
@@ -241,7 +248,13 @@ class Recorder:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
         if error:
-            detail = f"worker {node.gateway.id} died: {str(error).strip()[:500]}"
+            worker, why = node.gateway.id, str(error).strip()[:500]
+            detail = f"worker {worker} died: {why}"
+            if _stop_replacing_workers(self._config, node):
+                detail = (
+                    f"worker {worker} died when all tests had ended: {why}. "
+                    "Look into pytest_sessionfinish and the teardown of session fixtures."
+                )
             self._add(Problem(what="worker", detail=detail))
 
     def _add(self, problem: Problem) -> None:
@@ -256,6 +269,7 @@ class Recorder:
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
         """Judge, write each output, let the others finish, and judge again if they failed."""
         self._closing = True
+        self._session = session
         self._freeze_plan()
         self._await_watchdogs()
         self._publish(session, *self._decide())
@@ -297,6 +311,7 @@ class Recorder:
             self._add(Problem(what="report", detail=detail))
             run, verdict = self._decide()
         self._verdict = run, verdict
+        self._life.when_over(self.amend, self._folder.tidy)
         return self._verdict
 
     def _decide(self) -> tuple[Run, Verdict]:
@@ -313,9 +328,10 @@ class Recorder:
 
     def _look_around(self) -> None:
         """Facts that no hook tells: what guard, breaker, service and journal have seen."""
-        for violation in _violations(self._folder.work / "violations.jsonl"):
-            where = violation["test"] or "outside any test"
-            self._add(Problem(what="violation", detail=f"{where}: {violation['detail']}"))
+        self._note_violations()
+        ends = self._folder.work / WORKERS_ENDS
+        for line in ends.read_bytes().splitlines() if ends.exists() else ():
+            self._add(Problem(what="report", detail=msgspec.json.decode(line)))
         if self._release and (release := self._release.take()):
             told = scrub(msgspec.to_builtins(release), self._redactor)
             self.journal.write("release", release=told)
@@ -332,6 +348,11 @@ class Recorder:
         for detail in missing(self._required, self._planned()) if self._required else ():
             self._add(Problem(what="required", detail=detail))
 
+    def _note_violations(self) -> None:
+        for violation in _violations(self._folder.work / "violations.jsonl"):
+            where = violation["test"] or "outside any test"
+            self._add(Problem(what="violation", detail=f"{where}: {violation['detail']}"))
+
     def _planned(self) -> list[Planned]:
         plans = (entry["checks"] for entry in self.journal.entries if entry["kind"] == "planned")
         return msgspec.convert([check for plan in plans for check in plan], list[Planned])
@@ -347,7 +368,6 @@ class Recorder:
             self._add(Problem(what="internal", detail="the session ended before it began"))
             self._close()
         self._remember()
-        self._folder.tidy()
         self._unwatch_the_exits()
         run, verdict = self._verdict or self._decide()
         writer = config.get_terminal_writer()
@@ -357,9 +377,38 @@ class Recorder:
             for line, markup in lines:
                 writer.line(line, **markup)
 
+    def amend(self, refused: str) -> int | None:
+        """Judge again after the end, for what the guard refused since; the exit code it means.
+
+        refused: what it was; empty: look into the guard's ledger. None when nothing is new.
+        """
+        known = len(self._problems)
+        with contextlib.suppress(OSError):
+            self.journal.open()
+        if refused:
+            detail = f"after the run: {refused}"
+            self._add(Problem(what="violation", detail=detail))
+        else:
+            self._note_violations()
+        self.journal.close()
+        if len(self._problems) == known:
+            return None
+        run = fold(self.journal.entries)
+        verdict = judge(run, diagnose(run))
+        with contextlib.suppress(OSError):
+            self._forget()
+            self._write_verdict(run, verdict)
+        if self._session:
+            self._reports.write(self._session, run, verdict)
+        print("\nprodcheck: something was refused after the run, which changes its verdict:")
+        folder = str(self._folder.path)
+        lines = terminal.summary(run, verdict, folder=folder, width=terminal.UNLIMITED)
+        print(*(line for line, _ in lines), sep="\n")
+        return verdict.exit_code
+
     def _remember(self) -> None:
         """A release that is promoted is what the next one can go back to, and is compared with."""
-        from pytest_prodcheck.record.last_good import Good, LastGood, keep, last_good
+        from pytest_prodcheck.record.last_good import Good, LastGood, keep, last_good, put_back
 
         run, verdict = self._verdict or self._decide()
         if verdict.decision != "promote":
@@ -375,6 +424,7 @@ class Recorder:
                 if read.spec and not read.of:
                     spec, spec_of = scrub(read.spec, self._redactor), last
             good = Good(last=last, spec=spec, spec_of=spec_of)
+            self._forget = partial(put_back, base, run.target.name, before)
             now = before.followed_by(good) if before else LastGood(newest=good)
             keep(base, run.target.name, now.with_passed(run))
 
@@ -444,6 +494,25 @@ def teardown_of(report: pytest.TestReport) -> pytest.TestReport:
     teardown.outcome = "passed"
     teardown.longrepr = None
     return teardown
+
+
+def _stop_replacing_workers(config: pytest.Config, node: Any) -> bool:
+    """Have no worker started for one that died when there was nothing left for it to do.
+
+    pytest-xdist starts up to four for each, which all die the same way: 50 s on an idle machine.
+    Returns whether nothing was left to do.
+    """
+    session = config.pluginmanager.getplugin("dsession")
+    schedule = getattr(session, "sched", None)
+    if not getattr(schedule, "collection_is_completed", False):
+        return False
+    own = getattr(schedule, "node2pending", {}).get(node)
+    left = getattr(schedule, "pending", ())
+    if own or left or (own is None and getattr(schedule, "has_pending", True)):
+        return False
+    if hasattr(session, "_max_worker_restart"):  # a name of its own: without it, it takes longer
+        session._max_worker_restart = 0
+    return True
 
 
 def _now() -> str:

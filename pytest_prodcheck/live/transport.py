@@ -16,6 +16,7 @@ from pytest_prodcheck.live.chain import Chain
 from pytest_prodcheck.live.exchanges import HARMLESS, MASK, Added, Masking
 from pytest_prodcheck.live.failures import BodyTooLarge, UnknownEncoding, explain, kind_of
 from pytest_prodcheck.live.lean_httpx import httpx
+from pytest_prodcheck.live.patches import PACED
 from pytest_prodcheck.live.wire import Clock, HeadTooLarge, Lane, Resolver, tls_context
 
 MAX_HEADERS = 256
@@ -176,6 +177,7 @@ class LiveTransport(httpx.BaseTransport):
                 ),
                 headers=self._sent(request),
                 content=request.stream,
+                extensions={PACED: True},
             )
         )
         if not clock.received:

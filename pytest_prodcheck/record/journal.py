@@ -58,7 +58,13 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.entries: list[Entry] = []
         self.failure: OSError | None = None
-        self._file: int | None = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._path = path
+        self._file: int | None = None
+        self.open()
+
+    def open(self) -> None:
+        """Go on writing after `close`; raises OSError."""
+        self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
     def write(self, kind: str, **facts: Any) -> None:
         """Add one entry. One `write(2)` a line: a kill leaves at most one torn last line."""
