@@ -25,7 +25,9 @@ from pytest_prodcheck.hooks.database import DatabaseChecks
 from pytest_prodcheck.hooks.plan import Plan, asserts
 from pytest_prodcheck.hooks.rollback import RollbackChecks
 from pytest_prodcheck.hooks.seen import PLANNED, SEEN, Seen
+from pytest_prodcheck.hooks.shared import SharedFixtures
 from pytest_prodcheck.hooks.suites import SUITES
+from pytest_prodcheck.hooks.tracebacks import shorten
 from pytest_prodcheck.known import KnownFailures
 from pytest_prodcheck.live.guard import Guard
 from pytest_prodcheck.live.policy import Policy
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from pytest_prodcheck.live.probes import Prober, ProbeRun
     from pytest_prodcheck.live.sender import Sender
     from pytest_prodcheck.live.transport import LiveTransport
+    from pytest_prodcheck.measuring import Measure
 
 
 _SHOWN = {
@@ -77,6 +80,7 @@ class Inspector:
         self.config = config
         self.redactor = redactor
         self.plan = Plan(config, settings, folder.work, shard)
+        self.shared = SharedFixtures(self.guard)
         self._sender: Sender | None = None
         self._drills: bool | None = None
         self.refusals: list[str] = []
@@ -175,7 +179,7 @@ class Inspector:
         self.plan.note(f"{len(probes)} {noun} derived")
         return probes
 
-    def measure_for(self, item: pytest.Item) -> Callable[[str, float], None]:
+    def measure_for(self, item: pytest.Item) -> Measure:
         return partial(self.measure, item)
 
     def _seen(self) -> Seen:
@@ -251,8 +255,13 @@ class Inspector:
     def client(self, item: pytest.Item, transport: LiveTransport | None = None) -> LiveClient:
         """A client for one test; what it exchanges goes into that test's reports."""
         client = self.connect(transport)
-        item.stash[SEEN].clients.append(client)
+        item.stash[SEEN].clients[client] = 0
         return client
+
+    def shared_client(self) -> LiveClient:
+        """A client for several tests; what it exchanges goes into the reports of the test that
+        is under way."""
+        return self.shared.add(self.connect())
 
     def probe(self, item: pytest.Item, probe: Probe) -> ProbeRun:
         from pytest_prodcheck.live.probes import ProbeRun
@@ -303,7 +312,7 @@ class Inspector:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        item.stash[SEEN] = self._seen()
+        item.stash[SEEN] = self.shared.seen = self._seen()
         planned = item.stash[PLANNED]
         if not planned.permitted:
             pytest.skip(f"not permitted: {planned.reason}")
@@ -312,6 +321,8 @@ class Inspector:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        if call.excinfo:
+            shorten(call.excinfo, item)
         report = yield
         planned = item.stash[PLANNED]
         # A conftest's own setup hook may have ended the test before ours was reached.
@@ -341,7 +352,7 @@ class Inspector:
         violations = self.guard.violations[seen.violations :]
         seen.violations += len(violations)
         if violations:
-            _fail(report, told, "\n".join(violations))
+            _fail_by_guard(report, told, "\n".join(violations), error)
         elif isinstance(error, NotAsked):
             told["not_run"] = f"not run: {str(error).removeprefix('not run: ')}"
             report.outcome = "skipped"
@@ -379,11 +390,9 @@ class Inspector:
             return None
         asked = seen.probe or seen.exchanges() or self.guard.requests > seen.requests
         asked = asked or seen.database or self.database.statements > seen.statements
+        asked = asked or self.shared.gave_answer(item)
         if not asked and not item.get_closest_marker("offline"):
-            return (
-                "this check sent no request, so it proves nothing about the target; "
-                "ask it with the `api` or `database` fixture, or mark the check `offline`"
-            )
+            return _asked_nothing(self.shared.asked_for(item))
         ours = item.path.is_relative_to(SUITES)  # reading sources takes time, and we know these
         if not ours and not asserts(getattr(item, "function", None)):
             return "this check asserts nothing, so it cannot fail; assert what the answer must be"
@@ -393,8 +402,7 @@ class Inspector:
         self, item: pytest.Item, seen: Seen, report: pytest.TestReport
     ) -> list[dict[str, Any]]:
         """What was exchanged since this test's last report; in brief when all went well."""
-        new = seen.exchanges()[seen.told :]
-        seen.told += len(new)
+        new = [*seen.take(), *self.shared.take()]
         if item.stash[PLANNED].category != "rollback":  # a drill makes the target fail on purpose
             self.tally.add(new)
         if seen.probe and report.when == "call" and seen.probe.done:
@@ -452,9 +460,39 @@ class Inspector:
                 setattr(report, attribute, getattr(clean, attribute))
 
 
+def _asked_nothing(shared: list[str]) -> str:
+    """Why a check proves nothing that sent no request, but for those *shared* fixtures."""
+    if not shared:
+        return (
+            "this check sent no request, so it proves nothing about the target; "
+            "ask it with the `api` or `database` fixture, or mark the check `offline`"
+        )
+    names = " and ".join(f"`{name}`" for name in shared)
+    return (
+        f"this check sent no request of its own: {names} asked the target once for several checks, "
+        "and this check takes no answer from there; send a request in the check, let a fixture "
+        "return the answer that it judges, or mark the check `offline`"
+    )
+
+
 def _fail(report: pytest.TestReport, told: dict[str, Any], message: str) -> None:
     report.outcome = "failed"
     report.longrepr = told["message"] = message
+
+
+def _fail_by_guard(
+    report: pytest.TestReport, told: dict[str, Any], message: str, error: BaseException | None
+) -> None:
+    """Fail for what was refused, and show where: the traceback, or where the test begins."""
+    add = getattr(report.longrepr, "addsection", None)
+    if not report.failed or not add:
+        path, line, _ = report.location
+        _fail(report, told, message)
+        report.longrepr = f"{message}\n\n{path}:{(line or 0) + 1}: it was refused in this test"
+        return
+    told["message"] = message
+    if message not in str(error):
+        add("prodcheck", message)
 
 
 def _sentence(call: pytest.CallInfo[None]) -> str:

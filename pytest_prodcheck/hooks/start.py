@@ -182,6 +182,7 @@ def _begin(config: pytest.Config, inspector: Inspector, redactor: Redactor) -> N
     add_suites(config)
     config.pluginmanager.register(SuiteNames(), "prodcheck-suites")
     config.pluginmanager.register(inspector, "prodcheck-inspector")
+    config.pluginmanager.register(inspector.shared, "prodcheck-shared-fixtures")
     config.add_cleanup(guard_logging(redactor))
     config.add_cleanup(inspector.close)
     inspector.guard.install()
