@@ -59,7 +59,7 @@ class Variables:
         for part in _secrets_inside(value):
             self._remember(part, f"password in {label}", keys)
         self._remember(value, label, keys)
-        return Secret(value, label)
+        return Secret(value, label, template if names else "")
 
     def header(self, name: str, template: str, keys: Keys) -> str | Secret:
         """The value of a header to send: secret when it has a variable or a telling name.

@@ -22,7 +22,7 @@ from pytest_prodcheck.errors import NotAsked, ProdcheckError
 from pytest_prodcheck.hooks import parameters
 from pytest_prodcheck.hooks.contract import ContractChecks
 from pytest_prodcheck.hooks.database import DatabaseChecks
-from pytest_prodcheck.hooks.plan import Plan, asserts
+from pytest_prodcheck.hooks.plan import TAKEN_OUT_LATE, Plan, asserts
 from pytest_prodcheck.hooks.rollback import RollbackChecks
 from pytest_prodcheck.hooks.seen import PLANNED, SEEN, Seen
 from pytest_prodcheck.hooks.shared import SharedFixtures
@@ -273,6 +273,7 @@ class Inspector:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:
         """All selected probes are sent as soon as tests may run, while the first one waits."""
+        self.plan.restore(session.items)
         probes = parameters.selected_probes(session.items)
         if probes and not self.config.option.collectonly:
             if self._sender:
@@ -316,6 +317,8 @@ class Inspector:
         planned = item.stash[PLANNED]
         if not planned.permitted:
             pytest.skip(f"not permitted: {planned.reason}")
+        if self.plan.was_taken_out(item):
+            raise NotAsked(f"not run: {TAKEN_OUT_LATE}")
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
@@ -386,12 +389,15 @@ class Inspector:
 
     def _emptiness(self, item: pytest.Item, seen: Seen) -> str | None:
         """Why a passed check proves nothing, if so."""
-        if item.stash[PLANNED].category not in ("smoke", "contract"):
+        category = item.stash[PLANNED].category
+        if category is None:
             return None
         asked = seen.probe or seen.exchanges() or self.guard.requests > seen.requests
         asked = asked or seen.database or self.database.statements > seen.statements
         asked = asked or self.shared.gave_answer(item)
-        if not asked and not item.get_closest_marker("offline"):
+        # What is true of a container or host is seen there, without a request.
+        apart = category == "environment" or item.get_closest_marker("offline")
+        if not asked and not apart:
             return _asked_nothing(self.shared.asked_for(item))
         ours = item.path.is_relative_to(SUITES)  # reading sources takes time, and we know these
         if not ours and not asserts(getattr(item, "function", None)):

@@ -114,6 +114,8 @@ class Recorder:
 
     def _sieve_the_terminal(self) -> None:
         """For what pytest prints beside the reports: live logs, ids, source lines, crashes."""
+        if not self._config.pluginmanager.has_plugin("terminalreporter"):
+            return
         writer = self._config.get_terminal_writer()
         write = writer.write
 
@@ -334,6 +336,8 @@ class Recorder:
         self._folder.tidy()
         self._unwatch_the_exits()
         run, verdict = self._verdict or self._decide()
+        if not config.pluginmanager.has_plugin("terminalreporter"):
+            return  # `-p no:terminal`: whoever reads the output wants nothing of pytest there
         writer = config.get_terminal_writer()
         width = writer.fullwidth if sys.stdout.isatty() else terminal.UNLIMITED
         lines = terminal.summary(run, verdict, folder=str(self._folder.path), width=width)

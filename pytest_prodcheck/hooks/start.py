@@ -48,6 +48,11 @@ def _start_controller(config: pytest.Config, option: str | None, base: Path) -> 
     from pytest_prodcheck.hooks.recorder import Recorder
     from pytest_prodcheck.hooks.reports import Reports
 
+    if not __debug__:
+        raise UsageError(
+            "Python runs without assertions (-O or PYTHONOPTIMIZE), so no check could fail; "
+            "run it without"
+        )
     choice = choose(option, os.environ)
     assert choice, "start() is called with a target only"
     root = config.invocation_params.dir
