@@ -21,6 +21,7 @@ _CREDENTIAL_NAME = re.compile(
     re.IGNORECASE,
 )
 _SCHEME = re.compile(r"(Basic|Bearer|Token|ApiKey|JWT|Digest|Negotiate)\s+(\S+)", re.IGNORECASE)
+_SCHEME_AND_VARIABLE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]* +\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 _USERINFO = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]*?:([^/?#]+)@", re.IGNORECASE)
 _PASSWORD = re.compile(r"[?&]password=([^&#]+)", re.IGNORECASE)
 
@@ -58,7 +59,8 @@ class Variables:
             self._remember(self._environ[name], f"${{{name}}}", keys)
         for part in _secrets_inside(value):
             self._remember(part, f"password in {label}", keys)
-        self._remember(value, label, keys)
+        if not _SCHEME_AND_VARIABLE.fullmatch(template):  # a scheme is public, and shown
+            self._remember(value, label, keys)
         return Secret(value, label, template if names else "")
 
     def header(self, name: str, template: str, keys: Keys) -> str | Secret:

@@ -235,7 +235,7 @@ class Masking:
             words.append("--head")
         elif request.method != "GET":
             words += ["-X", curl.literal(request.method)]
-        words += [f"-H {curl.template(f'{name}: {self._safe(text)}')}" for name, text in added]
+        words += [f"-H {curl.template(self._configured(name, text))}" for name, text in added]
         words += [
             f"-H {self._header_word(name, value)}"
             for name, value in request.headers.items()
@@ -247,9 +247,10 @@ class Masking:
             words.append(f"--data-binary {data}")
         return before + " ".join([*words, *self._url_words(request.url, bool(body))])
 
-    def _safe(self, template: str) -> str:
-        """The template of a configured header, unless its literal text is a secret as well."""
-        return template if self._redact is None or self._redact(template) == template else MASK
+    def _configured(self, name: str, template: str) -> str:
+        """A header of the configuration, unless its literal text looks like a secret as well."""
+        safe = self._redact is None or self._redact(template) == template
+        return f"{name}: {template if safe else '<see headers in the configuration>'}"
 
     def _header_word(self, name: str, value: str) -> str:
         if name in HARMLESS:
