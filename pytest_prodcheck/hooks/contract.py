@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,15 +43,22 @@ class ContractChecks:
     @cached_property
     def operations(self) -> tuple[Operation, ...]:
         """Those of the document that the configuration does not leave out."""
-        from pytest_prodcheck.live.operations import chosen, operations
+        from pytest_prodcheck.live.operations import chosen, is_switch, operations
 
         document = self.document
         if document.problem:
             self._inspector.plan.complain(f"no operation could be tested: {document.problem}")
         all_ = operations(document.spec, parameters.with_openapi(self._target))
-        left = chosen(all_, self._settings.contract.exclude)
+        drills = self._settings.drills
+        switches = [one for one in all_ if is_switch(one, drills, self._target)]
+        left = tuple(
+            one for one in chosen(all_, self._settings.contract.exclude) if one not in switches
+        )
         if all_:
             self._inspector.plan.note(_told(document, self._target, len(all_), len(left)))
+        if switches:
+            names = ", ".join(one.id for one in switches)
+            self._inspector.plan.note(f"not tested, since a drill switches there: {names}")
         if all_ and not left:
             self._inspector.plan.complain(
                 "no operation could be tested: `exclude` leaves out all of them"
@@ -154,7 +161,8 @@ class ContractChecks:
     def _with(self, item: pytest.Item) -> tuple[Callable[[], LiveClient], Accepted]:
         """What a test asks with, and which of its failures `known.toml` accepts."""
         check = item.stash[PLANNED].id
-        return self._inspector.connect, lambda titles: self._inspector.known.accepted(check, titles)
+        accepted = partial(self._inspector.known.accepted, check)
+        return self._inspector.connect_for_cases, accepted
 
 
 def _told(document: Document, target: Target, all_: int, left: int) -> str:

@@ -38,7 +38,7 @@ from pytest_prodcheck.record.redact import Redactor, scrub
 if TYPE_CHECKING:
     from pytest_prodcheck.config import Probe
     from pytest_prodcheck.live.chain import Chain
-    from pytest_prodcheck.live.client import LiveClient
+    from pytest_prodcheck.live.client import LiveClient, Note
     from pytest_prodcheck.live.limits import Measured, Tally
     from pytest_prodcheck.live.probes import Prober, ProbeRun
     from pytest_prodcheck.live.sender import Sender
@@ -242,7 +242,9 @@ class Inspector:
             self.prober.wait()
         return self.tally.measured()
 
-    def connect(self, transport: LiveTransport | None = None) -> LiveClient:
+    def connect(
+        self, transport: LiveTransport | None = None, note: Note | None = None
+    ) -> LiveClient:
         from pytest_prodcheck.live.client import LiveClient
 
         return LiveClient(
@@ -250,7 +252,12 @@ class Inspector:
             transport or self.transport,
             learn=self.redactor.learn,
             redact=self.redactor.text,
+            note=note,
         )
+
+    def connect_for_cases(self) -> LiveClient:
+        """A client of the contract suite, which keeps the evidence alone of what it exchanges."""
+        return self.connect(note=lambda exchange: self.tally.add([exchange], generated=True))
 
     def client(self, item: pytest.Item, transport: LiveTransport | None = None) -> LiveClient:
         """A client for one test; what it exchanges goes into that test's reports."""

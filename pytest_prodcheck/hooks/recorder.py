@@ -244,6 +244,8 @@ class Recorder:
         self._closing = True
         self._freeze_plan()
         self._await_watchdogs()
+        if traffic := self._traffic():
+            self.journal.write("traffic", **traffic)
         self._publish(session, *self._decide())
         try:
             yield
@@ -253,6 +255,13 @@ class Recorder:
         run, verdict = self._close()
         session.exitstatus = verdict.exit_code
         self._publish(session, run, verdict)  # what could not be stored, the files tell too
+
+    def _traffic(self) -> dict[str, Any]:
+        """What all processes have counted; nothing where no request was sent."""
+        from pytest_prodcheck.live.limits import Tally
+
+        path = self._folder.work / "tally"
+        return Tally(path).traffic().plain() if path.exists() else {}
 
     def _await_watchdogs(self) -> None:
         """A worker was killed in a drill: what is undone a second later is not left behind."""
