@@ -574,3 +574,67 @@ def test_without_pytests_own_reporters_the_verdict_is_as_ever(project, workers):
         assert outcome.ruling == ("pass", 0), (blocked, outcome.output)
         assert "INTERNALERROR" not in outcome.output
         assert ("PROMOTE" in outcome.output) == ("terminal" not in blocked)
+
+
+@pytest.mark.fault(57)
+@pytest.mark.parametrize(
+    "body",
+    [
+        "def pytest_sessionfinish(session): session.exitstatus = 1",
+        "def pytest_sessionfinish(session): session.exitstatus = 17",
+        "@pytest.hookimpl(wrapper=True)\n"
+        "        def pytest_runtestloop(session):\n"
+        "            yield; session.testsfailed += 1; return True",
+    ],
+    ids=["at the end", "another status", "as pytest-cov does"],
+)
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["n0", "n2"])
+def test_a_plugin_that_fails_a_passed_run_is_not_overruled(project, workers, body):
+    project.write("test_a.py", WELL)
+    project.write("conftest.py", f"import pytest\n\n        {body}\n".replace("        ", ""))
+    outcome = project.run("test_a.py", *workers)
+    assert_not_a_pass(outcome, "fail", "another plugin ended the run with exit status ")
+
+
+def test_a_failed_minor_check_is_no_other_plugin(project):
+    minor = """
+    @pytest.mark.severity("minor")
+    def test_minor(api):
+        assert api.get("/gone").status_code == 200
+    """
+    project.write("test_a.py", WELL + minor)
+    assert project.run("test_a.py", "--prodcheck-threshold=80").ruling == ("pass", 0)
+
+
+@pytest.mark.parametrize(
+    ("expression", "ruling"),
+    [
+        ("smoke", "inconclusive"),
+        ("", "inconclusive"),
+        ("not slow", "inconclusive"),
+        ("slow", "inconclusive"),
+        ("smoke or rollback", "inconclusive"),
+        ("rollback", "pass"),
+        ("not smoke", "pass"),
+        ("rollback and slow", "pass"),
+    ],
+)
+def test_a_requirement_applies_where_m_plans_its_category(project, expression, ruling):
+    project.write("pytest.ini", "[pytest]\nmarkers = slow\n")
+    project.configure()
+    settings = (project.path / "prodcheck.toml").read_text()
+    (project.path / "prodcheck.toml").write_text(f'required = ["smoke>=9"]\n{settings}')
+    both = WELL.replace("= pytest.mark.smoke", "= []")
+    checks = """
+    @pytest.mark.{}
+    @pytest.mark.slow
+    def test_{}(api):
+        assert api.get("/ok").status_code == 200
+    """
+    for name in ("smoke", "rollback"):
+        both += checks.format(name, name)
+    project.write("test_a.py", both)
+    outcome = project.run("test_a.py", *(["-m", expression] if expression else []))
+    assert outcome.verdict["verdict"] == ruling
+    required = "required are smoke>=9, planned were " in " ".join(outcome.verdict["reasons"])
+    assert required == (ruling == "inconclusive")

@@ -56,6 +56,8 @@ class ContractChecks:
         )
         if all_:
             self._inspector.plan.note(_told(document, self._target, len(all_), len(left)))
+        if left and self.seed_changes:
+            self._inspector.plan.note(f"contract seed {self._seed}, one for each day")
         if switches:
             names = ", ".join(one.id for one in switches)
             self._inspector.plan.note(f"not tested, since a drill switches there: {names}")
@@ -136,13 +138,18 @@ class ContractChecks:
         return PreviousRun(*documents)
 
     @property
+    def seed_changes(self) -> bool:
+        """Whether another day has other cases."""
+        return self._settings.contract.seed is None and not self._target.read_only
+
+    @property
     def _seed(self) -> int:
-        """Of all that is by chance: the same in every process of a run, and always on a
-        read-only target."""
-        configured = self._settings.contract.seed
-        if configured is not None or self._target.read_only:
-            return configured or 0
-        return int(hashlib.sha256(self._work.parent.name.encode()).hexdigest()[:8], 16)
+        """Of all that is random: one for each day (UTC), so that what one run of a day finds, the
+        next finds too, in each of its processes; and always the same on a read-only target."""
+        if not self.seed_changes:
+            return self._settings.contract.seed or 0
+        day = self._work.parent.name.partition("T")[0]
+        return int(day) if day.isdecimal() else 0
 
     def operation(self, item: pytest.Item, operation: Operation) -> OperationRun:
         from pytest_prodcheck.live.contract import OperationRun

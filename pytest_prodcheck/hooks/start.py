@@ -17,12 +17,14 @@ import pytest
 
 from pytest_prodcheck.config import Secret, Settings, choose, describe, load
 from pytest_prodcheck.errors import UsageError
+from pytest_prodcheck.hooks import selection
 from pytest_prodcheck.hooks.inspector import Inspector
 from pytest_prodcheck.hooks.suites import SuiteNames, add_suites
 from pytest_prodcheck.model import Policy, Release, Run, TargetInfo
 from pytest_prodcheck.record.folder import Folder, drop_latest
 from pytest_prodcheck.record.last_good import remembered
 from pytest_prodcheck.record.redact import Redactor, guard_logging, redactor_of, scrub
+from pytest_prodcheck.record.verdict import requirement
 
 if TYPE_CHECKING:
     from pytest_prodcheck.live.service import Service
@@ -87,7 +89,7 @@ def _start_controller(config: pytest.Config, option: str | None, base: Path) -> 
             threshold=str(settings.threshold),
             weights=settings.weights,
             actions=settings.actions,
-            required=settings.required,
+            required=_required(settings.required, config.getoption("markexpr", "")),
             modes=settings.flags.modes if settings.flags else settings.assumed_modes,
         ),
         good=remembered(base, settings.target.name),
@@ -202,6 +204,15 @@ def _at(settings: Settings, base_url: str, log: Path | None) -> Settings:
         url = target.database.reveal().replace("{folder}", str(data_of(log)))
         target = msgspec.structs.replace(target, database=Secret(url, target.database.name))
     return msgspec.structs.replace(settings, target=target)
+
+
+def _required(manifest: tuple[str, ...], expression: str) -> tuple[str, ...]:
+    """The manifest without what is about a category that `-m` leaves out."""
+
+    def applies(wanted: str) -> bool:
+        return ">=" not in wanted or selection.may_plan(expression, requirement(wanted)[0])
+
+    return tuple(filter(applies, manifest))
 
 
 def _shard(text: str | None) -> str | None:
