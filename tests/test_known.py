@@ -10,7 +10,7 @@ from pytest_prodcheck.config.known import known_failures
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.known import Known, KnownFailures, entries_for, written
 from pytest_prodcheck.model import Check
-from tests.faulty import json_answer
+from tests.faulty import Behaviour, json_answer
 from tests.project import Project
 
 TODAY = date(2026, 5, 1)
@@ -182,6 +182,11 @@ def test_one_that_is_mended_is_a_failure_until_the_entry_is_gone(broken) -> None
 def test_where_the_seed_changes_each_day_an_entry_may_stay_and_the_header_names_the_seed(
     broken,
 ) -> None:
+    def get_alone(status: int) -> Behaviour:
+        well, other = json_answer({}, status), json_answer({}, 405, Allow="GET")
+        return lambda visit: (well if visit.request.method == "GET" else other)(visit)
+
+    broken.server.on("/good", get_alone(200)).on("/bad", get_alone(418))
     accept(broken)
     good = (broken.path / "known.toml").read_text().replace("/bad", "/good")
     (broken.path / "known.toml").write_text(good)
