@@ -11,7 +11,7 @@ import contextlib
 import gc
 import os
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pytest_prodcheck.live.migrations.migration_run import MigrationRun
     from pytest_prodcheck.live.probes import ProbeRun
     from pytest_prodcheck.live.workflows import WorkflowRun
+    from pytest_prodcheck.measuring import Measure
 
 MARKERS = (
     "smoke: quick checks right after a deploy",
@@ -179,6 +180,13 @@ def api(request: pytest.FixtureRequest) -> Generator[LiveClient]:
         yield client
 
 
+@pytest.fixture(scope="session")
+def api_session(request: pytest.FixtureRequest) -> Generator[LiveClient]:
+    """A guarded `httpx.Client` for all tests of a process: log in once, its cookies stay."""
+    with _inspector(request).shared_client() as client:
+        yield client
+
+
 @pytest.fixture
 def probe(request: pytest.FixtureRequest) -> ProbeRun:
     """One declared or derived probe; a test that asks for it runs once for each."""
@@ -216,8 +224,8 @@ def flags(request: pytest.FixtureRequest) -> FlagsRun:
 
 
 @pytest.fixture
-def measure(request: pytest.FixtureRequest) -> Callable[[str, float], None]:
-    """Tells a figure, for the report and for `[[actions]]`: `measure("queue.length", 3)`."""
+def measure(request: pytest.FixtureRequest) -> Measure:
+    """Record a figure, for the report and for `[[actions]]`: `measure("queue.length", 3)`."""
     return partial(_inspector(request).measure, request.node)
 
 

@@ -15,13 +15,17 @@ from pytest_prodcheck.schema.tables import Table
 
 
 class Secret:
-    """A value that never prints. `name` says where it came from (`${PROD_TOKEN}`)."""
+    """A value that never prints. `name` says where it came from (`${PROD_TOKEN}`).
 
-    __slots__ = ("_value", "name")
+    `template` is the value with its variables (`Bearer ${PROD_TOKEN}`); "" where it has none.
+    """
 
-    def __init__(self, value: str, name: str = "***") -> None:
+    __slots__ = ("_value", "name", "template")
+
+    def __init__(self, value: str, name: str = "***", template: str = "") -> None:
         self._value = value
         self.name = name
+        self.template = template
 
     def reveal(self) -> str:
         """The value itself: for the wire and the redactor, nowhere else."""
@@ -288,6 +292,8 @@ class Settings(Record):
     """Setting -> where its value came from (`default`, `prodcheck.toml`, `command line`)."""
     file: Path | None = None
     """The project's own file, if one was read; None for the built-in demo."""
+    targets: tuple[str, ...] = ()
+    """Names of all targets that a check may be for; empty without a file that configures any."""
     secrets: tuple[Secret, ...] = ()
     """Every secret that was resolved, for the redactor."""
 

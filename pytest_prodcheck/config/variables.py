@@ -23,6 +23,7 @@ _CREDENTIAL_NAME = re.compile(
 _SCHEME = re.compile(r"(Basic|Bearer|Token|ApiKey|JWT|Digest|Negotiate)\s+(\S+)", re.IGNORECASE)
 _USERINFO = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#]*?):([^/?#]+)@([^/?#]*)/?([^?#]*)", re.I)
 _PASSWORD = re.compile(r"[?&](?:ssl)?(?:password|passwd|pwd|token|secret)=([^&#]+)", re.IGNORECASE)
+_SCHEME_AND_VARIABLE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]* +\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 
 
 class Variables:
@@ -58,8 +59,9 @@ class Variables:
             self._remember(self._environ[name], f"${{{name}}}", keys)
         for part in _secrets_inside(value):
             self._remember(part, f"password in {label}", keys)
-        self._remember(value, label, keys)
-        return Secret(value, label)
+        if not _SCHEME_AND_VARIABLE.fullmatch(template):  # a scheme is public, and shown
+            self._remember(value, label, keys)
+        return Secret(value, label, template if names else "")
 
     def url(self, template: str, keys: Keys) -> Secret:
         """The filled-in URL of a database as a Secret.

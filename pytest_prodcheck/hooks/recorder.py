@@ -100,6 +100,8 @@ class Recorder:
         self._published: Verdict | None = None
         self._verdict: tuple[Run, Verdict] | None = None
         self._closing = False
+        self._failed = 0
+        """Reports of failures: those that pytest's own exit status is about."""
         self._handlers: dict[int, Any] = {}
         self._exit = os._exit
         self._chain = chain
@@ -130,6 +132,8 @@ class Recorder:
 
     def _sieve_the_terminal(self) -> None:
         """For what pytest prints beside the reports: live logs, ids, source lines, crashes."""
+        if not self._config.pluginmanager.has_plugin("terminalreporter"):
+            return
         writer = self._config.get_terminal_writer()
         write = writer.write
 
@@ -195,6 +199,8 @@ class Recorder:
         if crashed:
             report.when = "call"
             report.longrepr = scrub(str(report.longrepr), self._redactor)
+        # As pytest itself counts them.
+        self._failed += report.failed and not hasattr(report, "wasxfail")
         self.journal.write("report", data=self._plain(report))
         yield
         if crashed:
@@ -210,6 +216,7 @@ class Recorder:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
+            self._failed += 1
             what = report.nodeid or "the session"
             self._add(Problem(what="collection", detail=f"{what} could not be collected"))
             self.journal.write("collectreport", data=self._plain(report))
@@ -272,15 +279,38 @@ class Recorder:
         self._session = session
         self._freeze_plan()
         self._await_watchdogs()
+        if traffic := self._traffic():
+            self.journal.write("traffic", **traffic)
         self._publish(session, *self._decide())
         try:
             yield
         except BaseException as error:
             self._add(Problem(what="report", detail=f"another plugin failed at the end: {error!r}"))
+        self._heed_others(session)
         self._publish(session, *self._decide())
         run, verdict = self._close()
         session.exitstatus = verdict.exit_code
         self._publish(session, run, verdict)  # what could not be stored, the files tell too
+
+    def _heed_others(self, session: pytest.Session) -> None:
+        """Fail as well where another plugin fails a run without failures (`--cov-fail-under`)."""
+        status = int(session.exitstatus)
+        by_tests = status == pytest.ExitCode.TESTS_FAILED and session.testsfailed == self._failed
+        if status == pytest.ExitCode.OK or (by_tests and self._failed):
+            return
+        if self._decide()[1].verdict == "pass":
+            detail = (
+                f"another plugin ended the run with exit status {status}, though the checks pass; "
+                "its own output says why"
+            )
+            self._add(Problem(what="plugin", detail=detail))
+
+    def _traffic(self) -> dict[str, Any]:
+        """What all processes have counted; nothing where no request was sent."""
+        from pytest_prodcheck.live.limits import Tally
+
+        path = self._folder.work / "tally"
+        return Tally(path).traffic().plain() if path.exists() else {}
 
     def _await_watchdogs(self) -> None:
         """A worker was killed in a drill: what is undone a second later is not left behind."""
@@ -370,6 +400,8 @@ class Recorder:
         self._remember()
         self._unwatch_the_exits()
         run, verdict = self._verdict or self._decide()
+        if not config.pluginmanager.has_plugin("terminalreporter"):
+            return  # `-p no:terminal`: whoever reads the output wants nothing of pytest there
         writer = config.get_terminal_writer()
         width = writer.fullwidth if sys.stdout.isatty() else terminal.UNLIMITED
         lines = terminal.summary(run, verdict, folder=str(self._folder.path), width=width)

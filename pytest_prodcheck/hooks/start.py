@@ -17,6 +17,7 @@ import pytest
 
 from pytest_prodcheck.config import Secret, Settings, choose, describe, load
 from pytest_prodcheck.errors import UsageError
+from pytest_prodcheck.hooks import selection
 from pytest_prodcheck.hooks.guarding import GuardLife, stand
 from pytest_prodcheck.hooks.handover import pack, unpack
 from pytest_prodcheck.hooks.inspector import Inspector
@@ -27,6 +28,7 @@ from pytest_prodcheck.model import Policy, Release, Run, TargetInfo
 from pytest_prodcheck.record.folder import Folder, drop_latest
 from pytest_prodcheck.record.last_good import passed_before, remembered
 from pytest_prodcheck.record.redact import Redactor, guard_logging, redactor_of, scrub
+from pytest_prodcheck.record.verdict import requirement
 
 if TYPE_CHECKING:
     from pytest_prodcheck.live.service import Service
@@ -59,6 +61,11 @@ def _start_controller(
     from pytest_prodcheck.hooks.recorder import Recorder
     from pytest_prodcheck.hooks.reports import Reports
 
+    if not __debug__:
+        raise UsageError(
+            "Python runs without assertions (-O or PYTHONOPTIMIZE), so no check could fail; "
+            "run it without"
+        )
     choice = choose(option, os.environ)
     assert choice, "start() is called with a target only"
     root = config.invocation_params.dir
@@ -95,7 +102,7 @@ def _start_controller(
             weights=settings.weights,
             actions=settings.actions,
             veto=settings.veto,
-            required=settings.required,
+            required=_required(settings.required, config.getoption("markexpr", "")),
             modes=settings.modes,
         ),
         good=remembered(base, settings.target.name),
@@ -203,6 +210,7 @@ def _begin(config: pytest.Config, inspector: Inspector, redactor: Redactor) -> N
     add_suites(config)
     config.pluginmanager.register(SuiteNames(), "prodcheck-suites")
     config.pluginmanager.register(inspector, "prodcheck-inspector")
+    config.pluginmanager.register(inspector.shared, "prodcheck-shared-fixtures")
     config.add_cleanup(guard_logging(redactor))
     config.add_cleanup(inspector.close)
 
@@ -216,6 +224,15 @@ def _at(settings: Settings, base_url: str, log: Path | None) -> Settings:
         url = target.database.reveal().replace("{folder}", str(data_of(log)))
         target = msgspec.structs.replace(target, database=Secret(url, target.database.name))
     return msgspec.structs.replace(settings, target=target)
+
+
+def _required(manifest: tuple[str, ...], expression: str) -> tuple[str, ...]:
+    """The manifest without what is about a category that `-m` leaves out."""
+
+    def applies(wanted: str) -> bool:
+        return ">=" not in wanted or selection.may_plan(expression, requirement(wanted)[0])
+
+    return tuple(filter(applies, manifest))
 
 
 def _shard(text: str | None) -> str | None:

@@ -445,7 +445,6 @@ class ContractRun:
 
     def _explored(self, seconds: float, work: Callable[[Exploration], None]) -> Exploration:
         """Let *work* explore. Raises ContractBroken with all distinct failures that it found."""
-        __tracebackhide__ = True
         with self._connect() as client:
             found = Exploration(self._explorer, client, seconds, self._accepted)
             work(found)
@@ -490,7 +489,6 @@ class OperationRun(ContractRun):
 
         Raises ContractBroken with all distinct failures, and NotAsked when nothing is proven.
         """
-        __tracebackhide__ = True
         operation = self.operation
         if operation.obstacle:
             raise NotAsked(f"not run: {operation.id} cannot be tested: {operation.obstacle}")

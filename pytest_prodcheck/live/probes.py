@@ -429,7 +429,6 @@ class ProbeRun:
         Raises AssertionError with all that did not hold, Violation if policy forbids the
         request, and NotAsked if it was withheld.
         """
-        __tracebackhide__ = True
         result = self.result
         if result.raised == errors.Violation.__name__:
             raise errors.Violation(result.not_run)
