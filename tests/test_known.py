@@ -91,7 +91,7 @@ def test_a_file_that_does_not_fit_is_refused_with_its_place(tmp_path, text, mess
 
 def failed(name: str, *titles: str, category: str = "contract", outcome: str = "failed") -> Check:
     plain = {"id": name, "category": category, "severity": "major", "outcome": outcome}
-    return msgspec.convert({**plain, "failures": titles}, Check)
+    return msgspec.convert({**plain, "failures": [{"title": one} for one in titles]}, Check)
 
 
 def test_only_failed_contract_checks_without_an_entry_get_one() -> None:
