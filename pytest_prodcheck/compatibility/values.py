@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from pytest_prodcheck.compatibility.document import Encoding
 from pytest_prodcheck.compatibility.rules import UPPER_BOUNDS
 from pytest_prodcheck.compatibility.schema import Shape
 
@@ -18,13 +19,31 @@ class Found(NamedTuple):
     milder: int = 0
 
 
-def type_changes(was: Shape, now: Shape, *, sent: bool) -> Iterator[Found]:
+def type_changes(was: Shape, now: Shape, *, sent: bool, encoding: Encoding) -> Iterator[Found]:
     narrow, wide = (was, now) if sent else (now, was)
     message = f"the type was {_words(was)}, is {_words(now)}"
+    if encoding != "json" and _reads_text(wide, narrow, encoding):
+        return
     if not _accepts(wide.types, narrow.types):
         yield Found("type-changed", message)
     elif wide.types == narrow.types and not _accepts_format(wide.format, narrow.format):
         yield Found("type-changed", message, milder=1)
+
+
+def _reads_text(wide: Shape, narrow: Shape, encoding: Encoding) -> bool:
+    """Whether each value of `narrow`, once it is text in a URL, header or form, is a string.
+
+    A list is one only where its items stand in one text: `1,2`, not `q=1&q=2`.
+    """
+    if wide.types is None or "string" not in wide.types or wide.format not in _ANY_TEXT:
+        return False
+    texts = _SCALARS | {"array"} if encoding == "list" else _SCALARS
+    return narrow.types is None or narrow.types <= texts
+
+
+_SCALARS = frozenset(("boolean", "integer", "number", "string"))
+_ANY_TEXT = ("", "password")
+"""Formats that leave a string free."""
 
 
 def _words(shape: Shape) -> str:
@@ -68,7 +87,7 @@ def wider_null(was: Shape, now: Shape) -> Iterator[Found]:
 
 def _says_of_null(shape: Shape) -> bool:
     """A schema for any type allows null without a word."""
-    return shape.types is not None or bool(shape.alternatives)
+    return shape.types is not None or bool(shape.union)
 
 
 def _narrower_enum(was: Shape, now: Shape) -> Iterator[Found]:
@@ -76,7 +95,7 @@ def _narrower_enum(was: Shape, now: Shape) -> Iterator[Found]:
         return
     if was.values is None:
         yield Found("became-enum", f"any value was accepted, only {_listed(now.values)} is")
-    elif gone := was.values - now.values:
+    elif gone := _missing(was, now):
         yield Found(
             "enum-value-removed", f"{_listed(gone)} was accepted, only {_listed(now.values)} is"
         )
@@ -87,10 +106,18 @@ def _wider_enum(was: Shape, now: Shape) -> Iterator[Found]:
         return
     if now.values is None:
         yield Found("enum-value-added", f"was one of {_listed(was.values)}, is any value")
-    elif added := now.values - was.values:
+    elif added := _missing(now, was):
         yield Found(
             "enum-value-added", f"was one of {_listed(was.values)}, is {_listed(added)} too"
         )
+
+
+def _missing(of: Shape, there: Shape) -> frozenset[str]:
+    """Values that the other has not; 1 and "1" are one where they are text on the wire."""
+    values, others = of.values or frozenset(), there.values or frozenset()
+    if of.types != there.types:
+        return frozenset(each.strip('"') for each in values) - {e.strip('"') for e in others}
+    return values - others
 
 
 def _narrower_limits(was: Shape, now: Shape) -> Iterator[Found]:
