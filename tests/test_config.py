@@ -962,7 +962,11 @@ def test_proxy_is_a_url_whose_password_is_a_secret(
         ),
         (
             "release = { from = '/', version = 'version' }",
-            "release.version: is not a path into JSON; write it like $.build.version or $.items[0]",
+            "release.version: is not a path into JSON: it begins with $, at position 1; ",
+        ),
+        (
+            "release = { from = '/', commit = '$.items[*].id' }",
+            "release.commit: is not a path into JSON: [*].id at position 8 may lead to many ",
         ),
         ("release = { from = '/', header = 'X V' }", "release.header: is not a header's name"),
     ],
@@ -1080,7 +1084,7 @@ FLAGS = "[flags]\nfrom = '/info'\nvalues = { A = '$.a', B = '$.b' }\n[flags.mode
         ),
         (
             "[flags]\nfrom = '/info'\nvalues = { A = 'a' }\n",
-            "5: flags.values.A: is not a path into JSON; write it like $.build.version or ",
+            "5: flags.values.A: is not a path into JSON: it begins with $, at position 1; ",
         ),
         (
             "[flags]\nfrom = 'environment'\nvalues = { A = '$.a' }\n",
