@@ -278,6 +278,14 @@ WIDER = {
     "number to str": (taking(NUMBER), taking(TEXT)),
     "uuid to str": (taking({**TEXT, "format": "uuid"}), taking(TEXT)),
     "int to number": (taking(COUNT), taking(NUMBER)),
+    "asp.net: uint16 to int32": (
+        taking({**COUNT, "format": "uint16"}),
+        taking({**COUNT, "format": "int32"}),
+    ),
+    "int32 to double": (
+        taking({**COUNT, "format": "int32"}),
+        taking({**NUMBER, "format": "double"}),
+    ),
     "int32 to int64": (taking({**COUNT, "format": "int32"}), taking({**COUNT, "format": "int64"})),
     "one to many": (taking(TEXT), taking(listed(TEXT))),
     "one to many, not exploded": (taking(COUNT), taking(listed(COUNT), explode=False)),
@@ -322,6 +330,8 @@ BOTH_WAYS = {
         taking(listed(TEXT), explode=False),
     ),
     "style written out": (taking(listed(TEXT)), taking(listed(TEXT), style="form", explode=True)),
+    "connexion: a path converter": (taking(TEXT), taking({**TEXT, "format": "path"})),
+    "a field shown as a password": (taking(TEXT), taking({**TEXT, "format": "password"})),
     "a style that does not matter to one value": (taking(TEXT), taking(TEXT, explode=False)),
     "an object in the query is its properties (oasdiff 711)": (
         taking(thing(page=COUNT, size=COUNT)),

@@ -17,7 +17,7 @@ from pytest_prodcheck.compatibility.schema import Key, Schemas, Shape, name_of
 from pytest_prodcheck.references import table
 
 MAX_FEATURES = 400
-"""Of one alternative: enough to tell any two apart that differ within a few levels."""
+"""Of one alternative, from which on no further level is looked at."""
 
 MAX_LEVELS = 6
 
@@ -40,7 +40,10 @@ class Choice(NamedTuple):
     """One way to satisfy a schema that has several."""
 
     name: str
+    """For the report; no two of one schema are alike."""
     shape: Shape
+    label: str
+    """Its name where the document gives it one, not only a type."""
 
 
 class Profile(NamedTuple):
@@ -74,7 +77,8 @@ class Alternatives:
         for position, (name, nodes) in enumerate(self._with_enums_joined(flat)):
             unique = f"{name} {position}" if name in seen else name
             seen.add(unique)
-            yield Choice(unique, self._schemas.shape(nodes))
+            label = "" if set(name.split("/")) <= {*_TYPES, "any"} else name
+            yield Choice(unique, self._schemas.shape(nodes), label)
 
     def _flat(self, shape: Shape) -> Iterator[tuple[str, Nodes]]:
         """Alternatives of alternatives, too; one that leads back to itself adds nothing."""
@@ -106,7 +110,10 @@ class Alternatives:
         name, reference = table(stated).get("propertyName"), table(node).get("$ref")
         if not isinstance(name, str) or not isinstance(reference, str):
             return ()
-        own = self._schemas.shape((node,)).properties.get(name, ())
+        inner = self._schemas.shape((node,))
+        own = inner.properties.get(name, ())
+        if inner.types is not None and "object" not in inner.types:
+            return ()
         if own and self._schemas.shape(own).values is not None:
             return ()
         short = reference.rpartition("/")[2]
@@ -149,12 +156,14 @@ class Alternatives:
 
     def _profiled(self, shape: Shape) -> Profile:
         features: set[str] = set()
-        waiting = deque([("", shape, 0)])
-        while waiting and len(features) < MAX_FEATURES:
-            path, each, level = waiting.popleft()
-            features.update(_features(path, each, root=not level))
-            if level < MAX_LEVELS:
-                waiting.extend((p, inner, level + 1) for p, inner in self._inside(path, each))
+        level = [("", shape)]
+        for depth in range(MAX_LEVELS):
+            for path, each in level:
+                features.update(_features(path, each, root=not depth))
+            if len(features) > MAX_FEATURES:
+                break
+            # A whole level, or none of it: the order of alternatives must not matter.
+            level = [inner for path, each in level for inner in self._inside(path, each)]
         tags = {}
         for name, nodes in shape.properties.items():
             values = self._schemas.shape(nodes).values
@@ -229,15 +238,15 @@ def paired(wanted: Side, offered: Side, *, as_text: bool) -> list[tuple[Choice, 
 
 
 def _alike(one: Choice, mine: Profile, other: Choice, its: Profile, as_text: bool) -> float | None:
-    """From 0 to 1.3 how much they have in common; None: they are different things."""
-    named = one.name == other.name and one.name not in _ONLY
+    """How much they have in common, 2 and more for all of it; None: they are different things."""
+    named = bool(one.label) and one.label == other.label
     bonus = SAME_NAME if named else 0.0
     if mine.types is None or its.types is None:
         return (0.5 if mine.types is its.types else 0.01) + bonus if its.types is None else None
     if not _common_type(mine.types, its.types, as_text):
         return bonus or None
     if mine.features == its.features and mine.types == its.types:
-        return 1.0 + bonus
+        return 2.0 + bonus
     if not named and any(
         mine.tags[tag].isdisjoint(its.tags.get(tag, mine.tags[tag])) for tag in mine.tags
     ):

@@ -236,7 +236,11 @@ def _format(parts: list[Mapping[str, Any]]) -> str:
     if any(part.get("type") == "file" for part in parts):
         return "binary"
     stated = (part.get("format") or _encoding(part) for part in parts)
-    return next((each for each in stated if each and isinstance(each, str)), "")
+    return next((e for e in stated if e and isinstance(e, str) and e not in _FREE_FORMATS), "")
+
+
+_FREE_FORMATS = frozenset(("password", "path", "slug", "string", "text", "textarea", "html"))
+"""Formats that leave a string free: what an editor shows, or how a framework routes."""
 
 
 def _encoding(part: Mapping[str, Any]) -> str:

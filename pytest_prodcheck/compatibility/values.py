@@ -57,11 +57,29 @@ def _accepts(wide: frozenset[str] | None, narrow: frozenset[str] | None) -> bool
     return all(kind in wide or (kind == "integer" and "number" in wide) for kind in narrow)
 
 
-_WIDER_FORMATS = {("int64", "int32"), ("double", "float"), ("double", "int32")}
+_RANGES = {
+    "int8": (-(2**7), 2**7 - 1),
+    "int16": (-(2**15), 2**15 - 1),
+    "int32": (-(2**31), 2**31 - 1),
+    "int64": (-(2**63), 2**63 - 1),
+    "uint8": (0, 2**8 - 1),
+    "uint16": (0, 2**16 - 1),
+    "uint32": (0, 2**32 - 1),
+    "uint64": (0, 2**64 - 1),
+    "float": (-(2**24), 2**24),
+    "double": (-(2**53), 2**53),
+}
+"""Format of a number -> the integers that it holds exactly."""
 
 
 def _accepts_format(wide: str, narrow: str) -> bool:
-    return wide in ("", narrow) or (wide, narrow) in _WIDER_FORMATS
+    if wide in ("", narrow):
+        return True
+    if wide in _RANGES and narrow in _RANGES:
+        whole_in_fraction = wide not in ("float", "double") and narrow in ("float", "double")
+        (least, most), (from_, to) = _RANGES[wide], _RANGES[narrow]
+        return least <= from_ and to <= most and not whole_in_fraction
+    return False
 
 
 def overlap(one: frozenset[str] | None, other: frozenset[str] | None) -> bool:
