@@ -21,13 +21,12 @@ class CompatibilityRun:
 
         Raises ContractBroken with every breaking change.
         """
-        __tracebackhide__ = True
         changes = self.changes()
         if all(change.severity == "minor" for change in changes):
             return
         noun = "change breaks" if len(changes) == 1 else "changes break"
         lines = listing(f"{len(changes)} {noun} clients of {self.source}", changes)
-        raise ContractBroken("\n".join(lines), (change.rule for change in changes))
+        raise ContractBroken("\n".join(lines), (change.rule for change in changes), "schema")
 
     def changes(self) -> list[Change]:
         """What would break a client, the worst first."""

@@ -10,7 +10,6 @@ import math
 import re
 import signal
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -23,13 +22,14 @@ import msgspec
 from pytest_prodcheck.config import Contract as Limits
 from pytest_prodcheck.config import Target
 from pytest_prodcheck.errors import ContractBroken, NotAsked
+from pytest_prodcheck.live import real_time
 from pytest_prodcheck.live.failures import GONE, kind_of
 from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.live.operations import Operation
 from pytest_prodcheck.live.patience import Patience
 from pytest_prodcheck.live.transport import WITHOUT
 from pytest_prodcheck.live.values import RealValues
-from pytest_prodcheck.model import Exchange, Record
+from pytest_prodcheck.model import Exchange, Failure, Reason, Record
 
 if TYPE_CHECKING:
     import requests
@@ -141,7 +141,7 @@ class Exploration:
         self._client = client
         self._accepted = accepted
         self._fruitless = 0
-        self._until = time.monotonic() + seconds
+        self._until = real_time.monotonic() + seconds
         self._seconds = seconds
         self.findings: dict[tuple[str, ...], Finding] = {}
         self._smallest: dict[tuple[str, ...], Case] = {}
@@ -198,7 +198,7 @@ class Exploration:
             # The first operation of a process loads it for all: that is not its own time.
             with self._time_limit(max(LOADING, self._seconds), "the document was read"):
                 contract = self._explorer.contract
-            self._until = time.monotonic() + self._seconds
+            self._until = real_time.monotonic() + self._seconds
             with self._time_limit(self._seconds, "a case was made"):
                 ask_all(contract)
         except Untestable as trouble:
@@ -241,11 +241,11 @@ class Exploration:
     @contextlib.contextmanager
     def undisturbed(self) -> Iterator[None]:
         """In one process of the run at a time; the wait for that is not its own time."""
-        began = time.monotonic()
+        began = real_time.monotonic()
         in_main = threading.current_thread() is threading.main_thread()
         left, _ = signal.setitimer(signal.ITIMER_REAL, 0) if in_main else (0.0, 0.0)
         with self._explorer.undisturbed():
-            self._until += time.monotonic() - began
+            self._until += real_time.monotonic() - began
             if left:
                 signal.setitimer(signal.ITIMER_REAL, left)
             yield
@@ -254,7 +254,7 @@ class Exploration:
         """Its answer; None where there was none, or where no request can be made of it."""
         from pytest_prodcheck.live.generation import Untestable
 
-        if time.monotonic() > self._until:
+        if real_time.monotonic() > self._until:
             raise Stop(f"its {self._seconds:g} s were over")
         self.cases += 1
         try:
@@ -445,7 +445,6 @@ class ContractRun:
 
     def _explored(self, seconds: float, work: Callable[[Exploration], None]) -> Exploration:
         """Let *work* explore. Raises ContractBroken with all distinct failures that it found."""
-        __tracebackhide__ = True
         with self._connect() as client:
             found = Exploration(self._explorer, client, seconds, self._accepted)
             work(found)
@@ -490,7 +489,6 @@ class OperationRun(ContractRun):
 
         Raises ContractBroken with all distinct failures, and NotAsked when nothing is proven.
         """
-        __tracebackhide__ = True
         operation = self.operation
         if operation.obstacle:
             raise NotAsked(f"not run: {operation.id} cannot be tested: {operation.obstacle}")
@@ -516,7 +514,30 @@ def broken(found: Exploration, seed: int) -> ContractBroken:
         lines.append(f"and {len(findings) - SHOWN} more")
     if found.stopped:
         lines.append(f"not all cases were asked: {found.stopped}")
-    return ContractBroken("\n".join(lines), (finding.title for finding in findings))
+    return ContractBroken("\n".join(lines), map(_failure, findings))
+
+
+REASONS: dict[str, Reason] = {
+    "not_a_server_error": "server_error",
+    "ignored_auth": "auth",
+    "content_type_conformance": "content_type",
+    "response_schema_conformance": "schema",
+    "response_headers_conformance": "header",
+    "allow_header_conformance": "header",
+    "use_after_free": "data",
+    "ensure_resource_availability": "data",
+}
+"""Check of Schemathesis -> why the operation failed; all others judge the status."""
+
+
+def _failure(finding: Finding) -> Failure:
+    silent = finding.exchange.status is None and finding.exchange.kind
+    reason = msgspec.convert(silent or REASONS.get(finding.check, "status"), Reason)
+    return Failure(
+        title=finding.title,
+        reason=reason,
+        data_loss=finding.check == "ensure_resource_availability",
+    )
 
 
 def _unproven(operation: Operation, found: Exploration) -> str:

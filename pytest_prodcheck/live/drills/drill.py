@@ -5,7 +5,7 @@ when it was killed (`live.drills.watchdog`), by `prodcheck drill restore` when t
 """
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +25,8 @@ from pytest_prodcheck.live.drills.watchdog import Watchdog
 from pytest_prodcheck.live.expectations import differences
 from pytest_prodcheck.live.flags import FlagsRun
 from pytest_prodcheck.live.lean_httpx import httpx
-from pytest_prodcheck.model import FlagsTold
+from pytest_prodcheck.measuring import Measure
+from pytest_prodcheck.model import Failure, FlagsTold
 from pytest_prodcheck.record.undo import FILE, Begin, UndoJournal, rehearsals, unfinished
 
 WRITES = 3
@@ -33,8 +34,6 @@ WRITES = 3
 
 TTL_SPARE = 60.0
 """Seconds on top of what a drill may take, for `{ttl}`."""
-
-Measure = Callable[[str, float], None]
 
 
 class DrillRun:
@@ -74,7 +73,6 @@ class DrillRun:
         Raises NotAsked when another drill on this target is under way or was never undone, and
         ContractBroken when the target is not well: then nothing is switched.
         """
-        __tracebackhide__ = True
         self._take_lease()
         troubles = self._site.troubles(self._site.probes)
         if self._before is not None:
@@ -89,7 +87,7 @@ class DrillRun:
         if troubles:
             lines = [f"{name}: {wrong}" for name, wrong in troubles.items()]
             raise ContractBroken(
-                f"{again}in the steady state: " + "\n".join(lines), ["drill.unsteady"]
+                f"{again}in the steady state: " + "\n".join(lines), ["drill.unsteady"], "drill"
             )
 
     def _flags_before(self) -> dict[str, str]:
@@ -138,7 +136,6 @@ class DrillRun:
         Raises ContractBroken when it cannot be flipped or does not take effect, when something
         written meanwhile is lost, and when the target is not as before afterwards.
         """
-        __tracebackhide__ = True
         if self._before is None:
             self.steady_state()
         assert self._lease
@@ -175,13 +172,14 @@ class DrillRun:
                 flip(drill.switch, client, self._site.root, seconds=drill.within, fill=fill)
         except SwitchFailed as failure:
             raise ContractBroken(
-                f"the switch could not be flipped: {failure}", ["drill.switch_failed"]
+                f"the switch could not be flipped: {failure}", ["drill.switch_failed"], "drill"
             ) from None
         journal.write("switched")
         if late := until(self._no_mode, drill.within):
             raise ContractBroken(
                 f"{drill.switch} was accepted, but {drill.within:g} s later {late}",
                 ["drill.no_effect"],
+                "drill",
             )
         self._measure("drill.switch_s", time.monotonic() - began)
 
@@ -202,7 +200,6 @@ class DrillRun:
 
     def _back(self, begin: Begin, journal: UndoJournal, failed: BaseException | None) -> None:
         """Undo, and judge what became of what was written."""
-        __tracebackhide__ = True
         found: dict[str, str] = {}
         lost: dict[str, str] = {}
         began = time.monotonic()
@@ -218,7 +215,7 @@ class DrillRun:
         if found and (failed is None or isinstance(failed, Exception)):
             if failed:
                 found["drill.failed"] = f"before that: {failed}"
-            raise ContractBroken("\n".join(found.values()), found)
+            raise ContractBroken("\n".join(found.values()), map(_failure, found))
 
     def _removed(self, journal: UndoJournal, lost: Collection[str]) -> dict[str, str]:
         """Take away what was written, close the books, and name what is left exactly.
@@ -244,7 +241,6 @@ class DrillRun:
         Its mode, the probes (with those of the drill in place of their like), what it writes, and
         the circuit breaker. Raises ContractBroken with all that is wrong.
         """
-        __tracebackhide__ = True
         found: dict[str, str] = {}
         if self.drill.breaker:
             found |= self._opens()
@@ -261,7 +257,7 @@ class DrillRun:
         if self.drill.writes:
             found |= self._write()
         if found:
-            raise ContractBroken("\n".join(found.values()), found)
+            raise ContractBroken("\n".join(found.values()), map(_failure, found))
 
     def _write(self) -> dict[str, str]:
         """Write, and read it again at once."""
@@ -389,3 +385,7 @@ def _is_id(value: Any) -> bool:
     if isinstance(value, bool):
         return False
     return isinstance(value, int) or (isinstance(value, str) and value.strip("./ ") != "")
+
+
+def _failure(title: str) -> Failure:
+    return Failure(title=title, reason="drill", data_loss=title == "drill.write_lost")

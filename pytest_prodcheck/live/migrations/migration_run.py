@@ -13,10 +13,11 @@ from pytest_prodcheck.listing import listing
 from pytest_prodcheck.live.migrations.applying import LOCKS
 from pytest_prodcheck.live.migrations.schema_dump import history
 from pytest_prodcheck.migrations import backward, order, rules
-from pytest_prodcheck.migrations.flaw import Flaw, flaw
+from pytest_prodcheck.migrations.flaw import DATA_LOSS, Flaw, flaw
 from pytest_prodcheck.migrations.layout import Migration, folder
 from pytest_prodcheck.migrations.reading import Statement, statements
 from pytest_prodcheck.migrations.rules import Text
+from pytest_prodcheck.model import Failure
 
 if TYPE_CHECKING:
     from pytest_prodcheck.live.migrations.rehearsal import Plan
@@ -174,14 +175,12 @@ class MigrationRun:
 
         Raises ContractBroken with every flaw.
         """
-        __tracebackhide__ = True
         with _needing_the_extra():
             found = tuple(self._by_reading())
         self._judge("by reading", found)
 
     def check_backward_compatible(self) -> None:
         """Return when the release before can run on the new schema. Raises ContractBroken."""
-        __tracebackhide__ = True
         with _needing_the_extra():
             *earlier, own = self._library.until(self.name)
             unread = [one for one in own.statements if one.trouble]
@@ -196,7 +195,6 @@ class MigrationRun:
 
         NotAsked when there is nothing to rehearse on: the run is then inconclusive.
         """
-        __tracebackhide__ = True
         with _needing_the_extra():
             from pytest_prodcheck.live.migrations.rehearsal import rehearse
 
@@ -231,7 +229,6 @@ class MigrationRun:
             yield flaw("migration.no_rollback", text.place, what)
 
     def _judge(self, how: str, found: Iterable[Flaw]) -> None:
-        __tracebackhide__ = True
         flaws = [one for one in found if one.rule not in self._plan.settings.ignore]
         if not flaws:
             return
@@ -241,10 +238,14 @@ class MigrationRun:
         if all(one.severity == "minor" for one in flaws):
             warnings.warn(message, stacklevel=3)
             return
-        raise ContractBroken(message, (one.rule for one in flaws))
+        raise ContractBroken(message, map(_failure, flaws))
 
     def __repr__(self) -> str:
         return f"<migration {self.name}>"
+
+
+def _failure(flaw: Flaw) -> Failure:
+    return Failure(title=flaw.rule, reason="migration", data_loss=flaw.rule in DATA_LOSS)
 
 
 @contextmanager
