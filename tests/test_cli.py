@@ -548,6 +548,17 @@ def test_wait_blocks_until_the_release_is_live_twice_in_a_row(project, monkeypat
     assert capsys.readouterr().out.splitlines()[-2:] == ["live: 2, bbbbbbbbbb", "that is the one"]
 
 
+def test_wait_reads_a_release_by_names_in_brackets(project, monkeypatch, capsys):
+    monkeypatch.setattr("pytest_prodcheck.cli.PAUSE", 0.02)
+    monkeypatch.chdir(project.path)
+    places = "version = \"$['build info'][0]['version']\"\ncommit = \"$['commit']\""
+    project.configure(f'[targets.prod.release]\nfrom = "/ok"\n{places}')
+    body = {"commit": "bbbbbbbbbb", "build info": [{"version": "2"}]}
+    project.server.on("/ok", json_answer(body))
+    assert main(["wait", "prod", "--commit", "bbbbbbb", "--version", "2"]) == 0
+    assert capsys.readouterr().out.splitlines()[-2:] == ["live: 2, bbbbbbbbbb", "that is the one"]
+
+
 def test_wait_ends_undecided_when_time_is_up(project, monkeypatch, capsys):
     monkeypatch.setattr("pytest_prodcheck.cli.PAUSE", 0.02)
     monkeypatch.chdir(project.path)

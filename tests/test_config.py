@@ -871,7 +871,14 @@ def test_openapi_is_a_path_a_url_or_a_file_beside_the_configuration(
     given_file: Load, refusal: Callable[..., str], tmp_path: Path
 ) -> None:
     (tmp_path / "openapi.json").write_text("{}")
+    (tmp_path / "open api.yaml").write_text("{}")
     for written, expected in {
+        "file:openapi.json": (tmp_path / "openapi.json").as_uri(),
+        "file://localhost/" + str(tmp_path / "openapi.json").lstrip("/"): (
+            tmp_path / "openapi.json"
+        ).as_uri(),
+        (tmp_path / "open api.yaml").as_uri(): (tmp_path / "open api.yaml").as_uri(),
+        "file:open%20api.yaml": (tmp_path / "open api.yaml").as_uri(),
         "/openapi.json": "/openapi.json",
         "https://Docs.example.com/v1.json?x=1": "https://docs.example.com/v1.json?x=1",
         "openapi.json": (tmp_path / "openapi.json").as_uri(),
@@ -882,6 +889,8 @@ def test_openapi_is_a_path_a_url_or_a_file_beside_the_configuration(
         "prodcheck.toml:3: targets.prod.openapi: there is no file openapi.yaml beside "
         "prodcheck.toml; correct the path"
     )
+    for gone in ("file:gone.yaml", "file:///gone.yaml", "file:"):
+        assert "there is no file" in refusal(f'{PROD}openapi = "{gone}"\n')
     assert "has a user name or password in it" in refusal(f'{PROD}openapi = "https://u@a.b/c"\n')
 
 
@@ -953,7 +962,11 @@ def test_proxy_is_a_url_whose_password_is_a_secret(
         ),
         (
             "release = { from = '/', version = 'version' }",
-            "release.version: is not a path into JSON; write it like $.build.version or $.items[0]",
+            "release.version: is not a path into JSON: it begins with $, at position 1; ",
+        ),
+        (
+            "release = { from = '/', commit = '$.items[*].id' }",
+            "release.commit: is not a path into JSON: [*].id at position 8 may lead to many ",
         ),
         ("release = { from = '/', header = 'X V' }", "release.header: is not a header's name"),
     ],
@@ -1071,7 +1084,7 @@ FLAGS = "[flags]\nfrom = '/info'\nvalues = { A = '$.a', B = '$.b' }\n[flags.mode
         ),
         (
             "[flags]\nfrom = '/info'\nvalues = { A = 'a' }\n",
-            "5: flags.values.A: is not a path into JSON; write it like $.build.version or ",
+            "5: flags.values.A: is not a path into JSON: it begins with $, at position 1; ",
         ),
         (
             "[flags]\nfrom = 'environment'\nvalues = { A = '$.a' }\n",

@@ -129,7 +129,10 @@ class TargetTable(Table):
     ] = UNSET
     openapi: Annotated[
         str | UnsetType,
-        Meta(description="Path on the target, URL or file of the OpenAPI document."),
+        Meta(
+            description="Where the OpenAPI document is: a path on the target, a URL, or a file "
+            "(file:openapi.yaml, from the folder of the configuration).",
+        ),
     ] = UNSET
     headers: Annotated[
         Headers | UnsetType,

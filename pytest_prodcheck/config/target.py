@@ -5,6 +5,7 @@ from collections.abc import Callable
 from math import isfinite
 from os.path import normpath
 from typing import Any
+from urllib.parse import unquote
 
 from msgspec import UNSET
 
@@ -147,8 +148,9 @@ def _openapi(reader: Reader, text: str, keys: Keys) -> str:
     text = reader.text(text, keys)
     if text.startswith("/"):
         return reader.checked(urls.path, text, keys)
-    if text.startswith("file://"):
-        return reader.beside(text.removeprefix("file://"), keys).as_uri()
+    if text.startswith("file:"):
+        path = unquote(text.removeprefix("file:").removeprefix("//"))
+        return reader.beside(path.removeprefix("localhost") or ".", keys).as_uri()
     if "://" in text:
         place, mark, query = text.partition("?")
         address = reader.checked(urls.address, place, keys)
