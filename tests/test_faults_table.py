@@ -31,6 +31,7 @@ HELD = {
     105,
     *range(107, 113),
     *range(118, 127),
+    *(134, 135, 139, 140, 147),
 }
 """Rows that the present release answers for; the others come with later ones."""
 
