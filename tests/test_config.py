@@ -1275,6 +1275,7 @@ def test_import_is_light() -> None:
     assert done.stdout == "[]\n"
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize("scheme", ["Bearer", "Token", "ApiKey-v1", "SharedAccessSignature"])
 def test_the_scheme_before_a_variable_is_no_secret(given_file: Load, scheme: str) -> None:
     """So that a curl command can show it; the variable's value is one."""
@@ -1286,3 +1287,40 @@ def test_the_scheme_before_a_variable_is_no_secret(given_file: Load, scheme: str
     header = found.target.headers["Authorization"]
     assert isinstance(header, Secret)
     assert header.template == f"{scheme} ${{PROD_TOKEN}}"
+=======
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        ("300", 300.0),
+        ("1.5", 1.5),
+        ('"90 s"', 90.0),
+        ('"90s"', 90.0),
+        ('"0.5 min"', 30.0),
+        ('"1 h"', 3600.0),
+    ],
+)
+def test_time_budget_is_a_number_of_seconds_or_has_a_unit(tmp_path, written, seconds):
+    text = f'[targets.prod]\nbase_url = "https://a.example"\ntime_budget = {written}\n'
+    (tmp_path / "prodcheck.toml").write_text(text)
+    settings = load("prod", root=tmp_path, environ={})
+    assert settings.target.time_budget == seconds
+    assert f"time budget {seconds:g} s (prodcheck.toml)" in describe(settings)
+
+
+@pytest.mark.parametrize("written", ["0", "-1", '"5 days"', '"soon"', '"0 s"', '"25 h"', "true"])
+def test_a_time_budget_that_is_not_one_is_a_usage_error(tmp_path, written):
+    text = f'[targets.prod]\nbase_url = "https://a.example"\ntime_budget = {written}\n'
+    (tmp_path / "prodcheck.toml").write_text(text)
+    with pytest.raises(UsageError, match=r"targets\.prod\.time_budget"):
+        load("prod", root=tmp_path, environ={})
+
+
+@pytest.mark.parametrize("host", ["unix:", "unix:app.sock", "unix:/run/../app.sock"])
+def test_a_socket_among_hosts_is_named_by_its_whole_path(tmp_path, host):
+    text = f'[targets.prod]\nbase_url = "https://a.example"\nhosts = ["{host}"]\n'
+    (tmp_path / "prodcheck.toml").write_text(text)
+    with pytest.raises(UsageError, match="is not the whole path of a socket"):
+        load("prod", root=tmp_path, environ={})
+    (tmp_path / "prodcheck.toml").write_text(text.replace(host, "unix:/run/app.sock"))
+    assert load("prod", root=tmp_path, environ={}).target.hosts == ("unix:/run/app.sock",)
+>>>>>>> guardlimits

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property, partial
-from math import isfinite
+from math import ceil, isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -145,7 +145,19 @@ class Inspector:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         for item in session.items:
             item.stash[PLANNED] = self.plan.planned(item)
+        self._say_how_long(session.items)
         self.plan.freeze(session.items)
+
+    def _say_how_long(self, items: list[pytest.Item]) -> None:
+        """The contract suite takes most of a run's time; nobody should have to guess it."""
+        operations = sum("operation" in getattr(item, "fixturenames", ()) for item in items)
+        if not operations or self.target.time_budget:
+            return
+        seconds = self.settings.contract.time_per_operation
+        self.plan.note(
+            f"{operations} operations of up to {seconds:g} s each: up to"
+            f" {ceil(operations * seconds / 60)} min; `time_budget` of the target sets an end"
+        )
 
     def _refuse_secrets_in_ids(self, items: list[pytest.Item]) -> None:
         for item in items:
