@@ -21,13 +21,18 @@ _VERBS = ("ALTER", "CREATE", "DELETE", "DROP", "INSERT", "TRUNCATE", "UPDATE", "
 _AFTER = ("BEGIN", "THEN", "ELSE", "LOOP")
 """PL/pgSQL words that a statement may follow."""
 
-_NAMED = ("CREATE", "DROP")
-"""Of these the first words say all that the rules ask for (see `names`)."""
+_WITH_COLUMNS = ("INDEX", "TABLE", "VIEW")
+"""Kinds of which the rules ask for more than the first words of CREATE and DROP say."""
+
+_BEFORE_A_KIND = (
+    *("FOREIGN", "GLOBAL", "LOCAL", "MATERIALIZED", "OR", "RECURSIVE", "REPLACE", "TEMP"),
+    *("TEMPORARY", "UNIQUE", "UNLOGGED", "VIRTUAL"),
+)
 
 _HARMLESS = (
     *("ANALYZE", "BEGIN", "CHECKPOINT", "COMMENT", "COMMIT", "END", "GRANT", "LISTEN", "LOCK"),
     *("NOTIFY", "PRAGMA", "REFRESH", "REINDEX", "RELEASE", "RESET", "REVOKE", "ROLLBACK"),
-    *("SAVEPOINT", "SECURITY", "SET", "SHOW", "START", "VACUUM", "CLUSTER", "DISCARD"),
+    *("CALL", "SAVEPOINT", "SECURITY", "SET", "SHOW", "START", "VACUUM", "CLUSTER", "DISCARD"),
 )
 """First words of what neither adds nor takes away anything that the rules speak of."""
 
@@ -173,10 +178,13 @@ def _tree(text: str, dialect: Dialect) -> tuple[Any, str]:
 
 
 def _is_harmless(words: Sequence[str]) -> bool:
-    upper = [word.upper() for word in words[:3]]
-    if upper[0] == "ALTER":
-        return upper[1:2] != [] and upper[1] in _HARMLESS_ALTER
-    return upper[0] in (*_NAMED, *_HARMLESS, "CALL")
+    first, *more = [word.upper() for word in words[:6]]
+    kind = next((word for word in more if word not in _BEFORE_A_KIND), "")
+    if first == "ALTER":
+        return kind in _HARMLESS_ALTER or more[:2] == ["TEXT", "SEARCH"]
+    if first in ("CREATE", "DROP"):
+        return kind not in _WITH_COLUMNS
+    return first in _HARMLESS
 
 
 def _actions(
