@@ -5,6 +5,7 @@ ALTER TABLE of which it cannot read one action is read action by action. Of a `D
 statements inside are read too; they are `guarded` where they stand behind a condition.
 """
 
+import itertools
 import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -270,6 +271,7 @@ def _in_block(
     above = statement.text.count("\n", 0, quoted.start - written[0].start)
     found: list[Statement] = []
     trouble = ""
+    handled = _handles_what_is_there([one.upper for one in inside])
     conditions = 0
     position = 0
     while position < len(inside):
@@ -286,12 +288,19 @@ def _in_block(
                 text=body[first.start : last.end],
                 line=statement.line + above + body.count("\n", 0, first.start),
                 words=tuple(one.word for one in inside[position:end]),
-                guarded=conditions > 0,
+                guarded=conditions > 0 or handled,
             )
             found += _parsed(inner, inside[position:end], dialect)
             position = end
         position += 1
     return found, trouble
+
+
+def _handles_what_is_there(upper: Sequence[str]) -> bool:
+    """Whether a block goes on when something is there already, or is not: as Drizzle writes it."""
+    if ("EXCEPTION", "WHEN") not in itertools.pairwise(upper):
+        return False
+    return any(word.startswith(("DUPLICATE_", "UNDEFINED_")) or word == "OTHERS" for word in upper)
 
 
 def _end(inside: Sequence[Token], position: int) -> int:
