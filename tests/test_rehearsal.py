@@ -439,6 +439,52 @@ def test_a_failure_tells_its_line(tmp_path, postgres):
     ]
 
 
+def test_rows_are_copied_as_psql_copies_them(tmp_path, postgres):
+    forth = (
+        "\\set ON_ERROR_STOP on\n"
+        "CREATE TABLE IF NOT EXISTS kinds (id int PRIMARY KEY, name text);\n"
+        "TRUNCATE kinds;\nCOPY kinds (id, name) FROM stdin;\n1\tit's; one\n2\t\\N\n\\.\n\n"
+        "DO $$ BEGIN IF (SELECT count(*) FROM kinds) <> 2 THEN RAISE 'not copied'; END IF; END $$;"
+    )
+    path = write(tmp_path, {"001.sql": forth, "001.down.sql": "DROP TABLE IF EXISTS kinds;"})
+    assert rehearsed(path, "001", postgres).flaws == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (
+            "SELECT 1;\n\\i other.sql\n",
+            r"001.sql is not only SQL, line 2: \i is a command of psql; ",
+        ),
+        (
+            "DELIMITER $$\nSELECT 1$$",
+            r"001.sql is not only SQL, line 1: DELIMITER is a command of ",
+        ),
+    ],
+)
+def test_what_only_a_client_runs_is_never_a_pass(tmp_path, postgres, text, why):
+    path = write(tmp_path, {"001.sql": text})
+    with pytest.raises(NotAsked) as error:
+        rehearsed(path, "001", postgres, forward_only=True)
+    assert why in str(error.value)
+
+
+def test_a_rule_of_two_commands_is_one_statement(tmp_path, postgres):
+    forth = """
+        BEGIN;
+        CREATE TABLE IF NOT EXISTS audit (id int, what text);
+        CREATE OR REPLACE RULE seen AS ON UPDATE TO users DO ALSO (
+          INSERT INTO audit VALUES (old.id, 'update');
+          INSERT INTO audit VALUES (new.id, 'update');
+        );
+        COMMIT;
+        """
+    back = "BEGIN; DROP RULE IF EXISTS seen ON users; DROP TABLE IF EXISTS audit; COMMIT;"
+    path = write(tmp_path, {**USERS, "002.sql": forth, "002.down.sql": back})
+    assert rehearsed(path, "002", postgres).flaws == ()
+
+
 # --- SQLite's way to change a table
 
 
