@@ -1275,7 +1275,6 @@ def test_import_is_light() -> None:
     assert done.stdout == "[]\n"
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("scheme", ["Bearer", "Token", "ApiKey-v1", "SharedAccessSignature"])
 def test_the_scheme_before_a_variable_is_no_secret(given_file: Load, scheme: str) -> None:
     """So that a curl command can show it; the variable's value is one."""
@@ -1287,7 +1286,8 @@ def test_the_scheme_before_a_variable_is_no_secret(given_file: Load, scheme: str
     header = found.target.headers["Authorization"]
     assert isinstance(header, Secret)
     assert header.template == f"{scheme} ${{PROD_TOKEN}}"
-=======
+
+
 @pytest.mark.parametrize(
     ("written", "seconds"),
     [
@@ -1323,4 +1323,3 @@ def test_a_socket_among_hosts_is_named_by_its_whole_path(tmp_path, host):
         load("prod", root=tmp_path, environ={})
     (tmp_path / "prodcheck.toml").write_text(text.replace(host, "unix:/run/app.sock"))
     assert load("prod", root=tmp_path, environ={}).target.hosts == ("unix:/run/app.sock",)
->>>>>>> guardlimits
