@@ -13,6 +13,7 @@ import pytest
 import trustme
 
 from pytest_prodcheck.config import Probe, Target
+from pytest_prodcheck.live.catch_all import CatchAll
 from pytest_prodcheck.live.client import LiveClient
 from pytest_prodcheck.live.health import HealthCheck
 from pytest_prodcheck.live.limits import Limit, LimitRun, Measured
@@ -112,9 +113,15 @@ def test_a_maintenance_page_is_no_health_answer(server: FaultyServer, api: LiveC
 # --- documentation and metrics
 
 
+def check_documentation(api: LiveClient, path: str) -> None:
+    target = Target(name="t", base_url="http://t")
+    catch_all = CatchAll(target, api.get, lambda make: make())
+    suite("documentation").test_documentation(api, path, catch_all)
+
+
 def test_documentation_is_followed_to_where_it_is(server: FaultyServer, api: LiveClient) -> None:
     server.on("/docs", redirect("/docs/")).on("/docs/", answer("<h1>API</h1>"))
-    suite("documentation").test_documentation(api, "/docs")
+    check_documentation(api, "/docs")
 
 
 @pytest.mark.parametrize(
@@ -129,7 +136,16 @@ def test_documentation_that_is_gone_or_empty_fails(
 ) -> None:
     server.on("/docs", answer(body, status))
     with pytest.raises(AssertionError, match=message):
-        suite("documentation").test_documentation(api, "/docs")
+        check_documentation(api, "/docs")
+
+
+def test_documentation_that_is_the_start_page_of_every_path_fails(
+    server: FaultyServer, api: LiveClient
+) -> None:
+    server.on("*", answer(PAGE.format("", "Welcome"), content_type="text/html"))
+    with pytest.raises(AssertionError, match="got what every path gets, even one that cannot ex"):
+        check_documentation(api, "/docs")
+    check_documentation(api, "/")
 
 
 @pytest.mark.parametrize("body", ["# HELP up Whether.\nup 1\n", '{"requests": 12}'])
