@@ -17,6 +17,19 @@ _BRACKET = re.compile(rb"[\[{\]}]")
 _STEP = 64 * 1024
 
 
+_ALIASES = {"x-gzip": "gzip", "x-compress": "compress"}
+"""RFC 9110, 8.4.1: a recipient takes them for the same."""
+
+
+def codings(value: str) -> list[str]:
+    """Return the content codings that a Content-Encoding names, in the order of their use.
+
+    In small letters and without the old prefix; `identity` and empty elements say nothing.
+    """
+    names = [part.strip(" \t").lower() for part in value.split(",")]
+    return [_ALIASES.get(name, name) for name in names if name not in ("", "identity")]
+
+
 class BadJson(ValueError):
     """The body is not JSON that every reader understands alike; the text says why."""
 

@@ -12,7 +12,7 @@ import httpcore
 
 from pytest_prodcheck.config import Secret, Target
 from pytest_prodcheck.errors import NotAsked, UsageError
-from pytest_prodcheck.live.bodies import EXCERPT, BadBody, BodyOverflow, Inflation
+from pytest_prodcheck.live.bodies import EXCERPT, BadBody, BodyOverflow, Inflation, codings
 from pytest_prodcheck.live.chain import Chain
 from pytest_prodcheck.live.exchanges import HARMLESS, MASK, Added, Masking
 from pytest_prodcheck.live.failures import BodyTooLarge, UnknownEncoding, explain, kind_of
@@ -208,7 +208,7 @@ class LiveTransport(httpx.BaseTransport):
         body = _Body(content, clock)
         body.response = httpx.Response(
             raw.status,
-            headers=raw.headers,
+            headers=[_with_known_codings(header) for header in raw.headers],
             stream=body,
             request=request,
             extensions=raw.extensions,
@@ -277,12 +277,11 @@ class LiveTransport(httpx.BaseTransport):
         self, headers: list[tuple[bytes, bytes]], request: httpx.Request
     ) -> Inflation | None:
         names = [
-            part.strip().decode("latin-1").lower()
+            coding
             for name, value in headers
             if name.lower() == b"content-encoding"
-            for part in value.split(b",")
+            for coding in codings(value.decode("latin-1"))
         ]
-        names = [name for name in names if name not in ("", "identity")]
         if not names:
             return None
         if len(names) == 1 and names[0] in ENCODINGS:
@@ -407,6 +406,14 @@ def _proxy(target: Target) -> httpcore.Proxy | None:
         httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=b"/"),
         auth=(url.username, url.password) if url.username or url.password else None,
     )
+
+
+def _with_known_codings(header: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    """x-gzip as gzip, in which form httpx knows it: what it does not know it leaves encoded."""
+    name, value = header
+    if name.lower() != b"content-encoding" or b"x-" not in value.lower():
+        return header
+    return name, ", ".join(codings(value.decode("latin-1"))).encode("latin-1")
 
 
 def _declared_lengths(head: bytes) -> list[bytes]:
