@@ -52,9 +52,15 @@ INSPECTOR: pytest.StashKey[Inspector] = pytest.StashKey()
 # --- options ---------------------------------------------------------------------------
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_load_initial_conftests(parser: pytest.Parser) -> Generator[None]:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> Generator[None]:
     """Declare options after every plugin and conftest: `--target` may be somebody else's."""
+    if _may_choose_a_target(args):
+        from pytest_prodcheck.hooks.latest import invalidate_latest
+
+        invalidate_latest(early_config, args, target_is_ours=not _is_taken(parser))
     yield
     group = parser.getgroup("prodcheck", "the verdict after a deploy")
     group.addoption(
@@ -86,6 +92,11 @@ def pytest_load_initial_conftests(parser: pytest.Parser) -> Generator[None]:
         metavar="I/N",
         help="this run is part I of N of one run; `prodcheck merge` joins them",
     )
+
+
+def _may_choose_a_target(args: list[str]) -> bool:
+    """Return whether a look at all options is worth its time."""
+    return "PRODCHECK_TARGET" in os.environ or any("-target" in arg for arg in args)
 
 
 def _is_taken(parser: pytest.Parser) -> bool:

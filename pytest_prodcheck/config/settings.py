@@ -10,7 +10,7 @@ import msgspec
 
 from pytest_prodcheck.config.databases import Dialect
 from pytest_prodcheck.known import NAME, Known
-from pytest_prodcheck.model import Action, Record, Severity
+from pytest_prodcheck.model import VETOES, Action, Record, Severity
 from pytest_prodcheck.schema.tables import Table
 
 
@@ -270,6 +270,8 @@ class Settings(Record):
         default_factory=lambda: {"critical": 5, "major": 3, "minor": 1}
     )
     actions: tuple[Action, ...] = ()
+    veto: tuple[str, ...] = VETOES
+    """Kinds of failure that no score outweighs."""
     required: tuple[str, ...] = ()
     """Manifest: `smoke>=10`, or globs over check ids that must be planned."""
     assumed_modes: dict[str, dict[str, bool]] = msgspec.field(default_factory=dict)
@@ -321,6 +323,8 @@ def describe(settings: Settings) -> list[str]:
         lines.append(line("database", "database"))
     if target.scratch is not None:
         lines.append(line("scratch", "scratch databases"))
+    if left_out := [kind for kind in VETOES if kind not in settings.veto]:
+        lines.append(line("veto", f"vetoes nothing: {', '.join(left_out)}"))
     if settings.required:
         lines.append(line("required", f"required {', '.join(settings.required)}"))
     if settings.known:

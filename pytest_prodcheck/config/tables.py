@@ -525,6 +525,13 @@ class Contents(Table):
         dict[Severity, Count] | UnsetType,
         Meta(description="Weight of a check by its severity."),
     ] = UNSET
+    veto: Annotated[
+        list[Literal["server_error", "auth", "exposed", "data_loss", "regression"]] | UnsetType,
+        Meta(
+            description="Kinds of failure that no score outweighs; the default is all of them.",
+            examples=[["server_error", "auth", "exposed", "data_loss"]],
+        ),
+    ] = UNSET
     required: Annotated[
         Texts | UnsetType,
         Meta(

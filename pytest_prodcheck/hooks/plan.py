@@ -12,6 +12,7 @@ import inspect
 import os
 import re
 import textwrap
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -23,6 +24,7 @@ import pytest
 from pytest_prodcheck.config import Settings
 from pytest_prodcheck.hooks import selection
 from pytest_prodcheck.hooks.parameters import is_configured, is_drill, withheld
+from pytest_prodcheck.hooks.part import CHOSEN, left_out_before_collection, part_of_run
 from pytest_prodcheck.model import CATEGORIES, SEVERITIES, Planned, Problem, Severity
 from pytest_prodcheck.record.neutral import text as neutral
 
@@ -45,6 +47,8 @@ class Plan:
         self._problems: list[Problem] = []
         self._notes: list[str] = []
         self._candidates: dict[str, pytest.Item] = {}
+        self._generated: set[str] = set()
+        """Ids of all checks that the chosen ids were picked from."""
 
     def complain(self, detail: str) -> None:
         """Something that should have been planned could not be: nobody may call that a pass."""
@@ -78,6 +82,17 @@ class Plan:
             severity=_severity(item),
             permitted=not reason,
             reason=reason,
+        )
+
+    def generated(self, items: Iterable[object]) -> None:
+        """Count the checks that pytest makes, also those that an id does not choose."""
+        self._generated.update(
+            item.nodeid
+            for item in items
+            if isinstance(item, pytest.Function)
+            and is_configured(item)
+            and self._was_wanted(item)
+            and self._exists_here(item)
         )
 
     def before_selection(self, items: list[pytest.Item]) -> None:
@@ -126,10 +141,15 @@ class Plan:
             if nodeid not in chosen | self._ours and self._was_wanted(item)
         ]
         problems = list(self._problems)
-        if self._config.getoption("lf", False):
-            detail = "--lf leaves out what passed before: not all checks were collected"
-            problems.append(Problem(what="narrowed", detail=detail))
+        problems += [
+            Problem(what="narrowed", detail=detail)
+            for detail in left_out_before_collection(self._config)
+        ]
+        selected = sum(_category(item) is not None for item in items)
         content = {
+            "part": part_of_run(
+                self._config.stash.get(CHOSEN, ""), selected, len(taken_out), len(self._generated)
+            ),
             "checks": [*map(self.planned, items), *taken_out],
             "problems": problems,
             "notes": self._notes,

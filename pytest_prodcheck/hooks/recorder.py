@@ -50,6 +50,15 @@ ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 WATCHDOGS = 10.0
 """Seconds that the end of a run waits for drills that a killed worker has left to its watchdog."""
 
+FOR_DEVELOPERS = (
+    DeprecationWarning,
+    PendingDeprecationWarning,
+    ResourceWarning,
+    ImportWarning,
+    pytest.PytestWarning,
+)
+"""Warnings about code; all others are about the target, and reach every output."""
+
 CATEGORY_MARK = re.compile(rf"\bmark\.({'|'.join(CATEGORIES)})\b")
 """What a file with checks in it says somewhere."""
 
@@ -158,6 +167,8 @@ class Recorder:
         if plan.exists() and not any(e["kind"] == "planned" for e in self.journal.entries):
             planned = msgspec.json.decode(plan.read_bytes())
             self.journal.write("planned", checks=planned["checks"])
+            if part := planned["part"]:
+                self.journal.write("part", **part)
             for problem in planned["problems"]:
                 self._add(Problem(**problem))
             self._tell(planned["notes"])
@@ -198,10 +209,15 @@ class Recorder:
         elif report.skipped:
             self._note_lost(report.nodeid, f"{report.nodeid} was skipped as a whole")
 
-    def pytest_warning_recorded(self, warning_message: Any) -> None:
-        """pytest only warns of a test class that it cannot collect."""
-        if issubclass(warning_message.category, pytest.PytestCollectionWarning):
-            self._note_lost(warning_message.filename, str(warning_message.message))
+    def pytest_warning_recorded(self, warning_message: Any, when: str, nodeid: str) -> None:
+        """What a check warns of belongs to the verdict. Of a test class that it cannot collect,
+        pytest only warns."""
+        message, category = str(warning_message.message), warning_message.category
+        if issubclass(category, pytest.PytestCollectionWarning):
+            self._note_lost(warning_message.filename, message)
+        elif when == "runtest" and nodeid and not issubclass(category, FOR_DEVELOPERS):
+            clean = scrub(message, self._redactor)
+            self.journal.write("warning", check=neutral.text(nodeid), message=clean)
 
     def _note_lost(self, file: str, detail: str) -> None:
         """Checks were not planned because pytest did not get to see them; helpers are no loss."""
@@ -359,9 +375,8 @@ class Recorder:
                 if read.spec and not read.of:
                     spec, spec_of = scrub(read.spec, self._redactor), last
             good = Good(last=last, spec=spec, spec_of=spec_of)
-            keep(
-                base, run.target.name, before.followed_by(good) if before else LastGood(newest=good)
-            )
+            now = before.followed_by(good) if before else LastGood(newest=good)
+            keep(base, run.target.name, now.with_passed(run))
 
     # --- ways out that would skip the end ---
 

@@ -18,10 +18,11 @@ import pytest
 from pytest_prodcheck.config import Secret, Settings, choose, describe, load
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.hooks.inspector import Inspector
+from pytest_prodcheck.hooks.part import CHOSEN, chosen_on_command_line
 from pytest_prodcheck.hooks.suites import SuiteNames, add_suites
 from pytest_prodcheck.model import Policy, Release, Run, TargetInfo
 from pytest_prodcheck.record.folder import Folder, drop_latest
-from pytest_prodcheck.record.last_good import remembered
+from pytest_prodcheck.record.last_good import passed_before, remembered
 from pytest_prodcheck.record.redact import Redactor, guard_logging, redactor_of, scrub
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def _start_controller(config: pytest.Config, option: str | None, base: Path) -> 
             "--dist each runs every check once per worker under one id; use --dist load, or "
             "--prodcheck-vantage and `prodcheck merge` for several points of view"
         )
+    config.stash[CHOSEN] = chosen_on_command_line(config)
     shard = _shard(config.getoption("prodcheck_shard"))
     redactor = redactor_of(settings.secrets, os.environ)
     folder = Folder.create(base)
@@ -82,10 +84,14 @@ def _start_controller(config: pytest.Config, option: str | None, base: Path) -> 
             threshold=str(settings.threshold),
             weights=settings.weights,
             actions=settings.actions,
+            veto=settings.veto,
             required=settings.required,
             modes=settings.flags.modes if settings.flags else settings.assumed_modes,
         ),
         good=remembered(base, settings.target.name),
+        passed_before=passed_before(
+            base, settings.target.name, config.getoption("prodcheck_vantage")
+        ),
         command=redactor.text(shlex.join(["pytest", *config.invocation_params.args])),
         settings=tuple(describe(settings)),
         shard=shard,
@@ -98,6 +104,7 @@ def _start_controller(config: pytest.Config, option: str | None, base: Path) -> 
         "base_url": settings.target.base_url,
         "log": str(log or ""),
         "shard": shard,
+        "chosen": config.stash[CHOSEN],
     }
     inspector = Inspector(config, settings, folder, redactor, shard, choice, root)
     reports = Reports(config, folder, redactor.text)
@@ -161,6 +168,7 @@ def _ask_release(inspector: Inspector) -> Callable[[], Release] | None:
 
 
 def _start_worker(config: pytest.Config, told: dict[str, Any]) -> Inspector:
+    config.stash[CHOSEN] = told["chosen"]
     settings = load(
         told["choice"],
         root=Path(told["root"]),

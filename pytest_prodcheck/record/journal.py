@@ -9,6 +9,8 @@ Entries are `{"kind": …}` with kind one of
     report    a pytest report, serialised by pytest itself, with our facts under `prodcheck`
     collectreport  likewise of a file that could not be collected, for the reporters
     problem   a fact about the run: see `model.Problem`
+    part      why the run is only a part of what the team planned: see `model.Part`
+    warning   what a check warned of
     release   what is deployed
     service   last lines of a service that the run started
     end       the run was closed in order
@@ -17,25 +19,31 @@ Entries are `{"kind": …}` with kind one of
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from pytest_prodcheck.model import (
+    VETOES,
     Check,
     Exchange,
+    Failure,
     FlagsTold,
     LastRelease,
     Metrics,
+    Part,
+    PassedBefore,
     Planned,
     Policy,
     Problem,
+    Reason,
     Release,
     Run,
     State,
     TargetInfo,
+    Warned,
 )
 
 Entry = dict[str, Any]
@@ -110,6 +118,7 @@ def fold(entries: Iterable[Entry], state: State = "finished") -> Run:
     reports: dict[str, list[Entry]] = defaultdict(list)
     facts: dict[str, Any] = {"release": Release(), "service_log": "", "finished": ""}
     problems: dict[Problem, None] = {}
+    warned: dict[Warned, None] = {}
     duration = 0.0
     for entry in entries:
         match entry["kind"]:
@@ -122,6 +131,10 @@ def fold(entries: Iterable[Entry], state: State = "finished") -> Run:
                 reports[entry["data"]["nodeid"]].append(entry["data"])
             case "problem":
                 problems[Problem(what=entry["what"], detail=entry["detail"])] = None
+            case "part":
+                facts["part"] = Part(text=entry["text"], chosen=entry["chosen"])
+            case "warning":
+                warned[Warned(check=entry["check"], message=entry["message"])] = None
             case "release":
                 facts["release"] = msgspec.convert(entry["release"], Release)
             case "service":
@@ -147,10 +160,12 @@ def fold(entries: Iterable[Entry], state: State = "finished") -> Run:
         duration_s=duration,
         command=head["command"],
         shard=head.get("shard"),
+        passed_before=msgspec.convert(head.get("passed_before", {}), dict[str, PassedBefore]),
         settings=tuple(head["settings"]),
         checks=tuple(checks),
         unscored=tuple(unscored),
         problems=tuple(problems),
+        warnings=tuple(warned),
         metrics=msgspec.structs.replace(
             # What a drill asks is asked of a target that it has made fail on purpose.
             measure(
@@ -268,6 +283,9 @@ def message_of(report: Entry) -> str:
 
 def _as(planned: Planned, outcome: Any, message: str, reports: list[Entry]) -> Check:
     told = [report.get("prodcheck") or {} for report in reports]
+    failures = tuple(
+        msgspec.convert(failure, Failure) for facts in told for failure in facts.get("failures", ())
+    )
     return Check(
         id=planned.id,
         category=planned.category,
@@ -275,10 +293,23 @@ def _as(planned: Planned, outcome: Any, message: str, reports: list[Entry]) -> C
         outcome=outcome,
         duration_s=round(sum(report.get("duration", 0.0) for report in reports), 6),
         message=message,
-        failures=tuple(title for facts in told for title in facts.get("failures", ())),
+        reason=_reason(outcome, reports, failures),
+        failures=failures,
         exchanges=tuple(
             msgspec.convert(exchange, Exchange)
             for facts in told
             for exchange in facts.get("exchanges", ())
         ),
     )
+
+
+def _reason(outcome: str, reports: list[Entry], failures: Sequence[Failure]) -> Reason | None:
+    """Why a check has not passed: the worst of what was found, else the phase that says so."""
+    if outcome in ("passed", "not_permitted", "flaky"):
+        return None
+    if outcome in ("not_run", "skipped"):
+        return "not_run" if outcome == "not_run" else "skipped"
+    if failures:
+        return min(failures, key=lambda one: not one.kinds.intersection(VETOES)).reason
+    broken = [report["when"] for report in reports if report["outcome"] == "failed"]
+    return "assertion" if "call" in broken else "setup"
