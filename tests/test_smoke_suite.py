@@ -13,6 +13,7 @@ import pytest
 import trustme
 
 from pytest_prodcheck.config import Probe, Target
+from pytest_prodcheck.errors import ContractBroken
 from pytest_prodcheck.live.catch_all import CatchAll
 from pytest_prodcheck.live.client import LiveClient
 from pytest_prodcheck.live.health import HealthCheck
@@ -189,8 +190,9 @@ def test_paths_that_are_closed_pass(server: FaultyServer, api: LiveClient) -> No
 @pytest.mark.parametrize("status", [200, 206])
 def test_a_path_that_is_open_fails(server: FaultyServer, api: LiveClient, status: int) -> None:
     server.on("/debug/vars", json_answer({"dsn": "x"}, status))
-    with pytest.raises(AssertionError) as caught:
+    with pytest.raises(ContractBroken) as caught:
         nothing_private(api, "/.env", "/debug/vars")
+    assert [one.reason for one in caught.value.failures] == ["exposed"]
     message = f"public without credentials: /debug/vars ({status}, 12 bytes)"
     assert str(caught.value).startswith(message)
 

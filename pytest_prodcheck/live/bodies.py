@@ -12,6 +12,9 @@ MAX_DEPTH = 200
 EXCERPT = 16 * 1024
 """Bytes from the start of a decoded body that are kept for the record."""
 
+BODILESS = (204, 205, 304)
+"""Statuses of answers that have no body (RFC 9110, 15.3.5, 15.3.6, 15.4.5)."""
+
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 _BRACKET = re.compile(rb"[\[{\]}]")
 _STEP = 64 * 1024

@@ -38,8 +38,14 @@ from schemathesis.hooks import (
     dispatch_after_call,
     dispatch_before_call,
 )
-from schemathesis.specs.openapi.checks import ignored_auth, object_level_authorization
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    ignored_auth,
+    object_level_authorization,
+    response_schema_conformance,
+)
 
+from pytest_prodcheck.live.bodies import BODILESS
 from pytest_prodcheck.live.exchanges import HARMLESS
 from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.live.operations import Credential, Operation, closed
@@ -309,10 +315,11 @@ class Contract:
         self, case: Case, response: Response, base: str, recorder: Any = None
     ) -> list[Broken]:
         """Everything about this answer that is not as the document says."""
+        about_bodies = ABOUT_BODIES if _has_no_body(case, response) else []
         try:
             case.validate_response(
                 response,
-                excluded_checks=SENDING,
+                excluded_checks=[*SENDING, *about_bodies],
                 headers=dict(self._headers),
                 transport_kwargs={"base_url": base, "headers": dict(self._headers)},
                 recorder=recorder,
@@ -395,7 +402,23 @@ CHARACTERS = {"ascii": [(0, 127)], "utf-8": [(0, 0xD7FF), (0xE000, sys.maxunicod
 SENDING = [ignored_auth, object_level_authorization]
 """Checks of Schemathesis that send requests of their own, past our client; the first is ours."""
 
+ABOUT_BODIES = [content_type_conformance, response_schema_conformance]
+"""Checks of Schemathesis that judge what an answer carries."""
+
 _KWARGS = {"header": "headers", "query": "params", "cookie": "cookies"}
+
+
+def _has_no_body(case: Case, response: Response) -> bool:
+    """Whether HTTP allows this answer no body, whatever the document says: it is wrong there.
+
+    RFC 9110, 15.3.5, 15.3.6, 15.4.5 and 9.3.2. A type that the answer to HEAD does name is that
+    of GET, so it is judged.
+    """
+    if response.content:
+        return False
+    names_a_type = any(name.lower() == "content-type" for name in response.headers)
+    is_head = case.method.upper() == "HEAD" and not names_a_type
+    return response.status_code in BODILESS or is_head
 
 
 def _response(prepared: requests.PreparedRequest, answer: httpx.Response) -> Response:
