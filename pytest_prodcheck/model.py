@@ -142,7 +142,7 @@ class Problem(Record):
 
     what: violation, collection, target_down, drill (these prove a failure); interrupted, internal,
     stopped, narrowed, required, vantage, usage (these leave something unproven); worker,
-    report, journal (these are failures once everything ran).
+    report, journal, plugin (these are failures once everything ran).
     """
 
     what: str

@@ -15,13 +15,17 @@ from pytest_prodcheck.schema.tables import Table
 
 
 class Secret:
-    """A value that never prints. `name` says where it came from (`${PROD_TOKEN}`)."""
+    """A value that never prints. `name` says where it came from (`${PROD_TOKEN}`).
 
-    __slots__ = ("_value", "name")
+    `template` is the value with its variables (`Bearer ${PROD_TOKEN}`); "" where it has none.
+    """
 
-    def __init__(self, value: str, name: str = "***") -> None:
+    __slots__ = ("_value", "name", "template")
+
+    def __init__(self, value: str, name: str = "***", template: str = "") -> None:
         self._value = value
         self.name = name
+        self.template = template
 
     def reveal(self) -> str:
         """The value itself: for the wire and the redactor, nowhere else."""
@@ -228,6 +232,8 @@ class Target(Record):
     rate: float | None = None
     """Requests per second, all workers together; None: bounded by concurrency alone."""
     request_budget: int = 5000
+    time_budget: float | None = None
+    """Seconds after which a run asks nothing more, and ends with what is proven; None: no end."""
     timeout: float = 10.0
     """Seconds for a whole request."""
     concurrency: int = 16
@@ -275,7 +281,7 @@ class Settings(Record):
     required: tuple[str, ...] = ()
     """Manifest: `smoke>=10`, or globs over check ids that must be planned."""
     assumed_modes: dict[str, dict[str, bool]] = msgspec.field(default_factory=dict)
-    """Those of the ready-made matrix, where no flags are configured."""
+    """Those of the ready-made matrix; see `modes`."""
     flags: Flags | None = None
     drills: tuple[Drill, ...] = ()
     contract: Contract = Contract()
@@ -288,8 +294,16 @@ class Settings(Record):
     """Setting -> where its value came from (`default`, `prodcheck.toml`, `command line`)."""
     file: Path | None = None
     """The project's own file, if one was read; None for the built-in demo."""
+    targets: tuple[str, ...] = ()
+    """Names of all targets that a check may be for; empty without a file that configures any."""
     secrets: tuple[Secret, ...] = ()
     """Every secret that was resolved, for the redactor."""
+
+    @property
+    def modes(self) -> dict[str, dict[str, bool]]:
+        """The operating modes that are declared, or else those of the ready-made matrix."""
+        declared = self.flags.modes if self.flags else {}
+        return declared or self.assumed_modes
 
 
 def describe(settings: Settings) -> list[str]:
@@ -311,6 +325,8 @@ def describe(settings: Settings) -> list[str]:
         line("timeout", f"timeout {target.timeout:g} s"),
         line("concurrency", f"concurrency {target.concurrency}"),
     ]
+    if target.time_budget is not None:
+        lines.append(line("time_budget", f"time budget {target.time_budget:g} s"))
     # What widens a run's reach is shown whenever it is there; no value that may be secret is.
     if target.drills:
         until = f" until {target.drills}" if isinstance(target.drills, date) else ""

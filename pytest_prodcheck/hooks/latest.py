@@ -16,20 +16,17 @@ import pytest
 from pytest_prodcheck.record.folder import drop_latest
 
 
-def invalidate_latest(config: pytest.Config, args: Sequence[str], *, target_is_ours: bool) -> None:
-    """Drop `latest` if *args*, or the environment, choose a target.
+def invalidate_latest(config: pytest.Config, words: Sequence[str]) -> None:
+    """Drop `latest` of a run that has chosen a target.
 
-    *args* are the command line's with those of `addopts`. Workers of xdist leave it alone.
+    *words* are those of the command line and of `addopts`. Workers of xdist leave it alone.
     """
     if "PYTEST_XDIST_WORKER" in os.environ:
         return
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    names = ["--target", "--prodcheck-target"] if target_is_ours else ["--prodcheck-target"]
-    parser.add_argument(*names, dest="target")
-    parser.add_argument("--prodcheck-report", dest="report", default="prodcheck-report")
+    parser.add_argument("--prodcheck-report", default="prodcheck-report")
     try:
-        found, _ = parser.parse_known_args(list(args))
+        found, _ = parser.parse_known_args(list(words))
     except argparse.ArgumentError:
-        return  # an option without its value: pytest says so, and there is no folder to know
-    if found.target is not None or "PRODCHECK_TARGET" in os.environ:
-        drop_latest(Path(config.invocation_params.dir) / found.report)
+        return  # the option without its value: pytest refuses it, and there is no folder to know
+    drop_latest(config.invocation_params.dir / Path(found.prodcheck_report))

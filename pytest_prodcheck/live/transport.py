@@ -14,9 +14,10 @@ from pytest_prodcheck.config import Secret, Target
 from pytest_prodcheck.errors import NotAsked, UsageError
 from pytest_prodcheck.live.bodies import EXCERPT, BadBody, BodyOverflow, Inflation, codings
 from pytest_prodcheck.live.chain import Chain
-from pytest_prodcheck.live.exchanges import HARMLESS, MASK, Added, Masking
+from pytest_prodcheck.live.exchanges import HARMLESS, Added, Masking
 from pytest_prodcheck.live.failures import BodyTooLarge, UnknownEncoding, explain, kind_of
 from pytest_prodcheck.live.lean_httpx import httpx
+from pytest_prodcheck.live.patches import PACED
 from pytest_prodcheck.live.wire import Clock, HeadTooLarge, Lane, Resolver, tls_context
 
 MAX_HEADERS = 256
@@ -192,6 +193,7 @@ class LiveTransport(httpx.BaseTransport):
                 ),
                 headers=self._sent(request),
                 content=request.stream,
+                extensions={PACED: True},
             )
         )
         if not clock.received:
@@ -340,18 +342,22 @@ class _Header:
         self.name = name
         self.raw = name.encode("ascii"), plain.encode("ascii")
         if isinstance(value, Secret):
-            self.shown = value.name
+            self.shown = value.template or f"<written in the configuration: {value.name}>"
+        elif name.lower() in HARMLESS:
+            self.shown = value
         else:
-            self.shown = value if name.lower() in HARMLESS else MASK
+            self.shown = f"<written in the configuration: targets.{target.name}.headers.{name}>"
 
     def without_cookies(self, names: Collection[str]) -> "_Header":
         """This Cookie header without those of its cookies that *names* names."""
-        kept = [one for one in _cookies(self.raw[1]) if f"{COOKIE}{one[0]}" not in names]
-        if len(kept) == len(_cookies(self.raw[1])):
+        cookies = _cookies(self.raw[1])
+        kept = [one for one in cookies if f"{COOKIE}{one[0]}" not in names]
+        if kept == cookies:
             return self
         fewer = copy(self)
         fewer.raw = self.raw[0], "; ".join(map("=".join, kept)).encode("ascii")
-        fewer.shown = MASK
+        left_out = ", ".join(name for name, _ in cookies if f"{COOKIE}{name}" in names)
+        fewer.shown = f"<{self.shown}, without {left_out}>"
         return fewer
 
 

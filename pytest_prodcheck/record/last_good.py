@@ -62,6 +62,14 @@ def keep(base: Path, target: str, found: LastGood) -> None:
     Folder(base).write(_name(target), msgspec.json.encode(found).decode())
 
 
+def put_back(base: Path, target: str, before: LastGood | None) -> None:
+    """Undo `keep`: what was stored before it, or nothing."""
+    if before:
+        keep(base, target, before)
+    else:
+        (base / _name(target)).unlink(missing_ok=True)
+
+
 def last_good(base: Path, target: str) -> LastGood | None:
     """What is stored for *target*; None when there is nothing that can be read.
 

@@ -1,5 +1,6 @@
 """Several journals made one: the shards of a run, or one run seen from several vantages."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,7 @@ def _head(runs: list[Run], run_id: str) -> Entry:
         unscored=(),
         problems=(),
         shard=None,
+        command=_whole(runs[0].command, keep_vantage=len(vantages) == 1),
     )
     return {"kind": "begin", **msgspec.to_builtins(head)}
 
@@ -109,6 +111,12 @@ def _suffixes(runs: list[Run]) -> Callable[[Run], str]:
     """What is added to the ids of a run, where there are several vantages."""
     several = len({run.target.vantage for run in runs}) > 1
     return lambda run: f" @{run.target.vantage}" if several else ""
+
+
+def _whole(command: str, *, keep_vantage: bool) -> str:
+    """The command that repeats the whole run, and not the part that *command* made."""
+    gone = "shard" if keep_vantage else "(?:shard|vantage)"
+    return re.sub(rf" --prodcheck-{gone}[= ](?:'[^']*'|\S+)", "", command)
 
 
 def _renamed(entry: Entry, suffix: str) -> Entry:
