@@ -647,6 +647,39 @@ def test_only_the_variables_of_the_chosen_target_are_read(given_file: Load) -> N
     assert environ.asked == {"PLACE"}
 
 
+def test_health_is_a_path_or_a_table_with_what_is_accepted(given_file: Load) -> None:
+    text = (
+        f'{PROD}health = {{ path = "/ready", accept = ["$.db", "$.parts[0][\'a b\']"] }}\n'
+        '[targets.child]\nextends = "prod"\n[targets.plain]\nextends = "prod"\nhealth = "/up"\n'
+        '[targets.none]\nextends = "prod"\nhealth = ""\n'
+    )
+    for name in ("prod", "child"):
+        target = given_file(text, name).target
+        assert target.health == "/ready"
+        assert target.health_accept == ("$.db", "$.parts[0]['a b']")
+    assert given_file(text, "plain").target.health == "/up"
+    assert given_file(text, "plain").target.health_accept == ()
+    assert given_file(text, "none").target.health is None
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ('{ path = "/h", acept = [] }', 'health.acept: is not a key here. Did you mean "accept"?'),
+        ('{ accept = ["$.db"] }', "health: `path` is missing"),
+        ('{ path = "/h", accept = ["db"] }', "health.accept[0]: is not a path into JSON"),
+        ('{ path = "/h", accept = ["$"] }', "health.accept[0]: accepts every answer"),
+        ('{ path = "h://x" }', "health.path: "),
+        ('{ path = "/h", accept = "$.db" }', "health.accept: expected an array"),
+        ("5", "health: expected a text or a table, as "),
+    ],
+)
+def test_health_that_cannot_be_is_refused(
+    refusal: Callable[..., str], written: str, said: str
+) -> None:
+    assert f"prodcheck.toml:3: targets.prod.{said}" in refusal(f"{PROD}health = {written}\n")
+
+
 def test_value_of_a_variable_is_not_filled_in_again(given_file: Load) -> None:
     found = given_file(WITH_TOKEN, environ={"PROD_TOKEN": "${HOME}-0123456789"})
     assert revealed(found.target.headers["Authorization"]) == "Bearer ${HOME}-0123456789"
@@ -1164,6 +1197,7 @@ def tables_and_keys() -> Iterator[tuple[str, str]]:
     places = {
         "Contents": "",
         "TargetTable": PROD,
+        "HealthTable": f"{PROD}[targets.prod.health]\n",
         "ProbeTable": f"{PROD}[[probes]]\n",
         "LimitsTable": f"{PROD}[targets.prod.limits]\n",
         "ReleaseTable": f"{PROD}[targets.prod.release]\n",
@@ -1183,7 +1217,7 @@ def tables_and_keys() -> Iterator[tuple[str, str]]:
     for table, definition in schema.items():
         required = {
             **dict.fromkeys(("action", "when", "name", "switch", "restore"), "'a'"),
-            **dict.fromkeys(("from", "post", "get"), "'/a'"),
+            **dict.fromkeys(("from", "post", "get", "path"), "'/a'"),
             "values": "{ a = '$' }",
             "state": "'$.a'",
             "read": "'/{id}'",

@@ -251,6 +251,17 @@ def test_an_answer_that_is_promised_as_json_must_be_json(
     assert probe.headers == headers
 
 
+@pytest.mark.parametrize("status", ["204", "205", "304"])
+@pytest.mark.parametrize("content", [{}, {"content": {"application/json": {"schema": {"x": 1}}}}])
+def test_where_an_answer_without_a_body_is_documented_no_type_is_promised(
+    status: str, content: Any
+) -> None:
+    typed = {"content": {"application/json": {"schema": {"type": "object"}}}}
+    responses = {"200": typed, status: {"description": "nothing yet", **content}}
+    (probe,) = derive(spec({"/a": {"get": {"responses": responses}}}), target())
+    assert probe.headers == {}
+
+
 def test_swagger_promises_by_produces() -> None:
     typed = {"get": {"responses": {"200": {"schema": {"type": "object"}}}}}
     bare = {"get": {"responses": {"200": {}}}}

@@ -38,7 +38,10 @@ from pytest_prodcheck.record.folder import Folder
 from pytest_prodcheck.record.redact import Redactor, scrub
 
 if TYPE_CHECKING:
+    from httpx import Response
+
     from pytest_prodcheck.config import Probe
+    from pytest_prodcheck.live.catch_all import CatchAll
     from pytest_prodcheck.live.chain import Chain
     from pytest_prodcheck.live.client import LiveClient, Note
     from pytest_prodcheck.live.limits import Measured, Tally
@@ -244,6 +247,7 @@ class Inspector:
             self.work,
             clean=self.redactor.text,
             tally=self.tally,
+            catch_all=self.catch_all,
             **options,
         )
 
@@ -261,6 +265,18 @@ class Inspector:
         # In the order of the items: the first of them is waited for first.
         prober.start([probes[chosen] for chosen in selected() if chosen in probes])
         prober.wait()
+
+    @cached_property
+    def catch_all(self) -> CatchAll:
+        """What a path that cannot exist gets, asked for once in a run."""
+        from pytest_prodcheck.live.catch_all import CatchAll
+
+        def fetch(path: str) -> Response:
+            with self.connect() as client:
+                return client.get(path, follow_redirects=False)
+
+        once = partial(parameters.once, self.work / "catch-all.json")
+        return CatchAll(self.target, fetch, once)
 
     @cached_property
     def tally(self) -> Tally:

@@ -89,8 +89,11 @@ def _probes(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterable[Any]:
     ]
 
 
-def _health(inspector: Inspector, _: pytest.Metafunc) -> Iterable[str]:
-    return [inspector.target.health] if inspector.target.health else []
+def _health(inspector: Inspector, _: pytest.Metafunc) -> Iterable[Any]:
+    from pytest_prodcheck.live.health import HealthCheck
+
+    path = inspector.target.health
+    return [pytest.param(HealthCheck(inspector.target), id=path)] if path else []
 
 
 def _certificate(inspector: Inspector, _: pytest.Metafunc) -> Iterable[str]:

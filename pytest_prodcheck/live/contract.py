@@ -27,7 +27,7 @@ from pytest_prodcheck.live.failures import GONE, kind_of
 from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.live.operations import Operation
 from pytest_prodcheck.live.patience import Patience
-from pytest_prodcheck.live.transport import WITHOUT
+from pytest_prodcheck.live.transport import WITHOUT, cookie_names
 from pytest_prodcheck.live.values import RealValues
 from pytest_prodcheck.model import Exchange, Failure, Reason, Record
 
@@ -128,7 +128,8 @@ class Explorer:
             seed=self.seed,
         )
         headers = frozenset(self.target.headers)
-        return generation.Contract(self._spec(), headers, effort, self._home)
+        cookies = cookie_names(self.target)
+        return generation.Contract(self._spec(), headers, effort, self._home, cookies)
 
 
 class Exploration:

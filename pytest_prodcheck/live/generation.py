@@ -38,10 +38,18 @@ from schemathesis.hooks import (
     dispatch_after_call,
     dispatch_before_call,
 )
-from schemathesis.specs.openapi.checks import ignored_auth, object_level_authorization
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    ignored_auth,
+    object_level_authorization,
+    response_schema_conformance,
+)
 
+from pytest_prodcheck.live.bodies import BODILESS
+from pytest_prodcheck.live.exchanges import HARMLESS
 from pytest_prodcheck.live.lean_httpx import httpx
-from pytest_prodcheck.live.operations import Operation, closed
+from pytest_prodcheck.live.operations import Credential, Operation, closed
+from pytest_prodcheck.live.transport import COOKIE
 from pytest_prodcheck.model import Record
 
 Case: TypeAlias = schemathesis.Case[Any]
@@ -49,7 +57,7 @@ Response: TypeAlias = schemathesis.Response
 Wire = Callable[
     [requests.PreparedRequest, Mapping[str, str | bytes], frozenset[str]], httpx.Response
 ]
-"""Sends a request with these headers, without those of the target that are named."""
+"""Sends a request with these headers, without those of the target that are named (see WITHOUT)."""
 
 PLACEHOLDER = "prodcheck"
 """Stands for the value of a header of the target, which is never given to Schemathesis."""
@@ -92,8 +100,8 @@ class Broken(Record):
 class Contract:
     """The document as Schemathesis reads it, and the cases that follow from it.
 
-    `headers` are the names of what the target adds to each request on its own. Raises
-    Untestable when the document cannot be read.
+    `headers` are the names of what the target adds to each request on its own, `cookies` those
+    of the cookies among them. Raises Untestable when the document cannot be read.
     """
 
     def __init__(
@@ -102,11 +110,15 @@ class Contract:
         headers: frozenset[str],
         effort: Effort,
         home: Path,
+        cookies: Collection[str] = (),
     ) -> None:
         set_hypothesis_home_dir(home)
         _spare_tables()
         self._effort = effort
         self._headers = dict.fromkeys(headers, PLACEHOLDER)
+        # Cookies of a case are sent together with those of the target, see live.transport.
+        self._placed = {name: PLACEHOLDER for name in headers if name.lower() != "cookie"}
+        self._cookies = cookies
         try:
             self._schema = schemathesis.openapi.from_dict(
                 closed(spec), config=schemathesis.Config.discover()
@@ -276,35 +288,38 @@ class Contract:
         context = schemathesis.HookContext(operation=case.operation)
         dispatch_before_call(GLOBAL_HOOK_DISPATCHER, context=context, case=case, kwargs={})
         try:
-            kwargs = case.as_transport_kwargs(base_url=base, headers=self._headers)
+            kwargs = case.as_transport_kwargs(base_url=base, headers=self._placed)
             prepared = requests.Request(**kwargs).prepare()
         except (requests.RequestException, ValueError, TypeError) as error:
             raise Untestable(f"{type(error).__name__}: {error}") from error
-        response = self._send(prepared, wire)
+        response = _response(prepared, self._wire(prepared, wire))
         hooks = (GLOBAL_HOOK_DISPATCHER, self._schema.hooks)
         dispatch_after_call(*hooks, context=context, case=case, response=response)
         return response
 
-    def _send(self, prepared: requests.PreparedRequest, wire: Wire) -> Response:
+    def _wire(
+        self, prepared: requests.PreparedRequest, wire: Wire, without: Collection[str] = ()
+    ) -> httpx.Response:
         headers = prepared.headers.copy()
-        withheld = set()
-        for name, placeholder in self._headers.items():
+        withheld = set(without)
+        for name, placeholder in self._placed.items():
             if headers.get(name) == placeholder:
                 del headers[name]
             else:
                 withheld.add(name.lower())
         for name in NOT_OURS.intersection(map(str.lower, headers)):
             del headers[name]
-        return _response(prepared, wire(prepared, headers, frozenset(withheld)))
+        return wire(prepared, headers, frozenset(withheld))
 
     def broken(
         self, case: Case, response: Response, base: str, recorder: Any = None
     ) -> list[Broken]:
         """Everything about this answer that is not as the document says."""
+        about_bodies = ABOUT_BODIES if _has_no_body(case, response) else []
         try:
             case.validate_response(
                 response,
-                excluded_checks=SENDING,
+                excluded_checks=[*SENDING, *about_bodies],
                 headers=dict(self._headers),
                 transport_kwargs={"base_url": base, "headers": dict(self._headers)},
                 recorder=recorder,
@@ -316,23 +331,57 @@ class Contract:
         return []
 
     def lets_in(self, case: Case, operation: Operation, wire: Wire) -> Broken | None:
-        """Ask this case again without credentials, then with wrong ones: who is let in?"""
-        for known, title in (
-            (False, "API accepts requests without authentication"),
-            (True, "API accepts invalid authentication"),
-        ):
-            kwargs = case.as_transport_kwargs(base_url=operation.base, headers=self._headers)
-            for place, name in operation.credentials:
-                given = kwargs.get(_KWARGS[place]) or {}
-                if isinstance(given, str):
-                    given = dict(parse_qsl(given, keep_blank_values=True))
-                given = {key: one for key, one in given.items() if key.lower() != name.lower()}
-                kwargs[_KWARGS[place]] = given | ({name: WRONG} if known else {})
-            answer = self._send(requests.Request(**kwargs).prepare(), wire)
-            if 200 <= answer.status_code < 300:
-                told = f"expected 401 or 403, got {answer.status_code}"
-                return Broken(check="ignored_auth", title=title, message=told)
-        return None
+        """Ask this case again without credentials, then with wrong ones: who is let in?
+
+        Left out is what the document names, wherever it comes from. Where the target sends
+        nothing of that kind, something else of it has opened: then all that may be a credential
+        is left out, before anybody is accused.
+        """
+        everything = bool(self._headers) and not self._sends_one_of(operation.credentials)
+        answer = self._ask_as_stranger(case, operation, wire, wrong=False, everything=False)
+        if answer.is_success and everything:
+            answer = self._ask_as_stranger(case, operation, wire, wrong=False, everything=True)
+        if answer.is_success:
+            title = "API accepts requests without authentication"
+        else:
+            answer = self._ask_as_stranger(case, operation, wire, wrong=True, everything=everything)
+            title = "API accepts invalid authentication"
+        if not answer.is_success:
+            return None
+        told = f"expected 401 or 403, got {answer.status_code}"
+        return Broken(check="ignored_auth", title=title, message=told)
+
+    def _sends_one_of(self, credentials: Sequence[Credential]) -> bool:
+        """Whether the target's own headers hold one of them."""
+        headers = {name.lower() for name in self._headers}
+        return any(
+            one.name in self._cookies if one.place == "cookie" else one.name.lower() in headers
+            for one in credentials
+            if one.place != "query"
+        )
+
+    def _ask_as_stranger(
+        self, case: Case, operation: Operation, wire: Wire, *, wrong: bool, everything: bool
+    ) -> httpx.Response:
+        kwargs = case.as_transport_kwargs(base_url=operation.base, headers=self._placed)
+        withheld = set()
+        if everything:
+            theirs = {name.lower() for name in self._headers} - HARMLESS
+            given = kwargs.get("headers") or {}
+            kwargs["headers"] = {k: v for k, v in given.items() if k.lower() not in theirs}
+            withheld.add("cookie")
+        for one in operation.credentials:
+            place = _KWARGS[one.place]
+            given = kwargs.get(place) or {}
+            if isinstance(given, str):
+                given = dict(parse_qsl(given, keep_blank_values=True))
+            given = {key: value for key, value in given.items() if key.lower() != one.name.lower()}
+            kwargs[place] = given | ({one.name: one.wrong} if wrong else {})
+            if one.place == "cookie":
+                withheld.add(f"{COOKIE}{one.name}")
+            elif one.name.lower() == "cookie":
+                withheld.add("cookie")
+        return self._wire(requests.Request(**kwargs).prepare(), wire, withheld)
 
 
 def _spare_tables() -> None:
@@ -353,9 +402,23 @@ CHARACTERS = {"ascii": [(0, 127)], "utf-8": [(0, 0xD7FF), (0xE000, sys.maxunicod
 SENDING = [ignored_auth, object_level_authorization]
 """Checks of Schemathesis that send requests of their own, past our client; the first is ours."""
 
-WRONG = "Bearer prodcheck-wrong-credentials"
+ABOUT_BODIES = [content_type_conformance, response_schema_conformance]
+"""Checks of Schemathesis that judge what an answer carries."""
 
 _KWARGS = {"header": "headers", "query": "params", "cookie": "cookies"}
+
+
+def _has_no_body(case: Case, response: Response) -> bool:
+    """Whether HTTP allows this answer no body, whatever the document says: it is wrong there.
+
+    RFC 9110, 15.3.5, 15.3.6, 15.4.5 and 9.3.2. A type that the answer to HEAD does name is that
+    of GET, so it is judged.
+    """
+    if response.content:
+        return False
+    names_a_type = any(name.lower() == "content-type" for name in response.headers)
+    is_head = case.method.upper() == "HEAD" and not names_a_type
+    return response.status_code in BODILESS or is_head
 
 
 def _response(prepared: requests.PreparedRequest, answer: httpx.Response) -> Response:

@@ -14,7 +14,7 @@ import msgspec
 from pytest_prodcheck.config import Probe, Target
 from pytest_prodcheck.errors import ProdcheckError
 from pytest_prodcheck.live import yaml_child
-from pytest_prodcheck.live.bodies import strict_json
+from pytest_prodcheck.live.bodies import BODILESS, strict_json
 from pytest_prodcheck.live.failures import GONE, kind_of
 from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.references import METHODS, array, resolved, table
@@ -244,8 +244,11 @@ def _promised(spec: Mapping[str, Any], operation: Mapping[str, Any]) -> dict[str
     """The content-type that a good answer must have, where the document is definite about it.
 
     Definite: one JSON type with a schema that says something. Frameworks write the bare
-    `application/json: {}` for whatever a handler may return.
+    `application/json: {}` for whatever a handler may return. Where an answer without a body is
+    documented too, it may come without a type.
     """
+    if any(str(status) in table(operation.get("responses")) for status in BODILESS):
+        return {}
     types = _media_types(spec, operation, with_schema=True)
     json_types = {kind for kind in types if kind == "application/json" or kind.endswith("+json")}
     if len(types) == 1 and json_types and _media_types(spec, operation) == types:
