@@ -176,11 +176,8 @@ def test_the_gate_exits_by_the_verdict_of_the_latest_run(checks, prodcheck):
     assert passed.code == 0
     assert passed.output.startswith("pass: promote (all well); read run ")
     told = prodcheck("gate", LATEST, "--json")
-    assert told.json == {
-        "exit_code": 0,
-        "verdict": "pass",
-        "reason": "pass: promote (all well)",
-    }
+    assert (told.json["exit_code"], told.json["verdict"]) == (0, "pass")
+    assert told.json["reason"].startswith("pass: promote (all well); read run ")
     assert prodcheck("gate", f"{LATEST}/verdict.json").code == 0
 
 
