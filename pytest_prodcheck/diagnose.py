@@ -120,7 +120,7 @@ def database(run: Run) -> Finding | None:
     failing = {_path(x) for x in _of_failed(run) if x.status in (500, 503)}
     words = (_DRIVERS_WORDS.search(x.body) for x in _of_failed(run) if x.status in (500, 503))
     told |= {f"a 5xx says {found[0]!r}" for found in words if found}
-    ours = sorted({c.message.splitlines()[0] for c in _failed(run) if _UNREACHABLE in c.failures})
+    ours = sorted({c.message.splitlines()[0] for c in _failed(run) if _UNREACHABLE in c.titles})
     if not told and not ours:
         return None
     # A runner outside the database's network cannot connect either.
@@ -236,18 +236,18 @@ def contract(run: Run) -> Finding | None:
         check
         for check in operations
         if check.outcome == "failed"
-        and any(not title.startswith(_OF_THE_DATABASE) for title in check.failures)
+        and any(not title.startswith(_OF_THE_DATABASE) for title in check.titles)
     ]
     if not broken:
         return None
-    titles = Counter(title for check in broken for title in check.failures)
+    titles = Counter(title for check in broken for title in check.titles)
     well = sum(check.outcome == "passed" for check in operations)
     return Finding(
         rule="contract.broken",
         title="the service does not answer as its own OpenAPI document says",
         confidence="high",
         evidence=tuple(
-            f"{title}: {_some({_name(check) for check in broken if title in check.failures})}"
+            f"{title}: {_some({_name(check) for check in broken if title in check.titles})}"
             for title, _ in titles.most_common(5)
         ),
         against=(f"{well} contract checks passed",) if well else (),
@@ -357,7 +357,7 @@ def signs(run: Run) -> list[Finding]:
     """What failed checks have told by titles of their own."""
     told: dict[_Sign, list[Check]] = {}
     for check in run.checks:
-        for title in dict.fromkeys(check.failures) if check.outcome == "failed" else ():
+        for title in check.titles if check.outcome == "failed" else ():
             sign = next((one for one in SIGNS if title.startswith(one.begins)), None)
             # A drill that was not begun says nothing about the way back.
             if sign and title != "drill.unsteady" and check not in told.setdefault(sign, []):
@@ -438,7 +438,7 @@ def _exchanges(run: Run) -> list[Exchange]:
 
 def _drift(run: Run) -> list[str]:
     """The lines of failed checks that tell a difference: `critical: users.id: … [schema.type]`."""
-    failed = [c for c in _failed(run) if any(t.startswith("schema.") for t in c.failures)]
+    failed = [c for c in _failed(run) if any(t.startswith("schema.") for t in c.titles)]
     lines = [line for check in failed for line in check.message.splitlines()]
     return [line for line in lines if re.search(r"\[schema\.\w+\]$", line)]
 

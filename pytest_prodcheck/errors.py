@@ -15,6 +15,8 @@ Each message tells the facts first and the way out second.
 
 from collections.abc import Iterable
 
+from pytest_prodcheck.model import Failure, Reason
+
 
 class ProdcheckError(Exception):
     """Root of the tree."""
@@ -41,8 +43,18 @@ class BudgetExhausted(NotAsked):
 
 
 class ContractBroken(AssertionError):
-    """What was promised does not hold; `failures` are the titles of what was found."""
+    """What was promised does not hold; `failures` say what was found, each once.
 
-    def __init__(self, message: str, failures: Iterable[str]) -> None:
+    A title alone stands for a Failure with *reason*.
+    """
+
+    def __init__(
+        self, message: str, failures: Iterable[Failure | str], reason: Reason = "assertion"
+    ) -> None:
         super().__init__(message)
-        self.failures = tuple(dict.fromkeys(failures))
+        self.failures = tuple(
+            dict.fromkeys(
+                Failure(title=one, reason=reason) if isinstance(one, str) else one
+                for one in failures
+            )
+        )

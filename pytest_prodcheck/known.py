@@ -76,7 +76,7 @@ def entries_for(
     """An entry for each failed contract check that has none yet."""
     there = {one.check for one in existing}
     return [
-        Known(check=check.id, failures=check.failures, reason=reason, expires=expires)
+        Known(check=check.id, failures=check.titles, reason=reason, expires=expires)
         for check in checks
         if check.category == "contract" and check.outcome == "failed" and check.id not in there
     ]

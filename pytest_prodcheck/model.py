@@ -19,7 +19,38 @@ INVALID = "INVALID"
 
 SEVERITIES = ("critical", "major", "minor")
 
+VETOES = ("server_error", "auth", "exposed", "data_loss", "regression")
+"""Kinds of failure that no score outweighs, unless a team's `veto` leaves one out."""
+
 Severity = Literal["critical", "major", "minor"]
+Reason = Literal[
+    "dns",
+    "connect",
+    "tls",
+    "timeout",
+    "transport",
+    "protocol",
+    "status",
+    "body",
+    "schema",
+    "content_type",
+    "header",
+    "latency",
+    "auth",
+    "server_error",
+    "exposed",
+    "redirect",
+    "data",
+    "migration",
+    "drift",
+    "flags",
+    "drill",
+    "assertion",
+    "setup",
+    "skipped",
+    "not_run",
+]
+"""Why a check has not passed; the same word in every output."""
 Outcome = Literal["passed", "failed", "skipped", "not_permitted", "not_run", "flaky", "known"]
 State = Literal["running", "finished", "recovered"]
 Ruling = Literal["pass", "fail", "inconclusive"]
@@ -57,6 +88,21 @@ class Exchange(Record):
     """A pooled connection had gone stale and the GET was sent once more on a new one."""
 
 
+class Failure(Record):
+    """One thing that a check found wrong."""
+
+    title: str
+    """What `known.toml` and findings call it: `Server error`, `drill.write_lost`."""
+    reason: Reason = "assertion"
+    data_loss: bool = False
+    """Whether what the service was given is gone, whatever the reason."""
+
+    @property
+    def kinds(self) -> set[str]:
+        """The kinds of veto that it stands for; see VETOES."""
+        return {self.reason, *(["data_loss"] if self.data_loss else [])}
+
+
 class Planned(Record):
     """A check that this run set out to do."""
 
@@ -77,10 +123,17 @@ class Check(Record):
     severity: Severity
     outcome: Outcome
     duration_s: float = 0.0
+    reason: Reason | None = None
+    """Why it has not passed; None when it has."""
     message: str = ""
-    failures: tuple[str, ...] = ()
-    """Titles of what was wrong, where a check tells several things apart."""
+    failures: tuple[Failure, ...] = ()
+    """What was wrong."""
     exchanges: tuple[Exchange, ...] = ()
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        """The titles of its failures, each once; a plain assertion has none."""
+        return tuple(dict.fromkeys(one.title for one in self.failures if one.title))
 
 
 class Problem(Record):

@@ -44,7 +44,6 @@ from urllib.parse import parse_qs, urlsplit
 
 class Handler(socketserver.StreamRequestHandler):
     def handle(self):
-        note(b"connection")
         while line := self.rfile.readline().strip():
             length = 0
             while (field := self.rfile.readline()) not in (b"\\r\\n", b"\\n", b""):
@@ -66,6 +65,9 @@ class Handler(socketserver.StreamRequestHandler):
 class Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     request_queue_size = 128
+    def process_request(self, request, client_address):
+        note(b"connection")  # not in the thread that handles it: the next test may have begun
+        super().process_request(request, client_address)
     def handle_error(self, request, client_address):
         pass
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import cached_property, partial
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 import pytest
@@ -30,6 +30,7 @@ from pytest_prodcheck.known import KnownFailures
 from pytest_prodcheck.live.guard import Guard
 from pytest_prodcheck.live.policy import Policy
 from pytest_prodcheck.live.turns import turn
+from pytest_prodcheck.model import Exchange, Failure, Reason
 from pytest_prodcheck.record.folder import Folder
 from pytest_prodcheck.record.redact import Redactor, scrub
 
@@ -354,7 +355,8 @@ class Inspector:
                 _fail(report, told, emptiness)
         elif report.failed and error:
             told["message"] = _sentence(call)
-            told["failures"] = list(getattr(error, "failures", ()))
+            failures = getattr(error, "failures", ()) or [_failure(error, report, seen.exchanges())]
+            told["failures"] = msgspec.to_builtins(failures)
         if report.when == "call" and not violations:
             self._compare_with_known(item, report, told)
 
@@ -364,7 +366,8 @@ class Inspector:
         """A failure that the team has accepted is none; one that is gone has to leave the list."""
         check = item.stash[PLANNED].id
         if report.failed:
-            if accepted := self.known.accepted(check, told.get("failures", ())):
+            titles = [failure["title"] for failure in told.get("failures", ())]
+            if accepted := self.known.accepted(check, titles):
                 told["known"] = f"{accepted}. {told.get('message', '')}"
                 report.outcome = "skipped"
                 report.longrepr = (str(item.path), report.location[1] or 0, accepted)
@@ -455,6 +458,19 @@ class Inspector:
 def _fail(report: pytest.TestReport, told: dict[str, Any], message: str) -> None:
     report.outcome = "failed"
     report.longrepr = told["message"] = message
+
+
+def _failure(
+    error: BaseException, report: pytest.TestReport, exchanges: Sequence[Exchange]
+) -> Failure:
+    """Return what an exception without failures of its own stands for, by the last answer."""
+    last = exchanges[-1] if exchanges else None
+    reason: Reason = "assertion" if report.when == "call" else "setup"
+    if last and last.status is None and last.kind in get_args(Reason):
+        reason = msgspec.convert(last.kind, Reason)
+    elif last and (last.status or 0) >= 500 and isinstance(error, AssertionError):
+        reason = "server_error"
+    return Failure(title="", reason=reason)
 
 
 def _sentence(call: pytest.CallInfo[None]) -> str:

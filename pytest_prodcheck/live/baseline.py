@@ -27,7 +27,7 @@ class CompatibilityRun:
             return
         noun = "change breaks" if len(changes) == 1 else "changes break"
         lines = listing(f"{len(changes)} {noun} clients of {self.source}", changes)
-        raise ContractBroken("\n".join(lines), (change.rule for change in changes))
+        raise ContractBroken("\n".join(lines), (change.rule for change in changes), "schema")
 
     def changes(self) -> list[Change]:
         """What would break a client, the worst first."""

@@ -29,7 +29,7 @@ from pytest_prodcheck.live.operations import Operation
 from pytest_prodcheck.live.patience import Patience
 from pytest_prodcheck.live.transport import WITHOUT
 from pytest_prodcheck.live.values import RealValues
-from pytest_prodcheck.model import Exchange, Record
+from pytest_prodcheck.model import Exchange, Failure, Reason, Record
 
 if TYPE_CHECKING:
     import requests
@@ -516,7 +516,30 @@ def broken(found: Exploration, seed: int) -> ContractBroken:
         lines.append(f"and {len(findings) - SHOWN} more")
     if found.stopped:
         lines.append(f"not all cases were asked: {found.stopped}")
-    return ContractBroken("\n".join(lines), (finding.title for finding in findings))
+    return ContractBroken("\n".join(lines), map(_failure, findings))
+
+
+REASONS: dict[str, Reason] = {
+    "not_a_server_error": "server_error",
+    "ignored_auth": "auth",
+    "content_type_conformance": "content_type",
+    "response_schema_conformance": "schema",
+    "response_headers_conformance": "header",
+    "allow_header_conformance": "header",
+    "use_after_free": "data",
+    "ensure_resource_availability": "data",
+}
+"""Check of Schemathesis -> why the operation failed; all others judge the status."""
+
+
+def _failure(finding: Finding) -> Failure:
+    silent = finding.exchange.status is None and finding.exchange.kind
+    reason = msgspec.convert(silent or REASONS.get(finding.check, "status"), Reason)
+    return Failure(
+        title=finding.title,
+        reason=reason,
+        data_loss=finding.check == "ensure_resource_availability",
+    )
 
 
 def _unproven(operation: Operation, found: Exploration) -> str:

@@ -52,7 +52,9 @@ def read(source: Flags, client: Callable[[], LiveClient]) -> State:
     except ValueError as problem:
         told = f"GET {source.source} answers {response.status_code} and no JSON ({problem})"
         raise ContractBroken(
-            f"{told}: the flags cannot be read there; correct `from` of [flags]", ["flags.unread"]
+            f"{told}: the flags cannot be read there; correct `from` of [flags]",
+            ["flags.unread"],
+            "flags",
         ) from None
     raw = {flag: at(body, place) for flag, place in source.values.items()}
     dependencies = {flag: at(body, place) for flag, place in source.dependencies.items()}
@@ -108,7 +110,7 @@ class FlagsRun:
         ContractBroken when the target does not tell."""
         value = self.state.values[flag]
         if value is None:
-            raise ContractBroken("; ".join(self.state.unclear), ["flags.unknown"])
+            raise ContractBroken("; ".join(self.state.unclear), ["flags.unknown"], "flags")
         return value
 
     @property
@@ -126,7 +128,7 @@ class FlagsRun:
         __tracebackhide__ = True
         found = disagreements(self.source, self.state)
         if found:
-            raise ContractBroken("\n".join(found.values()), found)
+            raise ContractBroken("\n".join(found.values()), found, "flags")
 
     def plain(self) -> FlagsTold | None:
         """For the report: None unless they were read."""

@@ -22,11 +22,12 @@ import msgspec
 
 from pytest_prodcheck import errors
 from pytest_prodcheck.config import Probe, Target, revealed
+from pytest_prodcheck.errors import ContractBroken
 from pytest_prodcheck.live.expectations import Answer, Clean, Mismatch, unmet
 from pytest_prodcheck.live.failures import kind_of
 from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.live.limits import Tally
-from pytest_prodcheck.model import Exchange, Record
+from pytest_prodcheck.model import Exchange, Failure, Reason, Record
 
 LOCK = "probes.lock"
 """The process that holds it sends."""
@@ -80,10 +81,30 @@ class ProbeResult(Record):
     """Name in PASSED_ON of the exception that withheld it."""
 
     @property
+    def failures(self) -> tuple[Failure, ...]:
+        """The same as `problems`, as records."""
+        silent = [exchange.kind for exchange in self.exchanges if exchange.status is None]
+        kind = msgspec.convert(silent[-1] if silent else "transport", Reason)
+        no_answer = [Failure(title="no answer", reason=kind)] if self.error else []
+        crashed = any((exchange.status or 0) >= 500 for exchange in self.exchanges)
+        wrong = [Failure(title=one.what, reason=_reason(one, crashed)) for one in self.mismatches]
+        return (*no_answer, *wrong)
+
+    @property
     def problems(self) -> tuple[str, ...]:
         """All that is wrong, one line each; empty when every expectation held or was not tried."""
         no_answer = (f"no answer: {self.error}",) if self.error else ()
         return (*no_answer, *map(str, self.mismatches))
+
+
+def _reason(mismatch: Mismatch, crashed: bool) -> Reason:
+    """Why a probe failed; *crashed*: whether an answer was a 5xx."""
+    what, _, name = mismatch.what.partition(" ")
+    if what == "status":
+        return "server_error" if crashed else "status"
+    if what == "header":
+        return "content_type" if name == "content-type" else "header"
+    return "latency" if what == "time" else "body"
 
 
 class Prober:
@@ -413,7 +434,7 @@ class ProbeRun:
         if result.raised == errors.Violation.__name__:
             raise errors.Violation(result.not_run)
         if result.problems:
-            raise AssertionError("\n".join(result.problems))
+            raise ContractBroken("\n".join(result.problems), result.failures)
         if result.not_run is not None:
             raise PASSED_ON.get(result.raised, errors.NotAsked)(result.not_run)
         return result

@@ -134,3 +134,6 @@ REHEARSED = {
 """Seen when it was run on a scratch database."""
 
 RULES = READ | BREAKING | REHEARSED
+
+DATA_LOSS = frozenset(("migration.rows", "migration.not_restored"))
+"""Rules after which rows, or what they held, are gone."""

@@ -17,21 +17,24 @@ Entries are `{"kind": …}` with kind one of
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from pytest_prodcheck.model import (
+    VETOES,
     Check,
     Exchange,
+    Failure,
     FlagsTold,
     LastRelease,
     Metrics,
     Planned,
     Policy,
     Problem,
+    Reason,
     Release,
     Run,
     State,
@@ -268,6 +271,9 @@ def message_of(report: Entry) -> str:
 
 def _as(planned: Planned, outcome: Any, message: str, reports: list[Entry]) -> Check:
     told = [report.get("prodcheck") or {} for report in reports]
+    failures = tuple(
+        msgspec.convert(failure, Failure) for facts in told for failure in facts.get("failures", ())
+    )
     return Check(
         id=planned.id,
         category=planned.category,
@@ -275,10 +281,23 @@ def _as(planned: Planned, outcome: Any, message: str, reports: list[Entry]) -> C
         outcome=outcome,
         duration_s=round(sum(report.get("duration", 0.0) for report in reports), 6),
         message=message,
-        failures=tuple(title for facts in told for title in facts.get("failures", ())),
+        reason=_reason(outcome, reports, failures),
+        failures=failures,
         exchanges=tuple(
             msgspec.convert(exchange, Exchange)
             for facts in told
             for exchange in facts.get("exchanges", ())
         ),
     )
+
+
+def _reason(outcome: str, reports: list[Entry], failures: Sequence[Failure]) -> Reason | None:
+    """Why a check has not passed: the worst of what was found, else the phase that says so."""
+    if outcome in ("passed", "not_permitted", "flaky"):
+        return None
+    if outcome in ("not_run", "skipped"):
+        return "not_run" if outcome == "not_run" else "skipped"
+    if failures:
+        return min(failures, key=lambda one: not one.kinds.intersection(VETOES)).reason
+    broken = [report["when"] for report in reports if report["outcome"] == "failed"]
+    return "assertion" if "call" in broken else "setup"

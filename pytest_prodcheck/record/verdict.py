@@ -46,8 +46,8 @@ def document(run: Run, verdict: Verdict | None) -> dict[str, Any]:
         "reasons": verdict.reasons,
         "counts": verdict.counts,
         "categories": verdict.categories,
-        "checks": run.checks,
-        "unscored": run.unscored,
+        "checks": [_check(check) for check in run.checks],
+        "unscored": [_check(check) for check in run.unscored],
         "problems": run.problems,
         "findings": verdict.findings,
         "actions": verdict.actions,
@@ -55,6 +55,11 @@ def document(run: Run, verdict: Verdict | None) -> dict[str, Any]:
         "flags": run.flags,
     }
     return {**_plain(head), **_plain(ruling)}
+
+
+def _check(check: Check) -> dict[str, Any]:
+    """Return *check* as it stands in the file: its failures by their titles."""
+    return {**msgspec.structs.asdict(check), "failures": check.titles}
 
 
 def _plain(data: dict[str, Any]) -> dict[str, Any]:

@@ -55,12 +55,12 @@ class Database:
         from sqlalchemy.exc import DBAPIError
 
         if self._down:
-            raise ContractBroken(self._down, [UNREACHABLE])
+            raise ContractBroken(self._down, [UNREACHABLE], "connect")
         try:
             connection = self._engine.connect()
         except DBAPIError as error:
             self._down = self._unreachable(error)
-            raise ContractBroken(self._down, [UNREACHABLE]) from None
+            raise ContractBroken(self._down, [UNREACHABLE], "connect") from None
         try:
             yield connection
         finally:
@@ -82,6 +82,7 @@ class Database:
                 f"the database did not answer a query: {_told(error)}. See whether its "
                 "server restarted, and what the timeout of the target is",
                 [UNREACHABLE],
+                "connect",
             ) from None
 
     def _unreachable(self, error: Exception) -> str:

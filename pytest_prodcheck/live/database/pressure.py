@@ -48,6 +48,7 @@ class ConnectionsRun:
                 f"{row.idle} of them are idle, {row.waiting} idle in a transaction. Look for "
                 "connections that are not given back, and at the size of each pool",
                 ["database.connections"],
+                "data",
             )
 
     def __repr__(self) -> str:
@@ -80,6 +81,7 @@ class QueryRun:
                 f"may.{told} Look at its plan (EXPLAIN) for an index that is missing, and at the "
                 "load of the database",
                 ["database.slow_query"],
+                "latency",
             )
 
     def __repr__(self) -> str:

@@ -31,7 +31,7 @@ class TableRun:
         __tracebackhide__ = True
         live = self._live()
         if isinstance(live, str):
-            raise ContractBroken(live, [UNREACHABLE])
+            raise ContractBroken(live, [UNREACHABLE], "connect")
         found = drift(self.expected, live, self._wanted)
         if not found:
             return
@@ -41,7 +41,8 @@ class TableRun:
         table = live.table(self.name)
         if table and self.expected.columns and (more := unexpected(self.expected, table)):
             lines.append(f"columns that nothing expects, which is no fault: {', '.join(more)}")
-        raise ContractBroken("\n".join(lines), (f"{one.rule} {one.place}" for one in found))
+        titles = [f"{one.rule} {one.place}" for one in found]
+        raise ContractBroken("\n".join(lines), titles, "drift")
 
     def __repr__(self) -> str:
         return f"<table {self.name}>"

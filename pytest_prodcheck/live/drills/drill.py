@@ -25,7 +25,7 @@ from pytest_prodcheck.live.expectations import differences
 from pytest_prodcheck.live.flags import FlagsRun
 from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.live.release import at
-from pytest_prodcheck.model import FlagsTold
+from pytest_prodcheck.model import Failure, FlagsTold
 from pytest_prodcheck.record.undo import FILE, Begin, UndoJournal, rehearsals, unfinished
 
 WRITES = 3
@@ -89,7 +89,7 @@ class DrillRun:
         if troubles:
             lines = [f"{name}: {wrong}" for name, wrong in troubles.items()]
             raise ContractBroken(
-                f"{again}in the steady state: " + "\n".join(lines), ["drill.unsteady"]
+                f"{again}in the steady state: " + "\n".join(lines), ["drill.unsteady"], "drill"
             )
 
     def _flags_before(self) -> dict[str, str]:
@@ -175,13 +175,14 @@ class DrillRun:
                 flip(drill.switch, client, self._site.root, seconds=drill.within, fill=fill)
         except SwitchFailed as failure:
             raise ContractBroken(
-                f"the switch could not be flipped: {failure}", ["drill.switch_failed"]
+                f"the switch could not be flipped: {failure}", ["drill.switch_failed"], "drill"
             ) from None
         journal.write("switched")
         if late := until(self._no_mode, drill.within):
             raise ContractBroken(
                 f"{drill.switch} was accepted, but {drill.within:g} s later {late}",
                 ["drill.no_effect"],
+                "drill",
             )
         self._measure("drill.switch_s", time.monotonic() - began)
 
@@ -218,7 +219,7 @@ class DrillRun:
         if found and (failed is None or isinstance(failed, Exception)):
             if failed:
                 found["drill.failed"] = f"before that: {failed}"
-            raise ContractBroken("\n".join(found.values()), found)
+            raise ContractBroken("\n".join(found.values()), map(_failure, found))
 
     def _removed(self, journal: UndoJournal, lost: Collection[str]) -> dict[str, str]:
         """Take away what was written, close the books, and name what is left exactly.
@@ -261,7 +262,7 @@ class DrillRun:
         if self.drill.writes:
             found |= self._write()
         if found:
-            raise ContractBroken("\n".join(found.values()), found)
+            raise ContractBroken("\n".join(found.values()), map(_failure, found))
 
     def _write(self) -> dict[str, str]:
         """Write, and read it again at once."""
@@ -389,3 +390,7 @@ def _is_id(value: Any) -> bool:
     if isinstance(value, bool):
         return False
     return isinstance(value, int) or (isinstance(value, str) and value.strip("./ ") != "")
+
+
+def _failure(title: str) -> Failure:
+    return Failure(title=title, reason="drill", data_loss=title == "drill.write_lost")

@@ -13,10 +13,11 @@ from pytest_prodcheck.listing import listing
 from pytest_prodcheck.live.migrations.applying import LOCKS
 from pytest_prodcheck.live.migrations.schema_dump import history
 from pytest_prodcheck.migrations import backward, order, rules
-from pytest_prodcheck.migrations.flaw import Flaw, flaw
+from pytest_prodcheck.migrations.flaw import DATA_LOSS, Flaw, flaw
 from pytest_prodcheck.migrations.layout import Migration, folder
 from pytest_prodcheck.migrations.reading import Statement, statements
 from pytest_prodcheck.migrations.rules import Text
+from pytest_prodcheck.model import Failure
 
 if TYPE_CHECKING:
     from pytest_prodcheck.live.migrations.rehearsal import Plan
@@ -241,10 +242,14 @@ class MigrationRun:
         if all(one.severity == "minor" for one in flaws):
             warnings.warn(message, stacklevel=3)
             return
-        raise ContractBroken(message, (one.rule for one in flaws))
+        raise ContractBroken(message, map(_failure, flaws))
 
     def __repr__(self) -> str:
         return f"<migration {self.name}>"
+
+
+def _failure(flaw: Flaw) -> Failure:
+    return Failure(title=flaw.rule, reason="migration", data_loss=flaw.rule in DATA_LOSS)
 
 
 @contextmanager
