@@ -73,7 +73,7 @@ def test_all_attempts_together_stay_within_five_percent(attempts):
 
 
 def test_one_stale_replica_of_ten_is_missed_in_at_most_five_percent_of_1000_runs():
-    """The share is then exactly 90 %, the worst case; twenty seconds are enough for ten attempts."""
+    """The share is then exactly 90 %, the worst case; 20 seconds hold some ten attempts."""
     generator = random.Random(20)
     runs = 1000
 

@@ -15,8 +15,8 @@ from pytest_prodcheck.live.operations import Operation
 if TYPE_CHECKING:
     from pytest_prodcheck.live.client import LiveClient
 
-MOST = 10
-"""Values taken from one list."""
+MOST = 30
+"""Values taken from one list; each is asked for once."""
 
 Once = Callable[[str, Callable[[], Any]], Any]
 """Plain data under a name, made by whichever process of the run comes first."""
@@ -35,6 +35,7 @@ class RealValues:
         changing: bool,
     ) -> None:
         self.changing = changing
+        self.operations = len(all_)
         self._configured = configured
         self._lists = {one.path: one for one in all_ if one.method == "GET"}
         self._once = once
