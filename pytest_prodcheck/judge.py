@@ -20,6 +20,7 @@ from pytest_prodcheck.model import (
     Run,
     Verdict,
 )
+from pytest_prodcheck.remarks import remarks
 from pytest_prodcheck.triggers import is_figure, matching
 
 EXIT_BY_RULING = {"pass": 0, "fail": 1, "inconclusive": 6}
@@ -165,7 +166,7 @@ def _counts_against(check: Check, run: Run) -> bool:
 
 def _remarks(run: Run) -> list[str]:
     """What a reader of a pass should know all the same."""
-    return [
+    return remarks(run.checks) + [
         f"{_number(some, 'check')} of severity {severity} {_PHRASES[outcome]}"
         for severity in SEVERITIES
         for outcome in ("failed", "skipped", "flaky", "known")

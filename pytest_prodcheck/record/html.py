@@ -58,6 +58,7 @@ def summary(run: Run, verdict: Verdict) -> str:
         release=wording.release(run),
         last_good=wording.last_good(run),
         reasons=wording.reasons(run, verdict) if verdict.verdict != "pass" else [],
+        notes=wording.notes(run),
         gauge=_gauge(verdict),
         tally=_tally(run),
         actions=[(a, wording.deadline(a.within, run.finished)) for a in verdict.actions],

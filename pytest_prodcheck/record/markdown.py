@@ -29,6 +29,8 @@ def summary(run: Run, verdict: Verdict) -> str:
         parts.append(_bullets("Failed", map(_failure, failures), _MOST_FAILED))
     if checks := wording.unanswered(run):
         parts.append(_bullets("Gave no answer", map(_missing, checks)))
+    if notes := wording.notes(run):
+        parts.append(_bullets("Notes", map(_prose, notes)))
     if verdict.findings:
         parts.append(_findings(verdict))
     if len(verdict.categories) > 1:

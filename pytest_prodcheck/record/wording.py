@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from pytest_prodcheck.model import SEVERITIES, Action, Check, Release, Run, Verdict
 from pytest_prodcheck.record import neutral
+from pytest_prodcheck.remarks import remarks
 from pytest_prodcheck.triggers import seconds
 
 DECISIONS = {"promote": "PROMOTE", "hold": "HOLD", "rollback": "ROLL BACK"}
@@ -122,6 +123,11 @@ def failed(run: Run) -> list[Check]:
 def unanswered(run: Run) -> list[Check]:
     """What was planned and gave no answer: not run or skipped, critical first."""
     return _by_severity(c for c in run.checks if c.outcome in ("not_run", "skipped"))
+
+
+def notes(run: Run) -> list[str]:
+    """What API operations have in common that fails none of them, as single lines."""
+    return list(map(line, remarks(run.checks)))
 
 
 def _by_severity(checks: Iterable[Check]) -> list[Check]:
