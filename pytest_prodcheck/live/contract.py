@@ -201,7 +201,7 @@ class Exploration:
                     self.try_luck()
                 self._ask(case, operation, values)
 
-            self._ask_each_value(contract, operation, values)
+            self._ask_each_value(contract, operation)
             try:
                 self.troubles = contract.cases(operation, ask)
             except Enough as enough:
@@ -227,17 +227,16 @@ class Exploration:
         if response is not None:
             self.judge(case, response, operation, known=known)
 
-    def _ask_each_value(
-        self, contract: "Contract", operation: Operation, values: CurrentValues
-    ) -> None:
+    def _ask_each_value(self, contract: "Contract", operation: Operation) -> None:
         """Ask a plain case for each thing that is known to exist: one of twelve may be broken."""
         from pytest_prodcheck.live.generation import Untestable
 
         names = contract.parameters(operation)["path_parameters"]
-        lists = values.known["path_parameters"]
-        if operation.writes or not names or set(names) - set(lists):
+        if operation.writes or not names or not contract.asks_examples(operation):
             return
-        if not contract.asks_examples(operation):
+        known = self._known(contract, operation, also_deleted=True)
+        lists = known["path_parameters"]
+        if set(names) - set(lists):
             return
         try:
             plain = contract.plain(operation)
@@ -246,18 +245,17 @@ class Exploration:
         half = time.monotonic() + self._seconds / 2
         most = min(max(map(len, lists.values())), self._explorer.things_per_operation)
         for number in range(most):
-            lists = values.known["path_parameters"]
-            if time.monotonic() > half or set(names) - set(lists):
+            if time.monotonic() > half:
                 return
             thing = {name: lists[name][number % len(lists[name])] for name in names}
             case = contract.about(plain, thing)
             response = self.send(case, operation)
             if response is None:
                 continue
-            if response.status_code in GONE and values.renew():
+            gone = response.status_code in GONE and self._explorer.values.changing
+            if gone and self._known(contract, operation, also_deleted=True) != known:
                 self._client.exchanges.clear()  # deleted meanwhile
                 continue
-            known: Known = values.known if values.certain else EMPTY
             self.judge(case, response, operation, known=known)
 
     def run(self, ask_all: Callable[["Contract"], None]) -> None:
@@ -293,16 +291,17 @@ class Exploration:
         return [one for one in self.findings.values() if not one.minor]
 
     def _known(
-        self, contract: "Contract", operation: Operation
+        self, contract: "Contract", operation: Operation, *, also_deleted: bool = False
     ) -> dict[str, dict[str, Sequence[Any]]]:
         """Real values by place and name of the parameter."""
-        values = self._explorer.values
+
+        def of(name: str, place: str) -> Sequence[Any]:
+            return self._explorer.values.of(
+                name, operation, self._client, place, also_deleted=also_deleted
+            )
+
         return {
-            place: {
-                name: real
-                for name in names
-                if (real := values.of(name, operation, self._client, place))
-            }
+            place: {name: real for name in names if (real := of(name, place))}
             for place, names in contract.parameters(operation).items()
         }
 
@@ -438,8 +437,9 @@ class Exploration:
 
         if not isinstance(case.body, dict) or not is_allowed(case):
             return
-        if self._accepted_body is None or len(case.body) > self._fields:
-            self._accepted_body, self._fields = case, len(case.body)
+        fields = _fields_of(case.body)
+        if self._accepted_body is None or fields > self._fields:
+            self._accepted_body, self._fields = case, fields
 
     def _needs_credentials(self, operation: Operation, response: "Response") -> bool:
         """Whether it is yet to be seen that this operation refuses strangers."""
@@ -659,6 +659,11 @@ def is_success(status: int, declared: Sequence[str]) -> bool:
         return True
     promised = any(code.startswith("2") or code == "default" for code in declared)
     return not promised and status < 400 and str(status) in declared
+
+
+def _fields_of(body: Any) -> int:
+    """How many fields an object has, with those of the objects in it."""
+    return sum(1 + _fields_of(value) for value in body.values()) if isinstance(body, dict) else 0
 
 
 def _bytes(value: Any) -> bytes:
