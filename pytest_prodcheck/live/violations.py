@@ -90,9 +90,10 @@ def violation(broken: "Broken", exchange: Exchange) -> Violation:
     """
     title, status = broken.title, exchange.status or 0
     severity: Severity | None = None
-    if broken.invented and status in REFUSALS and broken.check in _ABOUT_REFUSALS:
-        severity = "minor"
-        title = _ABOUT_REFUSALS[broken.check].format(status=status)
+    if broken.invented and broken.check == "status_code_conformance" and status in REFUSALS:
+        severity, title = "minor", f"{status} is not documented"
+    elif broken.invented and broken.check == "positive_data_acceptance" and 400 <= status < 500:
+        severity, title = "minor", f"{status} refuses data that the document allows"
     elif reason_of(broken.check, exchange, forbidden=broken.forbidden) in CRITICAL:
         severity = "critical"
     return Violation(
@@ -103,13 +104,6 @@ def violation(broken: "Broken", exchange: Exchange) -> Violation:
         severity=severity,
         forbidden=broken.forbidden,
     )
-
-
-_ABOUT_REFUSALS = {
-    "status_code_conformance": "{status} is not documented",
-    "positive_data_acceptance": "{status} refuses data that the document allows",
-}
-"""Checks that complain of a refusal, and what to call it where a value was invented."""
 
 
 def told_once(broken: Sequence["Broken"]) -> list["Broken"]:
