@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pytest_prodcheck.model import Check
 
 
-def remarks(checks: Iterable[Check]) -> list[str]:
+def in_common(checks: Iterable[Check]) -> list[str]:
     """One sentence for each minor thing that API operations have in common, the commonest first:
     `400 is not documented on 19 operations (GET /a, GET /b and 17 more)`."""
     operations: dict[str, list[str]] = defaultdict(list)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pytest_prodcheck.config import Secret, Settings, choose, describe, json_schema, load
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.model import Action
+from pytest_prodcheck.record.redact import Redactor
 
 TOKEN = "tok-0123456789"
 URL = "https://api.example.com"
@@ -678,7 +679,6 @@ def test_redactor_is_told_each_secret_and_each_secret_inside_it(given_file: Load
     secrets = {s.reveal(): s.name for s in given_file(LONG, environ=ENVIRON).secrets}
     assert secrets == {
         TOKEN: "${PROD_TOKEN}",
-        f"Bearer {TOKEN}": "${PROD_TOKEN}",
         ENVIRON["PROD_DATABASE_URL"]: "${PROD_DATABASE_URL}",
         "pass%40word1": "password in ${PROD_DATABASE_URL}",
         "pass@word1": "password in ${PROD_DATABASE_URL}",
@@ -871,7 +871,14 @@ def test_openapi_is_a_path_a_url_or_a_file_beside_the_configuration(
     given_file: Load, refusal: Callable[..., str], tmp_path: Path
 ) -> None:
     (tmp_path / "openapi.json").write_text("{}")
+    (tmp_path / "open api.yaml").write_text("{}")
     for written, expected in {
+        "file:openapi.json": (tmp_path / "openapi.json").as_uri(),
+        "file://localhost/" + str(tmp_path / "openapi.json").lstrip("/"): (
+            tmp_path / "openapi.json"
+        ).as_uri(),
+        (tmp_path / "open api.yaml").as_uri(): (tmp_path / "open api.yaml").as_uri(),
+        "file:open%20api.yaml": (tmp_path / "open api.yaml").as_uri(),
         "/openapi.json": "/openapi.json",
         "https://Docs.example.com/v1.json?x=1": "https://docs.example.com/v1.json?x=1",
         "openapi.json": (tmp_path / "openapi.json").as_uri(),
@@ -882,6 +889,8 @@ def test_openapi_is_a_path_a_url_or_a_file_beside_the_configuration(
         "prodcheck.toml:3: targets.prod.openapi: there is no file openapi.yaml beside "
         "prodcheck.toml; correct the path"
     )
+    for gone in ("file:gone.yaml", "file:///gone.yaml", "file:"):
+        assert "there is no file" in refusal(f'{PROD}openapi = "{gone}"\n')
     assert "has a user name or password in it" in refusal(f'{PROD}openapi = "https://u@a.b/c"\n')
 
 
@@ -953,7 +962,11 @@ def test_proxy_is_a_url_whose_password_is_a_secret(
         ),
         (
             "release = { from = '/', version = 'version' }",
-            "release.version: is not a path into JSON; write it like $.build.version or $.items[0]",
+            "release.version: is not a path into JSON: it begins with $, at position 1; ",
+        ),
+        (
+            "release = { from = '/', commit = '$.items[*].id' }",
+            "release.commit: is not a path into JSON: [*].id at position 8 may lead to many ",
         ),
         ("release = { from = '/', header = 'X V' }", "release.header: is not a header's name"),
     ],
@@ -1071,7 +1084,7 @@ FLAGS = "[flags]\nfrom = '/info'\nvalues = { A = '$.a', B = '$.b' }\n[flags.mode
         ),
         (
             "[flags]\nfrom = '/info'\nvalues = { A = 'a' }\n",
-            "5: flags.values.A: is not a path into JSON; write it like $.build.version or ",
+            "5: flags.values.A: is not a path into JSON: it begins with $, at position 1; ",
         ),
         (
             "[flags]\nfrom = 'environment'\nvalues = { A = '$.a' }\n",
@@ -1260,3 +1273,16 @@ def test_import_is_light() -> None:
         check=True,
     )
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "Token", "ApiKey-v1", "SharedAccessSignature"])
+def test_the_scheme_before_a_variable_is_no_secret(given_file: Load, scheme: str) -> None:
+    """So that a curl command can show it; the variable's value is one."""
+    header = f'{{ Authorization = "{scheme} ${{PROD_TOKEN}}" }}'
+    text = f'[targets.prod]\nbase_url = "https://a.test"\nheaders = {header}\n'
+    found = given_file(text, environ={"PROD_TOKEN": "k9Jd72hsQ0Zx91"})
+    redactor = Redactor((secret.reveal(), secret.name) for secret in found.secrets)
+    assert redactor.text(f"{scheme} k9Jd72hsQ0Zx91") == f"{scheme} ${{PROD_TOKEN}}"
+    header = found.target.headers["Authorization"]
+    assert isinstance(header, Secret)
+    assert header.template == f"{scheme} ${{PROD_TOKEN}}"

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_prodcheck.model import Check, Failure
 from pytest_prodcheck.record.journal import fold
-from pytest_prodcheck.remarks import remarks
+from pytest_prodcheck.remarks import in_common
 from tests.faulty import Behaviour, Visit, answer, json_answer
 from tests.project import Outcome, Project
 
@@ -122,7 +122,7 @@ def test_an_operation_that_only_refuses_is_not_proven(project):
     assert outcome.ruling == ("inconclusive", 6), outcome.output
     assert operation(outcome, "GET /a/{id}")[0] == "not_run"
     assert "Give values that exist: id = [...]" in outcome.check("[GET /a/{id}]")["message"]
-    assert "note       404 is not documented on 1 operation (GET /a/{id})" in outcome.output
+    assert "warning    404 is not documented on 1 operation (GET /a/{id})" in outcome.output
 
 
 def test_valid_data_that_is_refused_for_an_invented_value_is_minor(project):
@@ -284,7 +284,7 @@ def test_remarks_count_operations_and_name_the_commonest_first():
 
     checks = [made(f"GET /{n}", "400 is not documented") for n in range(19)]
     checks += [made("GET /x", "404 is not documented"), made("GET /y")]
-    assert remarks(checks) == [
+    assert in_common(checks) == [
         "400 is not documented on 19 operations (GET /0, GET /1 and 17 more)",
         "404 is not documented on 1 operation (GET /x)",
     ]

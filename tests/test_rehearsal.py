@@ -136,7 +136,7 @@ def test_the_rollback_listing_with_the_table_first_fails(tmp_path, postgres):
     (found,) = told(rehearsed(path, "001_tiers", postgres))
     assert found == (
         "rollback_fails",
-        "m/001_tiers.down.sql: the rollback fails: cannot drop table user_tier_limits because "
+        "m/001_tiers.down.sql:1: the rollback fails: cannot drop table user_tier_limits because "
         "other objects depend on it",
     )
 
@@ -233,6 +233,46 @@ def test_a_bad_migration_is_named_by_the_right_rule(tmp_path, server, case):
         assert wanted is None or message == wanted.format("public." if server else "")
 
 
+MOVED = {
+    "rename a column": ("ALTER TABLE users RENAME COLUMN name TO full_name;", []),
+    "rename two columns": (
+        "ALTER TABLE users RENAME COLUMN name TO full_name;"
+        "ALTER TABLE users RENAME COLUMN id TO user_id;",
+        [],
+    ),
+    "rename a table": ("ALTER TABLE users RENAME TO people;", []),
+    "rename a column and add another": (
+        "ALTER TABLE users RENAME COLUMN name TO full_name; ALTER TABLE users ADD nick TEXT;",
+        [],
+    ),
+    "drop a column and add one of its type": (
+        "ALTER TABLE users DROP COLUMN name;ALTER TABLE users ADD label TEXT NOT NULL DEFAULT 'x';",
+        ["{}users.name are gone (3 rows)"],
+    ),
+    "drop a column": ("ALTER TABLE users DROP COLUMN name;", ["{}users.name are gone (3 rows)"]),
+    "rename and change": (
+        "ALTER TABLE users RENAME COLUMN name TO full_name; UPDATE users SET full_name = 'x';",
+        ["{}users.name are gone (3 rows)", "fills the new column {}users.full_name of 3 rows"],
+    ),
+    "another table of that kind": (
+        "DROP TABLE users; CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT NOT NULL);",
+        ["{}users had 3 rows and has 0"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MOVED)
+def test_values_under_another_name_are_not_gone(tmp_path, server, case):
+    forth, expected = MOVED[case]
+    path = write(tmp_path / "m", {**USERS, "002.sql": forth})
+    report = rehearsed(path, "002", server, forward_only=True)
+    place = "public." if server else ""
+    lost = [message for rule, message in told(report) if rule in ("rows", "filled")]
+    assert len(lost) == len(expected), lost
+    for message, wanted in zip(lost, expected, strict=True):
+        assert wanted.format(place) in message
+
+
 def test_not_null_without_a_default_fails_on_rows(tmp_path, postgres):
     path = write(
         tmp_path / "m",
@@ -242,7 +282,7 @@ def test_not_null_without_a_default_fails_on_rows(tmp_path, postgres):
     assert told(report) == [
         (
             "fails",
-            'm/002_a.sql: it fails: column "age" of relation "users" contains null values',
+            'm/002_a.sql:2: it fails: column "age" of relation "users" contains null values',
         )
     ]
 
@@ -544,7 +584,7 @@ def test_the_schema_of_the_target_is_what_a_migration_meets(tmp_path, postgres):
     assert told(report) == [
         (
             "fails",
-            "m/002_new.sql: it fails: cannot drop column by_hand of table users because other "
+            "m/002_new.sql:1: it fails: cannot drop column by_hand of table users because other "
             "objects depend on it",
         )
     ]

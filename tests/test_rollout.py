@@ -247,6 +247,13 @@ def test_the_version_may_stand_in_a_header(here):
     assert main(["wait", "prod", "--version", "2", "--share", "50%"]) == 0
 
 
+def test_the_release_may_stand_at_names_in_brackets(here):
+    places = "version = \"$['build info'][0]['version']\"\ncommit = \"$['commit']\""
+    here.configure(f'[targets.prod.release]\nfrom = "/ok"\n{places}', rate='"1000/s"')
+    here.server.on("/ok", json_answer({"commit": "b" * 10, "build info": [{"version": "2"}]}))
+    assert main(["wait", "prod", "--version", "2", "--commit", "bbbbbbb", "--share", "50%"]) == 0
+
+
 def test_a_target_that_is_down_is_unreachable(here, capsys):
     with closed_port() as port:
         here.path.joinpath("prodcheck.toml").write_text(

@@ -129,7 +129,10 @@ class TargetTable(Table):
     ] = UNSET
     openapi: Annotated[
         str | UnsetType,
-        Meta(description="Path on the target, URL or file of the OpenAPI document."),
+        Meta(
+            description="Where the OpenAPI document is: a path on the target, a URL, or a file "
+            "(file:openapi.yaml, from the folder of the configuration).",
+        ),
     ] = UNSET
     headers: Annotated[
         Headers | UnsetType,
@@ -150,6 +153,14 @@ class TargetTable(Table):
     ] = UNSET
     request_budget: Annotated[
         Count | UnsetType, Meta(description="Requests a run may send, all workers together.")
+    ] = UNSET
+    time_budget: Annotated[
+        Seconds | Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)? ?(s|min|h)$")] | UnsetType,
+        Meta(
+            description="Seconds, or a text with a unit, after which a run asks nothing more; "
+            "checks that are left are not run.",
+            examples=[300, "5 min"],
+        ),
     ] = UNSET
     timeout: Annotated[Seconds | UnsetType, Meta(description="Seconds for a whole request.")] = (
         UNSET
@@ -507,6 +518,13 @@ class Contents(Table):
     weights: Annotated[
         dict[Severity, Count] | UnsetType,
         Meta(description="Weight of a check by its severity."),
+    ] = UNSET
+    veto: Annotated[
+        list[Literal["server_error", "auth", "exposed", "data_loss", "regression"]] | UnsetType,
+        Meta(
+            description="Kinds of failure that no score outweighs; the default is all of them.",
+            examples=[["server_error", "auth", "exposed", "data_loss"]],
+        ),
     ] = UNSET
     required: Annotated[
         Texts | UnsetType,

@@ -10,7 +10,6 @@ import math
 import re
 import signal
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -23,6 +22,7 @@ import msgspec
 from pytest_prodcheck.config import Contract as Limits
 from pytest_prodcheck.config import Target
 from pytest_prodcheck.errors import NotAsked
+from pytest_prodcheck.live import real_time
 from pytest_prodcheck.live.failures import GONE, kind_of
 from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.live.operations import Operation
@@ -168,7 +168,7 @@ class Exploration:
         self._client = client
         self._accepted = accepted
         self._fruitless = 0
-        self._until = time.monotonic() + seconds
+        self._until = real_time.monotonic() + seconds
         self._seconds = seconds
         self.findings: dict[tuple[str, ...], Violation] = {}
         self._smallest: dict[tuple[str, ...], Case] = {}
@@ -242,10 +242,10 @@ class Exploration:
             plain = contract.plain(operation)
         except Untestable:
             return  # `cases` tells why
-        half = time.monotonic() + self._seconds / 2
+        half = real_time.monotonic() + self._seconds / 2
         most = min(max(map(len, lists.values())), self._explorer.things_per_operation)
         for number in range(most):
-            if time.monotonic() > half:
+            if real_time.monotonic() > half:
                 return
             thing = {name: lists[name][number % len(lists[name])] for name in names}
             case = contract.about(plain, thing)
@@ -266,7 +266,7 @@ class Exploration:
             # The first operation of a process loads it for all: that is not its own time.
             with self._time_limit(max(LOADING, self._seconds), "the document was read"):
                 contract = self._explorer.contract
-            self._until = time.monotonic() + self._seconds
+            self._until = real_time.monotonic() + self._seconds
             with self._time_limit(self._seconds, "a case was made"):
                 ask_all(contract)
         except Untestable as trouble:
@@ -315,11 +315,11 @@ class Exploration:
     @contextlib.contextmanager
     def undisturbed(self) -> Iterator[None]:
         """In one process of the run at a time; the wait for that is not its own time."""
-        began = time.monotonic()
+        began = real_time.monotonic()
         in_main = threading.current_thread() is threading.main_thread()
         left, _ = signal.setitimer(signal.ITIMER_REAL, 0) if in_main else (0.0, 0.0)
         with self._explorer.undisturbed():
-            self._until += time.monotonic() - began
+            self._until += real_time.monotonic() - began
             if left:
                 signal.setitimer(signal.ITIMER_REAL, left)
             yield
@@ -328,7 +328,7 @@ class Exploration:
         """Its answer; None where there was none, or where no request can be made of it."""
         from pytest_prodcheck.live.generation import Untestable
 
-        if time.monotonic() > self._until:
+        if real_time.monotonic() > self._until:
             raise Stop(f"its {self._seconds:g} s were over")
         self.cases += 1
         try:
@@ -557,7 +557,6 @@ class ContractRun:
     def _explored(self, seconds: float, work: Callable[[Exploration], None]) -> Exploration:
         """Let *work* explore. Raises ContractBroken with all distinct failures that it found,
         unless they are minor."""
-        __tracebackhide__ = True
         with self._connect() as client:
             found = Exploration(self._explorer, client, seconds, self._accepted)
             work(found)
@@ -602,7 +601,6 @@ class OperationRun(ContractRun):
 
         Raises ContractBroken with all distinct failures, and NotAsked when nothing is proven.
         """
-        __tracebackhide__ = True
         operation = self.operation
         if operation.obstacle:
             raise NotAsked(f"not run: {operation.id} cannot be tested: {operation.obstacle}")

@@ -19,11 +19,12 @@ from pytest_prodcheck.live.failures import GONE, kind_of
 from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.references import METHODS, array, resolved, table
 
-YAML_SECONDS = 10
-"""Of a processor, to read a document in YAML: 1 MB takes one or two (Airflow has half a MB)."""
+YAML_SECONDS = 60
+"""Of a processor, for a document in YAML: 4 MB take one. What bounds it is `yaml_child`'s count of
+keys and values; this only ends a parser that was made to hang."""
 
 YAML_MEGABYTES = 256
-"""Of memory; 1 MB of a document takes about 60."""
+"""Of memory; 4 MB of a document take about 60."""
 
 NOT_SERVED = (401, 403, *GONE)
 
@@ -38,6 +39,10 @@ class Asking(Protocol):
 
 
 # --- the document
+
+
+_JSON = re.compile(rb'\s*(\[|\{\s*["}])')
+"""How JSON begins; `{openapi: 3.1.0, …}` is the flow style of YAML."""
 
 
 class NotServed(str):
@@ -64,11 +69,21 @@ def fetch_spec(client: Asking, target: Target) -> dict[str, Any] | str:
         return f"the OpenAPI document {named} was not asked for: {refusal}"
     if response.status_code != 200:
         why = NotServed if response.status_code in NOT_SERVED else str
-        return why(
-            f"the OpenAPI document {named} answers {response.status_code}; "
-            "set `openapi` of the target to where it is, or leave it out"
-        )
+        remedy = "set `openapi` of the target to where it is, or leave it out"
+        if _is_file(named):
+            remedy = (
+                "it is a path on the target, and there is a file of this name on this machine: "
+                f'to read that, write openapi = "{Path(named).as_uri()}"'
+            )
+        return why(f"the OpenAPI document {named} answers {response.status_code}; {remedy}")
     return _spec_from_bytes(response.content, named)
+
+
+def _is_file(named: str) -> bool:
+    try:
+        return named.startswith("/") and Path(named).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def spec_from_file(named: str) -> dict[str, Any] | str:
@@ -94,7 +109,7 @@ def _spec_from_bytes(content: bytes, named: str) -> dict[str, Any] | str:
             f"the OpenAPI document {named} is a page of HTML or XML, not JSON; "
             "set `openapi` to the document itself, often /openapi.json"
         )
-    if not start.startswith((b"{", b"[")):
+    if not _JSON.match(content):
         converted = _json_of_yaml(content)
         if isinstance(converted, str):
             return f"the OpenAPI document {named} {converted}"
@@ -108,6 +123,7 @@ def _spec_from_bytes(content: bytes, named: str) -> dict[str, Any] | str:
             f"{named} is not an OpenAPI document: it says neither `openapi` nor `swagger`; "
             "set `openapi` to the document itself"
         )
+    _complete_version(spec)
     if not any(True for _ in declared(spec)):
         return f"the OpenAPI document {named} has no operations: its `paths` are empty"
     try:
@@ -115,6 +131,16 @@ def _spec_from_bytes(content: bytes, named: str) -> dict[str, Any] | str:
     except (TypeError, ValueError) as problem:
         return f"the OpenAPI document {named} has what JSON does not have: {problem}"
     return spec
+
+
+def _complete_version(spec: dict[str, Any]) -> None:
+    """Make `3.1`, which YAML reads as a number, the text "3.1.0" that OpenAPI has."""
+    for key, form in (("openapi", "{}.0"), ("swagger", "{}")):
+        stated = spec.get(key)
+        if isinstance(stated, int | float) and not isinstance(stated, bool):
+            stated = str(float(stated))
+        if isinstance(stated, str) and re.fullmatch(r"\d\.\d", stated):
+            spec[key] = form.format(stated)
 
 
 def _json_of_yaml(content: bytes) -> bytes | str:
@@ -129,7 +155,7 @@ def _json_of_yaml(content: bytes) -> bytes | str:
     if child.returncode == 0:
         return child.stdout
     if child.returncode < 0:  # by a signal: SIGXCPU, or that of a parser that crashed
-        return f"cannot be read as YAML within {YAML_SECONDS} s; serve it as JSON"
+        return f"could not be read as YAML in {YAML_SECONDS} s of processor; serve it as JSON"
     return child.stderr.decode(errors="replace").strip()[-300:]
 
 

@@ -1,10 +1,10 @@
 """What is deployed, as the target itself tells it."""
 
-import re
 from typing import Any, Protocol
 
 from pytest_prodcheck.config import ReleaseSource
 from pytest_prodcheck.errors import ProdcheckError
+from pytest_prodcheck.jsonpath import value_at
 from pytest_prodcheck.live.bodies import strict_json
 from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.model import Release
@@ -36,21 +36,9 @@ def read(client: Asking, source: ReleaseSource, *, well: bool = False) -> Releas
     except ValueError:
         return Release()
     return Release(
-        version=_text(at(body, source.version)),
-        commit=_text(at(body, source.commit)),
+        version=_text(value_at(body, source.version)),
+        commit=_text(value_at(body, source.commit)),
     )
-
-
-def at(body: Any, path: str | None) -> Any:
-    """The value at a plain JSONPath (`$.build.commit`, `$.items[0].id`), or None."""
-    if path is None:
-        return None
-    for name, index in re.findall(r"\.([\w-]+)|\[(\d+)\]", path):
-        try:
-            body = body[name] if name else body[int(index)]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return body
 
 
 def _text(value: Any) -> str | None:

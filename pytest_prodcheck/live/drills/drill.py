@@ -5,7 +5,7 @@ when it was killed (`live.drills.watchdog`), by `prodcheck drill restore` when t
 """
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ import msgspec
 
 from pytest_prodcheck.config import Drill
 from pytest_prodcheck.errors import ContractBroken, NotAsked, ProdcheckError
+from pytest_prodcheck.jsonpath import value_at
 from pytest_prodcheck.live.bodies import strict_json
 from pytest_prodcheck.live.drills.lease import Lease
 from pytest_prodcheck.live.drills.restoring import Site, remove, restore, until
@@ -24,7 +25,7 @@ from pytest_prodcheck.live.drills.watchdog import Watchdog
 from pytest_prodcheck.live.expectations import differences
 from pytest_prodcheck.live.flags import FlagsRun
 from pytest_prodcheck.live.lean_httpx import httpx
-from pytest_prodcheck.live.release import at
+from pytest_prodcheck.measuring import Measure
 from pytest_prodcheck.model import Failure, FlagsTold
 from pytest_prodcheck.record.undo import FILE, Begin, UndoJournal, rehearsals, unfinished
 
@@ -33,8 +34,6 @@ WRITES = 3
 
 TTL_SPARE = 60.0
 """Seconds on top of what a drill may take, for `{ttl}`."""
-
-Measure = Callable[[str, float], None]
 
 
 class DrillRun:
@@ -74,7 +73,6 @@ class DrillRun:
         Raises NotAsked when another drill on this target is under way or was never undone, and
         ContractBroken when the target is not well: then nothing is switched.
         """
-        __tracebackhide__ = True
         self._take_lease()
         troubles = self._site.troubles(self._site.probes)
         if self._before is not None:
@@ -138,7 +136,6 @@ class DrillRun:
         Raises ContractBroken when it cannot be flipped or does not take effect, when something
         written meanwhile is lost, and when the target is not as before afterwards.
         """
-        __tracebackhide__ = True
         if self._before is None:
             self.steady_state()
         assert self._lease
@@ -203,7 +200,6 @@ class DrillRun:
 
     def _back(self, begin: Begin, journal: UndoJournal, failed: BaseException | None) -> None:
         """Undo, and judge what became of what was written."""
-        __tracebackhide__ = True
         found: dict[str, str] = {}
         lost: dict[str, str] = {}
         began = time.monotonic()
@@ -245,7 +241,6 @@ class DrillRun:
         Its mode, the probes (with those of the drill in place of their like), what it writes, and
         the circuit breaker. Raises ContractBroken with all that is wrong.
         """
-        __tracebackhide__ = True
         found: dict[str, str] = {}
         if self.drill.breaker:
             found |= self._opens()
@@ -276,7 +271,7 @@ class DrillRun:
             try:
                 with self._site.connect() as client:
                     answer = ask(writes.request, client, fill)
-                key = at(strict_json(answer.content), writes.id)
+                key = value_at(strict_json(answer.content), writes.id)
             except (httpx.HTTPError, ProdcheckError, ValueError) as failure:
                 if isinstance(failure, Refused):
                     self._journal.write("unwritten")
@@ -374,7 +369,7 @@ class DrillRun:
         assert breaker
         try:
             with self._site.connect() as client:
-                told = at(strict_json(client.get(breaker.source).content), breaker.state)
+                told = value_at(strict_json(client.get(breaker.source).content), breaker.state)
         except (httpx.HTTPError, ValueError) as failure:
             return f"unknown ({failure})"
         if told is None:
