@@ -400,6 +400,8 @@ class Inspector:
         seen = item.stash.setdefault(SEEN, self._seen())
         told: dict[str, Any] = {"category": planned.category, "severity": planned.severity}
         self._rule(item, call, report, told)
+        if seen.explored and report.when == "call" and not report.failed:
+            told["failures"] = msgspec.to_builtins(seen.explored.remarks)
         told["exchanges"] = self._new_exchanges(item, seen, report)
         if seen.measured:
             told["measured"] = dict(seen.measured)
@@ -447,7 +449,9 @@ class Inspector:
         """A failure that the team has accepted is none; one that is gone has to leave the list."""
         check = item.stash[PLANNED].id
         if report.failed:
-            titles = [failure["title"] for failure in told.get("failures", ())]
+            failures = told.get("failures", ())
+            titles = [one["title"] for one in failures if one["severity"] != "minor"]
+            titles = titles or [one["title"] for one in failures]
             if accepted := self.known.accepted(check, titles):
                 told["known"] = f"{accepted}. {told.get('message', '')}"
                 report.outcome = "skipped"

@@ -5,9 +5,11 @@ runs, never earlier: it takes half a second.
 """
 
 import contextlib
+import copy
 import gzip
 import json
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -27,6 +29,7 @@ from hypothesis.internal import constants_ast
 from hypothesis.internal.charmap import charmap_file
 from hypothesis.internal.conjecture import providers
 from schemathesis.core.failures import Failure, FailureGroup
+from schemathesis.core.result import Ok
 from schemathesis.generation.drivers import CoverageGenerator, ExamplesGenerator
 from schemathesis.generation.feedback import NO_FEEDBACK
 from schemathesis.generation.hypothesis.examples import generate_one
@@ -49,8 +52,10 @@ from pytest_prodcheck.live.bodies import BODILESS
 from pytest_prodcheck.live.exchanges import HARMLESS
 from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.live.operations import Credential, Operation, closed
+from pytest_prodcheck.live.provenance import Documented, Known
 from pytest_prodcheck.live.transport import COOKIE
 from pytest_prodcheck.model import Record
+from pytest_prodcheck.references import array, resolved, table
 
 Case: TypeAlias = schemathesis.Case[Any]
 Response: TypeAlias = schemathesis.Response
@@ -95,6 +100,10 @@ class Broken(Record):
     message: str
     parameter: str = ""
     """What the request was about, where that is what is judged."""
+    invented: bool = False
+    """Whether the request held values that need not exist."""
+    forbidden: bool = False
+    """Whether the document forbids the request, so that it has to be refused."""
 
 
 class Contract:
@@ -115,6 +124,7 @@ class Contract:
         set_hypothesis_home_dir(home)
         _spare_tables()
         self._effort = effort
+        self._values: dict[str, Documented] = {}
         self._headers = dict.fromkeys(headers, PLACEHOLDER)
         # Cookies of a case are sent together with those of the target, see live.transport.
         self._placed = {name: PLACEHOLDER for name in headers if name.lower() != "cookie"}
@@ -232,6 +242,45 @@ class Contract:
                 raise Untestable(_told(error)) from error
         return case
 
+    def asks_examples(self, operation: Operation) -> bool:
+        """Whether a `schemathesis.toml` leaves the examples in, which are values that exist."""
+        found = self._find(operation)
+        enabled: bool = self._schema.config.phases_for(operation=found).examples.enabled
+        return enabled
+
+    def plain(self, operation: Operation) -> Case:
+        """As `sample`, with nothing that the document does not require."""
+        case = self.sample(operation)
+        for place, name in optional(case):
+            case = without(case, place, name)
+        return case
+
+    def about(self, case: Case, thing: Mapping[str, Any]) -> Case:
+        """A copy of this case with these parameters of the path."""
+        copied: Case = case.derive(keep_auth=True)
+        copied.path_parameters = {**(case.path_parameters or {}), **thing}
+        return copied
+
+    def optional_fields(self, case: Case) -> list[tuple[str, ...]]:
+        """Fields of the body that the document does not require, as paths into it."""
+        schemas = [
+            one.validation_schema
+            for one in case.operation.body
+            if one.media_type == case.media_type
+        ]
+        body: Any = case.body
+        return list(_optional(table(schemas[0]), schemas[0], body)) if schemas else []
+
+    def without_field(self, case: Case, path: tuple[str, ...]) -> Case:
+        """A copy of this case without that field of its body."""
+        smaller: Case = case.derive(keep_auth=True)
+        body: Any = copy.deepcopy(case.body)
+        smaller.body = body
+        for name in path[:-1]:
+            body = body[name]
+        del body[path[-1]]
+        return smaller
+
     # --- workflows ---
 
     def workflows(
@@ -312,9 +361,10 @@ class Contract:
         return wire(prepared, headers, frozenset(withheld))
 
     def broken(
-        self, case: Case, response: Response, base: str, recorder: Any = None
+        self, case: Case, response: Response, base: str, known: Known, recorder: Any = None
     ) -> list[Broken]:
-        """Everything about this answer that is not as the document says."""
+        """Everything about this answer that is not as the document says. *known* are values that
+        exist."""
         about_bodies = ABOUT_BODIES if _has_no_body(case, response) else []
         try:
             case.validate_response(
@@ -325,10 +375,20 @@ class Contract:
                 recorder=recorder,
             )
         except FailureGroup as group:
-            return _broken(group.exceptions, case)
+            failures: Sequence[Any] = group.exceptions
         except Failure as failure:
-            return _broken([failure], case)
-        return []
+            failures = [failure]
+        else:
+            return []
+        invented = self._documented(case).invented(case, known)
+        described = [one for one in failures if not _goes_beyond(one, case, response)]
+        return _broken(described, case, invented=invented)
+
+    def _documented(self, case: Case) -> Documented:
+        label = case.operation.label
+        if label not in self._values:
+            self._values[label] = Documented(case.operation)
+        return self._values[label]
 
     def lets_in(self, case: Case, operation: Operation, wire: Wire) -> Broken | None:
         """Ask this case again without credentials, then with wrong ones: who is let in?
@@ -446,6 +506,37 @@ def takes_real_values(case: Case) -> bool:
     return place != _PATH and not meta.is_negative_at(_PATH)
 
 
+def returned(case: Case, recorder: Any) -> dict[str, dict[str, list[Any]]]:
+    """Parameters of a step that come from an answer before it, by place and name."""
+    node = recorder.cases.get(case.id)
+    if node is None or node.transition is None:
+        return {}
+    return {
+        place: {
+            name: [one.value.ok()] for name, one in parameters.items() if isinstance(one.value, Ok)
+        }
+        for place, parameters in node.transition.parameters.items()
+    }
+
+
+def is_allowed(case: Case) -> bool:
+    """Whether the document allows this request."""
+    return case.meta is None or not case.meta.generation.mode.is_negative
+
+
+def _optional(
+    root: Mapping[str, Any], schema: Any, body: Mapping[str, Any], path: tuple[str, ...] = ()
+) -> Iterator[tuple[str, ...]]:
+    """Optional fields of an object and of the objects in it, outer ones first."""
+    found = resolved(root, schema)
+    required = array(found.get("required"))
+    properties = {name: one for name, one in table(found.get("properties")).items() if name in body}
+    yield from ((*path, name) for name in properties if name not in required)
+    for name, one in properties.items():
+        if isinstance(body[name], dict):
+            yield from _optional(root, one, body[name], (*path, name))
+
+
 def is_by_chance(case: Case) -> bool:
     """Whether this case was drawn, where others follow from the document."""
     return case.meta is not None and case.meta.phase.name is TestPhase.FUZZING
@@ -485,8 +576,27 @@ ABOUT_REQUESTS = frozenset(
 """Checks that judge a parameter: with another one it is another failure."""
 
 
-def _broken(failures: Sequence[Failure], case: Case) -> list[Broken]:
+def _goes_beyond(failure: Failure, case: Case, response: Response) -> bool:
+    """Whether a check of Schemathesis asks for more than the document says of this answer."""
+    check = next(iter(type(failure).checks), "")
+    said = case.operation.responses.find_by_status_code(response.status_code)
+    if check == "content_type_conformance":
+        # In OpenAPI 2 `produces` is about the bodies that the document has: an error page of an
+        # answer without a schema is none of them.
+        old = case.operation.schema.specification.version.startswith("2.")
+        return said is None or (old and "schema" not in said.definition)
+    if check == "response_schema_conformance" and said is not None:
+        # A file is described as a string, and so is text that Schemathesis reads as its content.
+        media_type = "".join(response.headers.get("content-type", [])[:1]).partition(";")[0]
+        schema = table(said.get_schema(media_type).schema)
+        is_file = schema.get("format") == "binary" or re.search("yaml|xml", media_type, re.I)
+        return schema.get("type") == "string" and bool(is_file)
+    return False
+
+
+def _broken(failures: Sequence[Failure], case: Case, *, invented: bool) -> list[Broken]:
     found = []
+    forbidden = case.meta is not None and case.meta.generation.mode.is_negative
     for failure in failures:
         checks = type(failure).checks
         check = checks[0] if checks else type(failure).__name__
@@ -496,6 +606,8 @@ def _broken(failures: Sequence[Failure], case: Case) -> list[Broken]:
                 title=failure.title,
                 message=_essence(failure.message),
                 parameter=aimed_at(case) if check in ABOUT_REQUESTS else "",
+                invented=invented,
+                forbidden=forbidden,
             )
         )
     names = {one.check for one in found}

@@ -1,7 +1,5 @@
 """What is deployed, as the target itself tells it."""
 
-import time
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from pytest_prodcheck.config import ReleaseSource
@@ -47,33 +45,6 @@ def _text(value: Any) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     return str(value)[:LONGEST] or None
-
-
-def wait(
-    ask: Callable[[], Release],
-    wanted: Release,
-    *,
-    seconds: float,
-    pause: float,
-    say: Callable[[str], object] = lambda _: None,
-) -> tuple[bool, Release]:
-    """Ask until *wanted* is live twice in a row, or *seconds* are over; and what was told last.
-
-    Twice, since while instances are replaced either of them may answer. *pause* is in seconds.
-    """
-    deadline = time.monotonic() + seconds
-    seen, told = 0, Release()
-    while True:
-        now = ask()
-        if now != told:
-            say(f"live: {now.version or 'no version'}, {now.commit or 'no commit'}")
-        told = now
-        seen = seen + 1 if is_that(told, wanted) else 0
-        if seen == 2:
-            return True, told
-        if time.monotonic() + pause > deadline:
-            return False, told
-        time.sleep(pause)
 
 
 def is_that(told: Release, wanted: Release) -> bool:
