@@ -43,7 +43,7 @@ def checks_broken(
 
         case = contract.sample(operation)
         response = contract.request(case, operation.base, wire)
-        return [one.check for one in contract.broken(case, response, operation.base)]
+        return [one.check for one in contract.broken(case, response, operation.base, {})]
 
 
 @pytest.mark.parametrize(
