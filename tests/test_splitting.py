@@ -100,7 +100,11 @@ POSTGRESQL = {
         "CREATE SCHEMA s CREATE TABLE a (b int) CREATE VIEW v AS SELECT b FROM a; SELECT 10;",
         ["CREATE", "SELECT"],
     ),
-    "arrays and slices": ("SELECT ('{1,2}'::int[])[1:1]; SELECT ARRAY[[1],[2]];", None),
+    "arrays and slices": (
+        "SELECT ('{1,2}'::int[])[1:1]; SELECT ARRAY[[1],[2]]; SELECT a[b:b], "
+        "make_date(year := 2024, month := 1, day := 2) FROM (SELECT '{1}'::int[] AS a, 1 AS b) x;",
+        None,
+    ),
     "nothing between semicolons": (";; SELECT 1;; ;\n-- the end", ["SELECT"]),
     "names in other alphabets": (
         "CREATE TABLE größe (höhe int, 高さ int); SELECT höhe FROM größe;",
@@ -216,6 +220,8 @@ UNREAD = [
     # what is written, the line, why
     ("SELECT 1;\n\\i other.sql\nSELECT 2;", "postgresql", 2, r"\i is a command of psql", True),
     ("\\connect app\nSELECT 2;", "postgresql", 1, r"\connect is a command of psql", True),
+    ("SELECT 1;\nDROP VIEW :schema.jobs;", "postgresql", 2, ":schema is a variable of psql", True),
+    ("SELECT 1;\nSELECT :'name';", "postgresql", 2, ":'name' is a variable of psql", True),
     ("SELECT 'x'\n\\gexec\nSELECT 2;", "postgresql", 1, r"\gexec is a command of psql", True),
     ("\\set name 'x'\nSELECT 2;", "postgresql", 1, r"\set is a command of psql", True),
     ("\\if true\nSELECT 1;\n\\endif", "postgresql", 1, r"\if is a command of psql", True),

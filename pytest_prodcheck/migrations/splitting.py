@@ -208,6 +208,8 @@ class _Splitter:
         if not current:
             return None, after
         piece = Piece(tuple(current), current[0].start, current[-1].end)
+        if self.dialect == "postgresql" and (variable := _psql_variable(current)):
+            return piece._replace(trouble=f"{variable} is a variable of psql", client=True), after
         words = [token.upper for token in current]
         if "STANDARD_CONFORMING_STRINGS" in words and words[0] == "SET":
             self.backslashes = current[-1].text.strip("'").lower() in ("off", "false", "0", "no")
@@ -273,6 +275,17 @@ class _Splitter:
 
 def _from_stdin(words: list[str]) -> bool:
     return any(pair == ("FROM", "STDIN") for pair in itertools.pairwise(words))
+
+
+def _psql_variable(current: list[Token]) -> str:
+    """`:name` where SQL has no colon; in brackets it is a slice, `[1:n]`."""
+    brackets = 0
+    for before, colon, name in zip(current, current[1:], current[2:], strict=False):
+        brackets += {"[": 1, "]": -1}.get(before.text, 0)
+        alone = before.text != ":" and name.text[0] not in ":="
+        if colon.text == ":" and alone and colon.end == name.start and not brackets:
+            return f":{name.text}"
+    return ""
 
 
 def _is_ambiguous(string: str) -> bool:
