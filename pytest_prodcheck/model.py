@@ -7,7 +7,7 @@ Times of day are ISO 8601 in UTC; durations are seconds unless the name says `_m
 
 import re
 from collections.abc import Mapping
-from typing import Any, Literal, dataclass_transform
+from typing import Any, Literal, dataclass_transform, get_args
 
 import msgspec
 
@@ -87,6 +87,13 @@ class Exchange(Record):
     traceparent: str = ""
     retried: bool = False
     """A pooled connection had gone stale and the GET was sent once more on a new one."""
+
+
+def reason_of_silence(exchange: Exchange) -> Reason:
+    """Return why a request got no answer: its `kind`, or `transport` where that is no reason."""
+    known = exchange.kind in get_args(Reason)
+    reason: Reason = msgspec.convert(exchange.kind if known else "transport", Reason)
+    return reason
 
 
 class Failure(Record):

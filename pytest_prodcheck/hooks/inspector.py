@@ -33,7 +33,7 @@ from pytest_prodcheck.known import KnownFailures
 from pytest_prodcheck.live.guard import Guard
 from pytest_prodcheck.live.policy import Policy
 from pytest_prodcheck.live.turns import turn
-from pytest_prodcheck.model import Exchange, Failure, Reason
+from pytest_prodcheck.model import Exchange, Failure, Reason, reason_of_silence
 from pytest_prodcheck.record.folder import Folder
 from pytest_prodcheck.record.redact import Redactor, scrub
 
@@ -569,7 +569,7 @@ def _failure(
     last = exchanges[-1] if exchanges else None
     reason: Reason = "assertion" if report.when == "call" else "setup"
     if last and last.status is None and last.kind in get_args(Reason):
-        reason = msgspec.convert(last.kind, Reason)
+        reason = reason_of_silence(last)
     elif last and (last.status or 0) >= 500 and isinstance(error, AssertionError):
         reason = "server_error"
     return Failure(title="", reason=reason)

@@ -28,7 +28,7 @@ from pytest_prodcheck.live.expectations import Answer, Clean, Mismatch, unmet
 from pytest_prodcheck.live.failures import kind_of
 from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.live.limits import Tally
-from pytest_prodcheck.model import Exchange, Failure, Reason, Record
+from pytest_prodcheck.model import Exchange, Failure, Reason, Record, reason_of_silence
 
 LOCK = "probes.lock"
 """The process that holds it sends."""
@@ -84,9 +84,9 @@ class ProbeResult(Record):
     @property
     def failures(self) -> tuple[Failure, ...]:
         """The same as `problems`, as records."""
-        silent = [exchange.kind for exchange in self.exchanges if exchange.status is None]
-        kind = msgspec.convert(silent[-1] if silent else "transport", Reason)
-        no_answer = [Failure(title="no answer", reason=kind)] if self.error else []
+        silent = [exchange for exchange in self.exchanges if exchange.status is None]
+        reason = reason_of_silence(silent[-1]) if silent else "transport"
+        no_answer = [Failure(title="no answer", reason=reason)] if self.error else []
         crashed = any((exchange.status or 0) >= 500 for exchange in self.exchanges)
         wrong = [Failure(title=one.what, reason=_reason(one, crashed)) for one in self.mismatches]
         return (*no_answer, *wrong)

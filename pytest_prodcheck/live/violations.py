@@ -4,10 +4,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from pytest_prodcheck.errors import ContractBroken
-from pytest_prodcheck.model import Exchange, Failure, Reason, Record, Severity
+from pytest_prodcheck.model import Exchange, Failure, Reason, Record, Severity, reason_of_silence
 
 if TYPE_CHECKING:
     from pytest_prodcheck.live.contract import Exploration
@@ -76,8 +74,7 @@ def reason_of(check: str, exchange: Exchange, *, forbidden: bool) -> Reason:
     """Why a check of Schemathesis has failed. A crash on a request that the document forbids is
     no outage: its reason is the status."""
     if exchange.status is None and exchange.kind:
-        silence: Reason = msgspec.convert(exchange.kind, Reason)
-        return silence
+        return reason_of_silence(exchange)
     reason = REASONS.get(check, "status")
     return "status" if forbidden and reason == "server_error" else reason
 
