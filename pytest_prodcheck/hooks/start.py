@@ -18,7 +18,7 @@ import pytest
 from pytest_prodcheck.config import Secret, Settings, choose, describe, load
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.hooks.inspector import Inspector
-from pytest_prodcheck.hooks.suites import SuiteNames, add_suites
+from pytest_prodcheck.hooks.suites import SuitesPlugin, name_suites
 from pytest_prodcheck.model import Policy, Release, Run, TargetInfo
 from pytest_prodcheck.record.folder import Folder, drop_latest
 from pytest_prodcheck.record.last_good import remembered
@@ -179,8 +179,8 @@ def _start_worker(config: pytest.Config, told: dict[str, Any]) -> Inspector:
 
 def _begin(config: pytest.Config, inspector: Inspector, redactor: Redactor) -> None:
     """Last of all: what the inspector cleans has to be clean when others see it."""
-    add_suites(config)
-    config.pluginmanager.register(SuiteNames(), "prodcheck-suites")
+    suites = SuitesPlugin(run_all=name_suites(config))
+    config.pluginmanager.register(suites, "prodcheck-suites")
     config.pluginmanager.register(inspector, "prodcheck-inspector")
     config.add_cleanup(guard_logging(redactor))
     config.add_cleanup(inspector.close)
