@@ -162,14 +162,14 @@ PAUSE = 3.0
 
 def _wait(options: argparse.Namespace) -> int:
     from pytest_prodcheck.live.alone import alone
-    from pytest_prodcheck.live.release import read, wait
+    from pytest_prodcheck.live.release import read, read_usual, wait
 
     wanted = Release(version=options.version, commit=options.commit)
     if wanted == Release():
         raise UsageError("wait for what? Give --commit SHA, --version V, or both")
     with alone(options.target, root=Path.cwd()) as there:
-        source = there.settings.target.release
-        if source is None:
+        source, health = there.settings.target.release, there.settings.target.health
+        if source is None and health is None:
             raise UsageError(
                 f"target {options.target} does not say where it tells its release; write "
                 f"[targets.{options.target}.release] with from, and version or commit"
@@ -177,7 +177,9 @@ def _wait(options: argparse.Namespace) -> int:
 
         def ask() -> Release:
             with there.connect() as client:
-                return read(client, source, well=True)
+                if source:
+                    return read(client, source, well=True)
+                return read_usual(client, health or "", well=True)
 
         live, told = wait(
             ask,

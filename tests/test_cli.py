@@ -188,7 +188,10 @@ def test_the_gate_exits_by_the_verdict_of_the_latest_run(checks, prodcheck):
     ("option", "reason"),
     [
         (["--target", "staging"], "the verdict is about target 'prod', not 'staging'"),
-        (["--commit", "3e68e18"], "the verdict is about commit None, not 3e68e18"),
+        (
+            ["--commit", "3e68e18"],
+            "the target tells no commit, so nobody knows whether it is 3e68e18",
+        ),
         (["--require", "smoke>=7"], "6 smoke checks passed, 7 are required"),
         (["--require", "smoke>=6", "--require", "contract>=1"], "0 contract checks passed"),
         (["--max-age", "0s"], "older than 0:00:00"),

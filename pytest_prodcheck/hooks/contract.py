@@ -48,10 +48,12 @@ class ContractChecks:
         document = self.document
         if document.problem:
             self._inspector.plan.complain(f"no operation could be tested: {document.problem}")
-        all_ = operations(document.spec, parameters.with_openapi(self._target))
+        all_ = operations(document.spec, parameters.with_openapi(self._inspector))
         left = chosen(all_, self._settings.contract.exclude)
         if all_:
-            self._inspector.plan.note(_told(document, self._target, len(all_), len(left)))
+            self._inspector.plan.note(
+                _told(document, self._inspector.described, len(all_), len(left))
+            )
         if all_ and not left:
             self._inspector.plan.complain(
                 "no operation could be tested: `exclude` leaves out all of them"

@@ -141,6 +141,10 @@ class Plan:
     def _exists_here(self, item: pytest.Item) -> bool:
         return all(self._target.name in mark.args for mark in item.iter_markers("targets"))
 
+    def is_wanted(self, item: pytest.Item) -> bool:
+        """Whether it exists on this target, and `-m` will keep it."""
+        return self._exists_here(item) and self._was_wanted(item)
+
     def _was_wanted(self, item: pytest.Item) -> bool:
         """Whether it counts, and `-m` alone would have kept it."""
         expression = self._config.getoption("markexpr", "")

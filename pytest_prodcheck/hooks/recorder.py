@@ -67,7 +67,7 @@ class Recorder:
         service: Service | None,
         told: dict[str, Any],
         chain: Chain,
-        ask_release: Callable[[], Release] | None,
+        release: ReleaseQuery,
     ) -> None:
         self._config = config
         # A part of a run has a part of the plan: whoever joins the parts sees to the manifest.
@@ -77,7 +77,7 @@ class Recorder:
         self._reports = reports
         self._service = service
         self._told = told
-        self._release = Errand(ask_release) if ask_release else None
+        self._release = release
         self._began = time.monotonic()
         self._problems: dict[Problem, None] = {}
         self._folded: tuple[int, Run] | None = None
@@ -109,7 +109,7 @@ class Recorder:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
         self._sieve_the_terminal()
-        if self._release and not self._config.option.collectonly:
+        if self._release.at_once and not self._config.option.collectonly:
             self._release.start()
 
     def _sieve_the_terminal(self) -> None:
@@ -242,6 +242,12 @@ class Recorder:
         self._closing = True
         self._freeze_plan()
         self._await_watchdogs()
+        if not (
+            self._release.at_once
+            or self._config.option.collectonly
+            or session.exitstatus == pytest.ExitCode.INTERRUPTED
+        ):
+            self._release.start()
         self._publish(session, *self._decide())
         try:
             yield
@@ -300,7 +306,7 @@ class Recorder:
         for violation in _violations(self._folder.work / "violations.jsonl"):
             where = violation["test"] or "outside any test"
             self._add(Problem(what="violation", detail=f"{where}: {violation['detail']}"))
-        if self._release and (release := self._release.take()):
+        if release := self._release.take():
             told = scrub(msgspec.to_builtins(release), self._redactor)
             self.journal.write("release", release=told)
         if self._service and (end := self._service.ended):
@@ -392,11 +398,13 @@ class Recorder:
         raise KeyboardInterrupt(name)
 
 
-class Errand(threading.Thread):
-    """One question to the target, asked while the tests run; its answer is taken once."""
+class ReleaseQuery(threading.Thread):
+    """The question what is deployed, asked while the tests run (`at_once`) or when they are over;
+    its answer is taken once."""
 
-    def __init__(self, ask: Callable[[], Release]) -> None:
+    def __init__(self, ask: Callable[[], Release], *, at_once: bool) -> None:
         super().__init__(name="prodcheck-release", daemon=True)
+        self.at_once = at_once
         self._ask = ask
         self._answer: Release | None = None
 

@@ -6,7 +6,6 @@ import os
 import shlex
 import shutil
 import tempfile
-from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -25,6 +24,7 @@ from pytest_prodcheck.record.last_good import remembered
 from pytest_prodcheck.record.redact import Redactor, guard_logging, redactor_of, scrub
 
 if TYPE_CHECKING:
+    from pytest_prodcheck.hooks.recorder import ReleaseQuery
     from pytest_prodcheck.live.service import Service
 
 
@@ -110,7 +110,7 @@ def _start_controller(config: pytest.Config, option: str | None, base: Path) -> 
         service,
         told,
         inspector.chain,
-        _ask_release(inspector),
+        _release_query(inspector),
     )
     config.pluginmanager.register(recorder, "prodcheck-recorder")
     config.pluginmanager.register(reports, "prodcheck-reports")
@@ -146,18 +146,25 @@ def _start_service(
     return service
 
 
-def _ask_release(inspector: Inspector) -> Callable[[], Release] | None:
-    source = inspector.target.release
-    if source is None:
-        return None
+def _release_query(inspector: Inspector) -> ReleaseQuery:
+    """How to learn what is deployed: where the configuration says, at once; else from what the
+    answers of the run have told by its end, and if none was about the service, from its health."""
+    from pytest_prodcheck.hooks.recorder import ReleaseQuery
+
+    target = inspector.target
 
     def ask() -> Release:
-        from pytest_prodcheck.live.release import read
+        from pytest_prodcheck.live.release import read, read_usual
 
+        seen = inspector.release_seen
+        if seen and (seen.is_told or not target.health):
+            return seen.release()
         with inspector.connect() as client:
-            return read(client, source)
+            if target.release:
+                return read(client, target.release)
+            return read_usual(client, target.health or "")
 
-    return ask
+    return ReleaseQuery(ask, at_once=target.release is not None)
 
 
 def _start_worker(config: pytest.Config, told: dict[str, Any]) -> Inspector:

@@ -4,6 +4,7 @@ LiveClient (one per test)  ->  RecordingTransport  ->  LiveTransport (one per pr
 """
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from pytest_prodcheck import __version__
@@ -93,7 +94,8 @@ class LiveClient(httpx.Client):
 
     `exchanges` holds every request that went out, failed or was withheld, redirects one by
     one. `learn` receives values that look like credentials, so that they can be masked
-    elsewhere; `redact` cleans answers before they are cut to an excerpt. Redirects are not
+    elsewhere; `redact` cleans answers before they are cut to an excerpt; `observe` is given each
+    answer that was read in full. Redirects are not
     followed unless asked for, and then on the same origin only, at most MAX_HOPS times. Raises
     what httpx raises, and errors.NotAsked for what was not sent.
     """
@@ -105,7 +107,9 @@ class LiveClient(httpx.Client):
         *,
         learn: Learn | None = None,
         redact: Redact | None = None,
+        observe: Callable[[httpx.Response], object] | None = None,
     ) -> None:
+        self._observe = observe
         self._recorder = RecordingTransport(transport, Masking(learn, redact))
         self.exchanges = self._recorder.exchanges
         super().__init__(
@@ -142,7 +146,10 @@ class LiveClient(httpx.Client):
 
     def _hop(self, request: httpx.Request, stream: bool, auth: Any) -> httpx.Response:
         try:
-            return super().send(request, stream=stream, auth=auth, follow_redirects=False)
+            response = super().send(request, stream=stream, auth=auth, follow_redirects=False)
+            if self._observe and not stream:
+                self._observe(response)
+            return response
         except httpx.InvalidURL:
             # httpx prepares the next request even when it will not send it, and for a Location
             # like mailto: fails with what is not even an HTTPError.

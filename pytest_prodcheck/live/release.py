@@ -82,6 +82,15 @@ def read(client: Asking, source: ReleaseSource, *, well: bool = False) -> Releas
     )
 
 
+def read_usual(client: Asking, path: str, *, well: bool = False) -> Release:
+    """As `read`, from what is usual in the answer of *path*."""
+    try:
+        answer = client.get(path)
+    except (httpx.HTTPError, ProdcheckError):
+        return Release()
+    return Release() if well and not answer.is_success else derived(answer)
+
+
 def derived(answer: httpx.Response) -> Release:
     """Version and commit as many services tell them, in headers or in the body of *answer*.
 
@@ -179,11 +188,17 @@ class ReleaseSeen:
         if self._known.version and self._known.commit:
             return
         told = derived(answer)
-        if told != Release() and _both(self._known, told) != self._known:
+        first = _is_about_the_service(answer) and not self.is_told
+        if first or _both(self._known, told) != self._known:
             self._known = _both(self.release(), told)
             part = self._file.with_suffix(f".{os.getpid()}")
             part.write_bytes(msgspec.json.encode(self._known))
             part.replace(self._file)
+
+    @property
+    def is_told(self) -> bool:
+        """Whether any process has had an answer about the service: asking again tells no more."""
+        return self._file.exists()
 
     def release(self) -> Release:
         """What any process of the run has noted so far."""

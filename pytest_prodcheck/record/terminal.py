@@ -28,6 +28,8 @@ def summary(run: Run, verdict: Verdict, *, folder: str, width: int) -> list[Line
     markup = {"bold": True, _COLOURS[verdict.decision]: True}
     head: list[Line] = [(text, markup) for text in _headline(run, verdict, width)]
     tail = [*_unanswered(run), *_why(run, verdict), *_likely(verdict), *_actions(run, verdict)]
+    if hint := wording.release_hint(run, verdict):
+        tail.append(_row("release", hint))
     end: list[Line] = []
     if run.command:
         end.append(_row("again", wording.line(run.command, 2000), bold=True))

@@ -128,6 +128,11 @@ def gate(
         return _unproven("the run has not finished, or was killed: see `prodcheck recover`")
     if target is not None and told_target != target:
         return _unproven(f"the verdict is about target {told_target!r}, not {target!r}")
+    if commit is not None and told_commit is None:
+        return _unproven(
+            f"the target tells no commit, so nobody knows whether it is {commit}. Let its health "
+            f"answer tell `commit`, or say where it stands: {release_setting(told_target)}"
+        )
     if commit is not None and not same_commit(told_commit, commit):
         return _unproven(f"the verdict is about commit {told_commit}, not {commit}")
     if not timedelta(minutes=-1) <= age <= max_age:
@@ -182,6 +187,12 @@ def gate_after_rollback(run: Path, bad: Path | None) -> tuple[int, str]:
     where = now_told["flags"]["mode"] if changed == "mode" else _named(now_told["release"])
     again = f"{len(failed)} checks that failed in run {then_told['run_id']} passed"
     return 0, f"pass: rolled back to {where}; {again}"
+
+
+def release_setting(target: str) -> str:
+    """What to write into the configuration, so that runs on this target know the release."""
+    places = 'from = "/health", version = "$.version" and commit = "$.commit"'
+    return f"[targets.{target}.release] with {places}"
 
 
 def _changed(then: dict[str, Any], now: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from pytest_prodcheck.model import SEVERITIES, Action, Check, Release, Run, Verdict
 from pytest_prodcheck.record import neutral
+from pytest_prodcheck.record.verdict import release_setting
 from pytest_prodcheck.triggers import seconds
 
 DECISIONS = {"promote": "PROMOTE", "hold": "HOLD", "rollback": "ROLL BACK"}
@@ -90,6 +91,13 @@ def _release(release: Release) -> str:
             commit = commit[:7]
         parts.append(f"commit {line(commit, 60)}")
     return ", ".join(parts)
+
+
+def release_hint(run: Run, verdict: Verdict) -> str:
+    """What to do about a run that does not know what it judged; empty where it does."""
+    if run.release != Release() or verdict.score is None or "://" in run.target.name:
+        return ""
+    return f"the target tells neither version nor commit; set {release_setting(run.target.name)}"
 
 
 def last_good(run: Run) -> str:
