@@ -162,14 +162,14 @@ PAUSE = 3.0
 
 def _wait(options: argparse.Namespace) -> int:
     from pytest_prodcheck.live.alone import alone
-    from pytest_prodcheck.live.release import read, read_usual, wait
+    from pytest_prodcheck.live.release import place_of_release, read, read_usual, wait
 
     wanted = Release(version=options.version, commit=options.commit)
     if wanted == Release():
         raise UsageError("wait for what? Give --commit SHA, --version V, or both")
     with alone(options.target, root=Path.cwd()) as there:
-        source, health = there.settings.target.release, there.settings.target.health
-        if source is None and health is None:
+        source, place = there.settings.target.release, place_of_release(there.settings.target)
+        if source is None and not place:
             raise UsageError(
                 f"target {options.target} does not say where it tells its release; write "
                 f"[targets.{options.target}.release] with from, and version or commit"
@@ -179,7 +179,7 @@ def _wait(options: argparse.Namespace) -> int:
             with there.connect() as client:
                 if source:
                     return read(client, source, well=True)
-                return read_usual(client, health or "", well=True)
+                return read_usual(client, place, well=True)
 
         live, told = wait(
             ask,

@@ -7,8 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
+from pytest_prodcheck.cli import main
 from pytest_prodcheck.live.release import ReleaseSeen, derived
 from pytest_prodcheck.model import Release
+from tests.faulty import json_answer
+from tests.project import Outcome, Project
 
 SHA = "3e68e18c4b3e5d0f9a7b6c5d4e3f2a1b0c9d8e7f"
 
@@ -105,3 +108,88 @@ def test_all_processes_of_a_run_share_what_was_told(tmp_path: Path) -> None:
     both = Release(version="1.4.2", commit="3e68e18")
     assert one.release() == other.release() == both
     assert [file.name for file in tmp_path.iterdir()] == ["release.json"]
+
+
+# --- in a run
+
+
+HEALTH = {"status": "healthy", "version": "1.4.2", "commit": SHA}
+
+
+def smoke(project: Project, *args: str) -> Outcome:
+    outcome = project.run("-m", "smoke", *args)
+    assert outcome.ruling == ("pass", 0), outcome.output
+    return outcome
+
+
+@pytest.mark.parametrize("args", [(), ("-n", "2")], ids=["alone", "workers"])
+def test_the_health_check_tells_the_release_without_a_request_of_its_own(
+    project: Project, args: tuple[str, ...]
+) -> None:
+    project.server.on("/health", json_answer(HEALTH))
+    project.configure('[[probes]]\nget = "/ok"', health='"/health"')
+    outcome = smoke(project, *args)
+    assert outcome.verdict["release"] == {"version": "1.4.2", "commit": SHA}
+    assert project.server.paths().count("/health") == 1
+
+
+def test_a_probe_that_another_process_sends_tells_the_release(project: Project) -> None:
+    project.server.on("/healthz", json_answer(HEALTH))
+    project.configure('[[probes]]\nget = "/healthz"')
+    process = project.start("--target=prod", "-m", "smoke")
+    outcome = project.outcome(process)
+    assert outcome.verdict["release"] == {"version": "1.4.2", "commit": SHA}, outcome.output
+    assert project.server.paths().count("/healthz") == 1
+
+
+def test_health_is_asked_once_where_no_check_has_asked_it(project: Project) -> None:
+    project.server.on("/health", json_answer(HEALTH))
+    project.configure('[[probes]]\nget = "/ok"', health='"/health"')
+    outcome = smoke(project, "suites/smoke/test_probes.py")
+    assert outcome.verdict["release"]["commit"] == SHA
+    assert project.server.paths().count("/health") == 1
+
+
+def test_a_configured_place_is_the_only_one(project: Project) -> None:
+    project.server.on("/health", json_answer(HEALTH)).on("/about", json_answer({"v": "9"}))
+    project.configure(
+        '[targets.prod.release]\nfrom = "/about"\nversion = "$.v"\n[[probes]]\nget = "/ok"',
+        health='"/health"',
+    )
+    assert smoke(project).verdict["release"] == {"version": "9", "commit": None}
+
+
+def test_a_run_that_does_not_know_the_release_says_how_to_set_it(
+    project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.configure('[[probes]]\nget = "/ok"')
+    outcome = smoke(project)
+    hint = '[targets.prod.release] with from = "/health"'
+    assert hint in outcome.output
+    assert hint in (outcome.folder / "summary.md").read_text()
+    monkeypatch.chdir(project.path)
+    capsys.readouterr()
+    assert main(["gate", "--target", "prod", "--commit", SHA]) == 6
+    assert hint in capsys.readouterr().out
+
+
+def test_gate_passes_by_the_commit_that_health_tells(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.server.on("/health", json_answer(HEALTH))
+    project.configure(health='"/health"')
+    smoke(project)
+    monkeypatch.chdir(project.path)
+    assert main(["gate", "--target", "prod", "--commit", SHA[:10]]) == 0
+    assert main(["gate", "--target", "prod", "--commit", "0264059"]) == 6
+
+
+def test_collecting_alone_proves_nothing_in_one_line(project: Project) -> None:
+    project.configure('[[probes]]\nget = "/ok"')
+    outcome = project.run("-m", "smoke", "--collect-only")
+    assert outcome.exit == 6
+    assert "HOLD" not in outcome.output
+    assert outcome.output.splitlines()[-1] == (
+        "prodcheck: 2 checks of target prod are listed; nothing is proven, so the exit code is 6"
+    )
+    assert project.server.paths() == []

@@ -154,15 +154,13 @@ def _release_query(inspector: Inspector) -> ReleaseQuery:
     target = inspector.target
 
     def ask() -> Release:
-        from pytest_prodcheck.live.release import read, read_usual
+        from pytest_prodcheck.live.release import place_of_release, read, read_usual
 
-        seen = inspector.release_seen
-        if seen and (seen.is_told or not target.health):
+        seen, place = inspector.release_seen, place_of_release(target)
+        if seen and (seen.is_told or not place):
             return seen.release()
         with inspector.connect() as client:
-            if target.release:
-                return read(client, target.release)
-            return read_usual(client, target.health or "")
+            return read(client, target.release) if target.release else read_usual(client, place)
 
     return ReleaseQuery(ask, at_once=target.release is not None)
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from pytest_prodcheck.config import ReleaseSource
+from pytest_prodcheck.config import ReleaseSource, Target
 from pytest_prodcheck.errors import ProdcheckError
 from pytest_prodcheck.live.bodies import strict_json
 from pytest_prodcheck.live.lean_httpx import httpx
@@ -89,6 +89,12 @@ def read_usual(client: Asking, path: str, *, well: bool = False) -> Release:
     except (httpx.HTTPError, ProdcheckError):
         return Release()
     return Release() if well and not answer.is_success else derived(answer)
+
+
+def place_of_release(target: Target) -> str:
+    """The path of *target* that may tell its release as is usual; "" if none is declared."""
+    probes = (probe.path for probe in target.probes if probe.method == "GET")
+    return target.health or next(filter(is_usual, probes), "")
 
 
 def derived(answer: httpx.Response) -> Release:
