@@ -341,9 +341,9 @@ class Recorder:
         self._unwatch_the_exits()
         run, verdict = self._verdict or self._decide()
         writer = config.get_terminal_writer()
-        if config.option.collectonly and verdict.verdict == "inconclusive":
+        code = EXIT_BY_RULING["inconclusive"]
+        if config.option.collectonly and verdict.exit_code == code:
             listed = f"{verdict.counts['planned']} checks of target {run.target.name} are listed"
-            code = verdict.exit_code
             writer.line(f"prodcheck: {listed}; nothing is proven, so the exit code is {code}")
             return
         width = writer.fullwidth if sys.stdout.isatty() else terminal.UNLIMITED
