@@ -241,10 +241,11 @@ def _recover(options: argparse.Namespace) -> int:
     from pytest_prodcheck.record.merge import drills_left, unfinished
 
     entries = _entries(options.run)
-    problems = [*unfinished(entries), *drills_left(options.run)]
+    killed = unfinished(entries)
+    problems = [*killed, *drills_left(options.run)]
     entries += [{"kind": "problem", **msgspec.to_builtins(p)} for p in problems]
     folder = Folder(options.run.resolve())
-    return _replayed(entries, folder, options, "recovered")
+    return _replayed(entries, folder, options, "recovered" if killed else "finished")
 
 
 def _replayed(entries: list[Any], folder: Any, options: argparse.Namespace, state: Any) -> int:
@@ -289,8 +290,9 @@ def _known(options: argparse.Namespace) -> int:
     file = find(Path.cwd())
     folder = file.path.parent if file else Path.cwd()
     existing = known_failures(folder)
-    expires = datetime.now(UTC).date() + options.span
-    entries = entries_for(run.checks, existing, options.reason, expires)
+    today = datetime.now(UTC).date()
+    expires = today + options.span
+    entries = entries_for(run.checks, existing, options.reason, expires, today)
     path = folder / NAME
     if entries:
         with path.open("a", encoding="utf-8") as sink:

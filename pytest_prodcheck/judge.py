@@ -19,8 +19,11 @@ from pytest_prodcheck.model import (
     Ruling,
     Run,
     Verdict,
+    Veto,
+    subject,
 )
-from pytest_prodcheck.triggers import is_figure, matching
+from pytest_prodcheck.triggers import default_action, is_figure, matching
+from pytest_prodcheck.vetoes import vetoes
 
 EXIT_BY_RULING = {"pass": 0, "fail": 1, "inconclusive": 6}
 EXIT_INTERRUPTED = 2
@@ -49,54 +52,93 @@ def judge(run: Run, findings: Iterable[Finding] = ()) -> Verdict:
     """Decide on *run*: score, ruling, decision, reasons and exit code."""
     findings = tuple(findings)
     scored = [check for check in run.checks if check.outcome not in UNCOUNTED]
-    score = _score(scored, run)
     threshold = Fraction(Decimal(run.policy.threshold))
-    problems = {problem.what for problem in run.problems}
+    vetoed = vetoes(scored, run)
+    rows = matching(run, findings)
+    unknown = _unknown(run, scored)
+    failures = [*_failures(run, vetoed), *_figures(rows)]
+    low = _too_low(run, scored, threshold)
 
-    actions = matching(run, findings)
-    unknown = _unknown(run, scored, score)
-    failures = [*_failures(run, scored), *_figures(actions)]
-    too_low = score is not None and score <= threshold
     ruling: Ruling
-    if problems & PROVES_FAILURE:
+    if _is_proven_bad(run, vetoed, rows):
         ruling = "fail"
     elif unknown:
         ruling = "inconclusive"
-    elif failures or too_low:
+    elif failures or low:
         ruling = "fail"
     else:
         ruling = "pass"
+    if ruling == "fail":
+        reasons = [*failures, *unknown, *low, *_part(run)]
+    else:
+        reasons = [*_part(run), *unknown, *(failures if unknown else _remarks(run))]
 
-    reasons = [*unknown, *failures] if ruling == "inconclusive" else [*failures, *unknown]
-    if too_low and ruling == "fail":
-        reasons.append(f"the score must be greater than {_plain(threshold)}")
-    if ruling == "pass":
+    exit_code = _exit_code(run, ruling, scored)
+    if ruling == "pass" and _part(run):
+        ruling = "inconclusive"
+    actions = default_action(run, rows, vetoed) if ruling == "fail" else rows
+    if ruling != "fail" and not unknown:
         actions = tuple(action for action in actions if is_figure(action))
+    score = _score(scored, run)
     return Verdict(
         verdict=ruling,
-        decision=_decision(run, ruling, actions),
+        decision=_decision(ruling, actions),
         score=None if score is None else _shown(score, threshold),
         threshold=float(threshold),
-        reasons=tuple(reasons or [*_remarks(run), *_part(run)]),
-        exit_code=_exit_code(ruling, problems),
+        reasons=tuple(reasons),
+        exit_code=exit_code,
         counts=_counts(run.checks),
-        categories=_categories(run),
+        categories=_categories(run, threshold),
+        vetoes=vetoed,
         findings=findings,
         actions=actions,
     )
 
 
-def _decision(run: Run, ruling: Ruling, actions: Sequence[Action]) -> Decision:
+def _decision(ruling: Ruling, actions: Sequence[Action]) -> Decision:
     if ruling == "pass":
-        return "hold" if run.shard else "promote"
+        return "promote"
     return "rollback" if any(action.severity == "critical" for action in actions) else "hold"
 
 
+def _is_proven_bad(run: Run, vetoed: Sequence[Veto], actions: Sequence[Action]) -> bool:
+    """Whether the release is bad whatever the checks that did not run would have said."""
+    problems = {problem.what for problem in run.problems}
+    if problems & PROVES_FAILURE:
+        return True
+    if "vantage" in problems:  # ill from there, well from here: the network may be at fault
+        return False
+    return bool(vetoed or _figures(actions) or _failed_unscored(run))
+
+
+def _too_low(run: Run, scored: Sequence[Check], threshold: Fraction) -> list[str]:
+    """What does not score more than the threshold: the whole, or else the categories."""
+    bar = f"the score must be greater than {_plain(threshold)}"
+    score = _score(scored, run)
+    if score is not None and score <= threshold:
+        return [bar]
+    low = []
+    for name in CATEGORIES:
+        checks = [check for check in scored if check.category == name]
+        score = _score(checks, run)
+        if score is not None and score <= threshold:
+            shown = f"{_shown(score, threshold):g}"
+            low.append(f"{bar} in each category: {name} has {shown}")
+    return low
+
+
+def _is_chosen(run: Run) -> bool:
+    """Whether files, ids or a shard were chosen, and nothing else narrows the run."""
+    return bool(run.shard) if run.part is None else run.part.chosen
+
+
 def _part(run: Run) -> list[str]:
-    """A part that passes promotes nothing: the others may not."""
-    if not run.shard:
-        return []
-    return [f"this is part {run.shard} of a run: `prodcheck merge` decides about the whole"]
+    """A part that passes promotes nothing: what was left out may not pass."""
+    parts = [f"{run.part.text}: a part of a run never promotes"] if run.part else []
+    if run.shard:
+        part, _, whole = run.shard.partition("/")
+        parts.append(f"part {part} of {whole}: `prodcheck merge` decides about the whole")
+    return parts
 
 
 def counts_as_passed(check: Check, run: Run) -> bool:
@@ -113,10 +155,10 @@ def _score(checks: Sequence[Check], run: Run) -> Fraction | None:
     return Fraction(100 * passed, planned)
 
 
-def _unknown(run: Run, scored: Sequence[Check], score: Fraction | None) -> list[str]:
+def _unknown(run: Run, scored: Sequence[Check]) -> list[str]:
     """What stays unproven, as sentences; empty when all that was planned has run."""
     reasons = [p.detail for p in run.problems if p.what in LEAVES_UNKNOWN]
-    if score is None:
+    if not scored:
         reasons.append("nothing was planned that counts: no check was proven")
         if run.unscored:
             some = _number(run.unscored, "test")
@@ -127,19 +169,24 @@ def _unknown(run: Run, scored: Sequence[Check], score: Fraction | None) -> list[
     return reasons
 
 
-def _failures(run: Run, scored: Sequence[Check]) -> list[str]:
-    """What is proven bad, as sentences; the score is not among them."""
+def _failures(run: Run, vetoed: Sequence[Veto]) -> list[str]:
+    """What is bad, as sentences; the score is not among them."""
     reasons = [p.detail for p in run.problems if p.what not in LEAVES_UNKNOWN]
-    for severity in SEVERITIES:
-        failed = [c for c in scored if c.severity == severity and _counts_against(c, run)]
-        for outcome in ("failed", "skipped", "flaky"):
-            some = [check for check in failed if check.outcome == outcome]
-            if some and severity == "critical":
-                reasons.append(f"{_number(some, 'critical check')} {_PHRASES[outcome]}")
-    unscored = [check for check in run.unscored if check.outcome == "failed"]
-    if unscored:
+    outcomes = {check.id: check.outcome for check in run.checks}
+    critical = [outcomes[veto.check] for veto in vetoed if veto.kind == "critical"]
+    reasons += [
+        f"{_counted(critical.count(outcome), 'critical check')} {_PHRASES[outcome]}"
+        for outcome in ("failed", "skipped", "flaky")
+        if outcome in critical
+    ]
+    reasons += [veto.text for veto in vetoed if veto.kind != "critical"]
+    if unscored := _failed_unscored(run):
         reasons.append(f"{_number(unscored, 'test')} without a category failed")
     return reasons
+
+
+def _failed_unscored(run: Run) -> list[Check]:
+    return [check for check in run.unscored if check.outcome == "failed"]
 
 
 def _figures(actions: Sequence[Action]) -> list[str]:
@@ -159,34 +206,32 @@ _PHRASES = {
 }
 
 
-def _counts_against(check: Check, run: Run) -> bool:
-    return not counts_as_passed(check, run) and check.outcome != "not_run"
-
-
 def _remarks(run: Run) -> list[str]:
     """What a reader of a pass should know all the same."""
-    return [
-        f"{_number(some, 'check')} of severity {severity} {_PHRASES[outcome]}"
-        for severity in SEVERITIES
-        for outcome in ("failed", "skipped", "flaky", "known")
-        if (
-            some := [
-                check
-                for check in run.checks
-                if check.severity == severity and check.outcome == outcome
-            ]
-        )
-    ]
+    remarks = []
+    for severity in SEVERITIES:
+        for outcome in ("failed", "skipped", "flaky", "known"):
+            some = [c for c in run.checks if c.severity == severity and c.outcome == outcome]
+            if some:
+                named = ", ".join(subject(check.id) for check in some[:_NAMED])
+                more = f" and {len(some) - _NAMED} more" if len(some) > _NAMED else ""
+                checks = _number(some, f"{severity} check")
+                remarks.append(f"{checks} {_PHRASES[outcome]}: {named}{more}")
+    return remarks
 
 
-def _categories(run: Run) -> dict[str, Category]:
+_NAMED = 3
+"""Checks that a remark names; the rest is counted."""
+
+
+def _categories(run: Run, threshold: Fraction) -> dict[str, Category]:
     categories = {}
     for name in CATEGORIES:
         scored = [c for c in run.checks if c.category == name and c.outcome not in UNCOUNTED]
         if scored:
             score = _score(scored, run)
             categories[name] = Category(
-                score=None if score is None else floor(score * 100) / 100,
+                score=None if score is None else _shown(score, threshold),
                 planned=len(scored),
                 passed=sum(counts_as_passed(check, run) for check in scored),
             )
@@ -200,13 +245,18 @@ def _counts(checks: Sequence[Check]) -> dict[str, int]:
     return {"planned": planned, **{name: outcomes.count(name) for name in names}}
 
 
-def _exit_code(ruling: Ruling, problems: set[str]) -> int:
+def _exit_code(run: Run, ruling: Ruling, scored: Sequence[Check]) -> int:
+    problems = {problem.what for problem in run.problems}
     if "internal" in problems:
         return EXIT_INTERNAL
     if "interrupted" in problems:
         return EXIT_INTERRUPTED
     if "usage" in problems:
         return EXIT_USAGE
+    if _is_chosen(run) and any(check.outcome in ("failed", "flaky") for check in scored):
+        return EXIT_BY_RULING["fail"]
+    if run.part and not run.part.chosen and ruling == "pass":
+        return EXIT_BY_RULING["inconclusive"]
     return EXIT_BY_RULING[ruling]
 
 
@@ -220,7 +270,11 @@ def _shown(score: Fraction, threshold: Fraction) -> float:
 
 
 def _number(checks: Sequence[Check], noun: str) -> str:
-    return f"{len(checks)} {noun}" + ("" if len(checks) == 1 else "s")
+    return _counted(len(checks), noun)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 def _plain(number: Fraction) -> str:

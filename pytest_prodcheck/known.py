@@ -49,7 +49,7 @@ class KnownFailures:
     def expired(self, check_id: str) -> str:
         """What to say of a failure whose acceptance is over; "" if there was none."""
         over = [one for one in self._about(check_id) if one.expires < self._today]
-        return "; ".join(f"{NAME} accepted this until {one.expires}: {one.reason}" for one in over)
+        return "; ".join(f"expired in {NAME} on {one.expires} ({one.reason})" for one in over)
 
     def outdated(self, check_id: str) -> str:
         """Why a check that passes is a failure all the same; "" if it is none."""
@@ -71,15 +71,23 @@ def _matches(check_id: str, pattern: str) -> bool:
 
 
 def entries_for(
-    checks: Iterable[Check], existing: Sequence[Known], reason: str, expires: date
+    checks: Iterable[Check], existing: Sequence[Known], reason: str, expires: date, today: date
 ) -> list[Known]:
-    """An entry for each failed contract check that has none yet."""
-    there = {one.check for one in existing}
-    return [
-        Known(check=check.id, failures=check.titles, reason=reason, expires=expires)
-        for check in checks
-        if check.category == "contract" and check.outcome == "failed" and check.id not in there
-    ]
+    """An entry for each failed contract check, with those of its failures that none accepts yet.
+
+    Failures are known by their titles, their kind: the values in them differ from run to run.
+    """
+    entries = []
+    for check in checks:
+        if check.category != "contract" or check.outcome != "failed":
+            continue
+        known = KnownFailures(existing, today)
+        new = [title for title in check.titles if not known.accepted(check.id, [title])]
+        if new or not (check.titles or known.accepted(check.id, ())):
+            entries.append(
+                Known(check=check.id, failures=tuple(new), reason=reason, expires=expires)
+            )
+    return entries
 
 
 def written(entries: Iterable[Known]) -> str:

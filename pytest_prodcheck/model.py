@@ -5,6 +5,7 @@ the same shapes cross xdist, stand in the journal, and are written to `verdict.j
 Times of day are ISO 8601 in UTC; durations are seconds unless the name says `_ms`.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal, dataclass_transform
 
@@ -141,7 +142,7 @@ class Problem(Record):
 
     what: violation, collection, target_down, drill (these prove a failure); interrupted, internal,
     stopped, narrowed, required, vantage, usage (these leave something unproven); worker,
-    report, journal (these are failures once everything ran).
+    report, journal, plugin (these are failures once everything ran).
     """
 
     what: str
@@ -160,6 +161,18 @@ class Release(Record):
 
     version: str | None = None
     commit: str | None = None
+
+    @property
+    def short_commit(self) -> str:
+        """A whole hash cut to the seven digits that git shows; anything else as it is."""
+        commit = self.commit or ""
+        return commit[:7] if re.fullmatch(r"[0-9a-f]{40}", commit) else commit
+
+    @property
+    def name(self) -> str:
+        """`1.4.2 (3e68e18)`, the half of it that is known, or an empty string."""
+        version, commit = self.version, self.short_commit
+        return f"{version} ({commit})" if version and commit else version or commit
 
 
 def flags_shown(values: Mapping[str, bool]) -> str:
@@ -198,6 +211,8 @@ class Policy(Record):
         default_factory=lambda: {"critical": 5, "major": 3, "minor": 1}
     )
     actions: tuple[Action, ...] = ()
+    veto: tuple[str, ...] = VETOES
+    """Kinds of failure that no score outweighs."""
     required: tuple[str, ...] = ()
     """Manifest: `smoke>=10`, or globs over check ids that must be planned."""
     modes: dict[str, dict[str, bool]] = msgspec.field(default_factory=dict)
@@ -247,6 +262,30 @@ class LastRelease(Record):
     finished: str = ""
 
 
+class PassedBefore(Record):
+    """The checks of one category that passed in the last run of this target that passed."""
+
+    release: Release = Release()
+    run_id: str = ""
+    checks: tuple[str, ...] = ()
+
+
+class Part(Record):
+    """Why a run is only a part of what the team planned: it promotes nothing."""
+
+    text: str
+    """`1 of 18 checks was selected`"""
+    chosen: bool = False
+    """Files, ids or a shard were chosen: the exit code tells whether these checks passed."""
+
+
+class Warned(Record):
+    """A warning that a check gave: it fails nothing, and everybody should read it."""
+
+    check: str
+    message: str
+
+
 class Run(Record):
     """All that is known about one run: the journal, folded."""
 
@@ -264,12 +303,17 @@ class Run(Record):
     """The command line that repeats this run."""
     shard: str | None = None
     """`1/3`: this is the first of three parts of a run."""
+    part: Part | None = None
+    """Set when something narrower than the plan was run; a shard is not told here."""
+    passed_before: dict[str, PassedBefore] = {}
+    """Category -> what passed in the last run of this target, from this vantage, that passed."""
     settings: tuple[str, ...] = ()
     """Decisive settings with their origin, as the header shows them."""
     checks: tuple[Check, ...] = ()
     unscored: tuple[Check, ...] = ()
     """Tests without a category: they carry no score, but a failed one is not a pass."""
     problems: tuple[Problem, ...] = ()
+    warnings: tuple[Warned, ...] = ()
     metrics: Metrics = Metrics()
     flags: FlagsTold = FlagsTold()
     service_log: str = ""
@@ -288,6 +332,16 @@ class Category(Record):
     passed: int
 
 
+class Veto(Record):
+    """A failed check that no score outweighs."""
+
+    check: str
+    kind: str
+    """`critical`, or one of VETOES."""
+    text: str
+    """`regression: GET /orders passed on 1.4.1 (3e68e18)`"""
+
+
 class Verdict(Record):
     """The judge's word on a run. `score` is rounded down for show, never for judging."""
 
@@ -299,5 +353,18 @@ class Verdict(Record):
     exit_code: int
     counts: dict[str, int]
     categories: dict[str, Category]
+    vetoes: tuple[Veto, ...] = ()
     findings: tuple[Finding, ...] = ()
     actions: tuple[Action, ...] = ()
+
+
+def subject(check_id: str) -> str:
+    """Return what a check is about: its id without its file; of a probe or an operation, its own
+    name alone (`GET /health`)."""
+    test = check_id.partition("::")[2] or check_id
+    kind, _, parameter = test.partition("[")
+    named = kind in _PARAMETER_SAYS_ALL and test.endswith("]")
+    return parameter.removesuffix("]") if named else test
+
+
+_PARAMETER_SAYS_ALL = ("test_probe", "test_operation")

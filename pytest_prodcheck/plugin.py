@@ -7,9 +7,11 @@ objects registered here: `hooks.inspector` (in each process that runs tests) and
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
-from collections.abc import Callable, Generator
+import sys
+from collections.abc import Generator
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from pytest_prodcheck.live.migrations.migration_run import MigrationRun
     from pytest_prodcheck.live.probes import ProbeRun
     from pytest_prodcheck.live.workflows import WorkflowRun
+    from pytest_prodcheck.measuring import Measure
 
 MARKERS = (
     "smoke: quick checks right after a deploy",
@@ -51,10 +54,40 @@ INSPECTOR: pytest.StashKey[Inspector] = pytest.StashKey()
 # --- options ---------------------------------------------------------------------------
 
 
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Put up the guard when a target seems to be chosen: what is imported next stands under it."""
+    config: pytest.Config = pluginmanager.getplugin("pytestconfig")
+    _guard_if_chosen(config, parser)
+
+
+def _guard_if_chosen(config: pytest.Config, parser: pytest.Parser) -> None:
+    """Without a target no module of ours is imported here, and nothing is parsed."""
+    words = [*map(str, config.invocation_params.args)]
+    words += os.environ.get("PYTEST_ADDOPTS", "").split()
+    with contextlib.suppress(ValueError):  # not read yet
+        words += config.getini("addopts")
+    options = {word.partition("=")[0] for word in words}
+    chosen = "PRODCHECK_TARGET" in os.environ or "--prodcheck-target" in options
+    if not chosen and "--target" not in options:
+        return
+    from pytest_prodcheck.hooks.guarding import stand, stand_down
+    from pytest_prodcheck.hooks.latest import invalidate_latest
+
+    if chosen or not _is_taken(parser):
+        stand(config)
+        invalidate_latest(config, words)
+    else:
+        stand_down(config)
+
+
 @pytest.hookimpl(wrapper=True)
-def pytest_load_initial_conftests(parser: pytest.Parser) -> Generator[None]:
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser
+) -> Generator[None]:
     """Declare options after every plugin and conftest: `--target` may be somebody else's."""
+    _guard_if_chosen(early_config, parser)
     yield
+    _guard_if_chosen(early_config, parser)
     group = parser.getgroup("prodcheck", "the verdict after a deploy")
     group.addoption(
         *(["--prodcheck-target"] if _is_taken(parser) else ["--target", "--prodcheck-target"]),
@@ -106,6 +139,10 @@ def pytest_configure(config: pytest.Config) -> None:
     option = config.getoption("prodcheck_target", None)
     chosen = option is not None or "PRODCHECK_TARGET" in os.environ
     if not chosen or config.option.help:
+        if "pytest_prodcheck.hooks.guarding" in sys.modules:
+            from pytest_prodcheck.hooks.guarding import stand_down
+
+            stand_down(config)
         return
 
     config.add_cleanup(import_plainly())
@@ -140,6 +177,13 @@ def target(request: pytest.FixtureRequest) -> Target:
 def api(request: pytest.FixtureRequest) -> Generator[LiveClient]:
     """A guarded `httpx.Client` on the target: `api.get("/health")`."""
     with _inspector(request).client(request.node) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def api_session(request: pytest.FixtureRequest) -> Generator[LiveClient]:
+    """A guarded `httpx.Client` for all tests of a process: log in once, its cookies stay."""
+    with _inspector(request).shared_client() as client:
         yield client
 
 
@@ -180,8 +224,8 @@ def flags(request: pytest.FixtureRequest) -> FlagsRun:
 
 
 @pytest.fixture
-def measure(request: pytest.FixtureRequest) -> Callable[[str, float], None]:
-    """Tells a figure, for the report and for `[[actions]]`: `measure("queue.length", 3)`."""
+def measure(request: pytest.FixtureRequest) -> Measure:
+    """Record a figure, for the report and for `[[actions]]`: `measure("queue.length", 3)`."""
     return partial(_inspector(request).measure, request.node)
 
 

@@ -11,7 +11,17 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
-from pytest_prodcheck.model import INVALID, SEVERITIES, Action, Finding, Metrics, Run, flags_shown
+from pytest_prodcheck.model import (
+    INVALID,
+    SEVERITIES,
+    Action,
+    Finding,
+    Metrics,
+    Release,
+    Run,
+    Veto,
+    flags_shown,
+)
 
 FIGURES = ("requests", "error_rate", "latency.p50", "latency.p95", "latency.p99")
 """What every run measures; latencies in milliseconds, the rate as a share from 0 to 1."""
@@ -57,6 +67,34 @@ def matching(run: Run, findings: Sequence[Finding]) -> tuple[Action, ...]:
         if (evidence := tuple(_evidence(action.when, run, findings)))
     ]
     return tuple(_composed(sorted(found, key=_urgency), run))
+
+
+def default_action(
+    run: Run, actions: Sequence[Action], vetoed: Sequence[Veto]
+) -> tuple[Action, ...]:
+    """Return *actions*; where the configuration has none, a critical failure calls for a rollback.
+
+    Only to a release that passed here and is known to be another: without one, nobody can say
+    that the release is at fault.
+    """
+    critical = [veto for veto in vetoed if veto.kind == "critical"]
+    good = run.last_good
+    if run.policy.actions or not critical or not good:
+        return tuple(actions)
+    if not good.release.name or not run.release.name or run.release in _releases(run):
+        return tuple(actions)
+    return (
+        Action(
+            when="critical failure",
+            severity="critical",
+            action=f"roll back to {good.release.name}, the last release that passed",
+            evidence=(critical[0].text,),
+        ),
+    )
+
+
+def _releases(run: Run) -> list[Release]:
+    return [one.release for one in run.good]
 
 
 def _urgency(action: Action) -> tuple[int, float]:

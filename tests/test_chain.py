@@ -293,7 +293,8 @@ def test_a_thread_that_wakes_late_takes_a_new_slot(
         nonlocal now
         now += seconds + next(oversleep)
 
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
+    clock = SimpleNamespace(monotonic=lambda: now, sleep=sleep)
+    monkeypatch.setattr(module, "real_time", clock)
     chain = open_chain(rate=10)
     left = []
     for _ in range(3):

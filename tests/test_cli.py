@@ -286,17 +286,45 @@ def test_to_recover_twice_says_the_same(checks, prodcheck):
     assert len(once["problems"]) == 1
 
 
-def test_to_recover_a_run_that_ended_changes_nothing_but_its_state(checks, prodcheck):
-    checks.server.on("/page", answer("gone", 404))
-    live = checks.run("test_a.py")
-    folder = keep(checks, "copy")
-    assert prodcheck("recover", folder).code == live.exit
-    assert rows(folder) == rows(live.folder)
-    assert cases(folder) == cases(live.folder)
-    again, before = verdict(folder), live.verdict
-    assert again.pop("state") == "recovered"
-    assert before.pop("state") == "finished"
-    assert again == before
+ALL_KINDS = """
+    import pytest
+
+    pytestmark = pytest.mark.smoke
+
+    def test_ok(api):
+        assert api.get("/ok").status_code == 200
+
+    def test_failed(api):
+        assert api.get("/gone").status_code == 200
+
+    def test_skipped(api):
+        pytest.skip("not today")
+
+    @pytest.mark.xfail(reason="ticket 7")
+    def test_expected(api):
+        assert api.get("/gone").status_code == 200
+
+    @pytest.mark.writes
+    def test_not_permitted(api):
+        assert api.post("/ok").status_code == 200
+    """
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["n0", "n2"])
+def test_to_recover_or_merge_a_run_that_ended_changes_nothing(project, prodcheck, workers):
+    project.write("test_a.py", ALL_KINDS)
+    live = project.run("test_a.py", *workers)
+    folder = keep(project, "copy")
+    for _ in range(2):
+        assert prodcheck("recover", folder).code == live.exit
+        assert rows(folder) == rows(live.folder)
+        assert cases(folder) == cases(live.folder)
+        assert verdict(folder) == live.verdict
+    assert prodcheck("merge", folder, "--output", "merged").code == live.exit
+    merged = project.path / "merged"
+    assert cases(merged) == cases(live.folder)
+    assert verdict(merged)["problems"] == []
+    assert verdict(merged)["metrics"] == live.verdict["metrics"]
 
 
 def test_a_reporter_that_cannot_write_makes_recover_fail(checks, prodcheck, monkeypatch):
@@ -334,6 +362,13 @@ def shards(checks):
         checks.run("test_a.py", f"--prodcheck-shard={part}/2")
         folders.append(keep(checks, f"part{part}"))
     return folders
+
+
+def test_a_merged_run_names_the_command_of_the_whole(checks, shards, prodcheck):
+    told = prodcheck("merge", *shards, "--output", "merged")
+    (again,) = [line for line in told.output.splitlines() if line.startswith("  again ")]
+    assert again.endswith("--target=prod test_a.py")
+    assert "--prodcheck-shard" not in (checks.path / "merged" / "summary.md").read_text()
 
 
 def test_the_parts_of_a_run_are_all_its_checks_each_once(checks, shards, prodcheck):

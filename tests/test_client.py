@@ -26,8 +26,8 @@ from pytest_prodcheck.live.lean_httpx import httpx
 from tests.connection import connected
 from tests.faulty import FaultyServer, Visit, answer, hang_up, json_answer, redirect
 
-TOKEN = Secret("Bearer value-of-the-token", "Bearer ${PROD_TOKEN}")
-KEY = Secret("value-of-the-key", "${PROD_KEY}")
+TOKEN = Secret("Bearer value-of-the-token", "${PROD_TOKEN}", "Bearer ${PROD_TOKEN}")
+KEY = Secret("value-of-the-key", "${PROD_KEY}", "${PROD_KEY}")
 CREDENTIALS = {"Authorization": TOKEN, "X-Api-Key": KEY}
 
 
@@ -134,7 +134,7 @@ def test_credentials_go_to_the_target_and_are_seen_nowhere(server: FaultyServer)
     assert "x-api-key" not in response.request.headers
     assert "value-of" not in repr(exchange)
     assert exchange.request_headers["authorization"] == "***"
-    assert '-H "Authorization: Bearer ${PROD_TOKEN}" -H "X-Api-Key: ${PROD_KEY}"' in exchange.curl
+    assert '-H "Authorization: Bearer $PROD_TOKEN" -H "X-Api-Key: $PROD_KEY"' in exchange.curl
 
 
 def test_a_header_of_the_request_goes_before_the_configured_one(server: FaultyServer) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pytest_prodcheck.config import Secret, Settings, choose, describe, json_schema, load
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.model import Action
+from pytest_prodcheck.record.redact import Redactor
 
 TOKEN = "tok-0123456789"
 URL = "https://api.example.com"
@@ -678,7 +679,6 @@ def test_redactor_is_told_each_secret_and_each_secret_inside_it(given_file: Load
     secrets = {s.reveal(): s.name for s in given_file(LONG, environ=ENVIRON).secrets}
     assert secrets == {
         TOKEN: "${PROD_TOKEN}",
-        f"Bearer {TOKEN}": "${PROD_TOKEN}",
         ENVIRON["PROD_DATABASE_URL"]: "${PROD_DATABASE_URL}",
         "pass%40word1": "password in ${PROD_DATABASE_URL}",
         "pass@word1": "password in ${PROD_DATABASE_URL}",
@@ -1260,3 +1260,16 @@ def test_import_is_light() -> None:
         check=True,
     )
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "Token", "ApiKey-v1", "SharedAccessSignature"])
+def test_the_scheme_before_a_variable_is_no_secret(given_file: Load, scheme: str) -> None:
+    """So that a curl command can show it; the variable's value is one."""
+    header = f'{{ Authorization = "{scheme} ${{PROD_TOKEN}}" }}'
+    text = f'[targets.prod]\nbase_url = "https://a.test"\nheaders = {header}\n'
+    found = given_file(text, environ={"PROD_TOKEN": "k9Jd72hsQ0Zx91"})
+    redactor = Redactor((secret.reveal(), secret.name) for secret in found.secrets)
+    assert redactor.text(f"{scheme} k9Jd72hsQ0Zx91") == f"{scheme} ${{PROD_TOKEN}}"
+    header = found.target.headers["Authorization"]
+    assert isinstance(header, Secret)
+    assert header.template == f"{scheme} ${{PROD_TOKEN}}"

@@ -187,7 +187,7 @@ def test_read_names_the_file_as_it_is_told(tmp_path: Path) -> None:
 MISFITS = {
     "threshhold = 90": (
         '1: threshhold: is not a key here. Did you mean "threshold"? Allowed: threshold, weights, '
-        "required, targets, probes, actions, matrix, flags, drills, contract"
+        "veto, required, targets, probes, actions, matrix, flags, drills, contract"
     ),
     "[target.prod]": '1: target: is not a key here. Did you mean "targets"?',
     "targets = 3": "1: targets: expected a table; there is 3",

@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import tempfile
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -380,3 +382,10 @@ ALSO = {
     "fallback-loses-writes": ("rollback.left_behind",),
 }
 """What else is true of an incident."""
+
+
+def test_the_documentation_lists_every_finding():
+    page = (Path(__file__).parents[1] / "docs/verdict.md").read_text()
+    source = Path(diagnose.__code__.co_filename).read_text()
+    rules = set(re.findall(r'rule="([\w.]+)"', source))
+    assert rules == set(re.findall(r"^\| `(\w+\.\w+)` \|", page, re.MULTILINE))

@@ -93,6 +93,7 @@ def test_with_tests_of_the_teams_own_nothing_is_derived_from_the_root(project: P
 )
 def test_a_test_that_does_not_count_here_declares_nothing(project: Project, mark: str) -> None:
     project.server.on("*", NOT_FOUND)
+    project.configure('[targets.staging]\nbase_url = "http://127.0.0.1:9"\n')
     project.write("test_own.py", OWN.replace("@pytest.mark.smoke", mark))
     outcome = project.run("-m", "smoke")
     assert outcome.ruling == ("inconclusive", 6)

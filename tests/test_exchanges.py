@@ -2,6 +2,9 @@
 
 import base64
 import subprocess
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -9,6 +12,7 @@ from pytest_prodcheck.live.exchanges import MASK, SHOWN, Masking
 from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.live.wire import Clock
 from pytest_prodcheck.model import Exchange
+from pytest_prodcheck.record.redact import Redactor
 
 SECRET = "s3cr3t-value-of-mine"
 
@@ -247,14 +251,135 @@ def test_a_binary_answer_is_named_and_not_shown() -> None:
 # --- curl ---------------------------------------------------------------------------------
 
 
+def pasted(command: str, **variables: str) -> list[str]:
+    """The arguments that curl gets when *command* is run by sh, where *variables* are set."""
+    stub = 'curl() { printf "%s\\0" "$@"; }\n'
+    shown = subprocess.run(
+        ["sh", "-c", stub + command],
+        env={**variables, "PATH": "/bin:/usr/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shown.stderr == ""
+    return shown.stdout.split("\0")[:-1]
+
+
+def after(option: str, words: list[str]) -> list[str]:
+    """The values of one option."""
+    return [value for name, value in pairwise(words) if name == option]
+
+
 def test_configured_credentials_stand_in_curl_as_their_variables() -> None:
     added = (("Authorization", "Bearer ${PROD_TOKEN}"), ("X-Tenant", MASK))
     exchange, _ = record(added=added, headers={"Accept": "application/json", "X-Own": SECRET})
     assert exchange.curl == (
-        'curl -sS -i --compressed -H "Authorization: Bearer ${PROD_TOKEN}" -H "X-Tenant: ***" '
+        "curl -sS -i --compressed -H \"Authorization: Bearer $PROD_TOKEN\" -H 'X-Tenant: ***' "
         "-H 'accept: application/json' -H 'x-own: ***' http://127.0.0.1/"
     )
     assert exchange.request_headers["authorization"] == MASK
+
+
+TEMPLATES = {
+    "Bearer ${PROD_TOKEN}": "Bearer s3cr3t",
+    "Token ${PROD_TOKEN}": "Token s3cr3t",
+    "${PROD_TOKEN}": "s3cr3t",
+    "${PROD_TOKEN}_suffix": "s3cr3t_suffix",
+    "${PROD_USER}:${PROD_TOKEN}": "ann:s3cr3t",
+    "${PROD_USER}${PROD_TOKEN}": "anns3cr3t",
+    "key=${PROD_USER}; sign=${PROD_TOKEN}": "key=ann; sign=s3cr3t",
+    'Digest "$x" `y` \\z ${PROD_TOKEN}': 'Digest "$x" `y` \\z s3cr3t',
+    "Bang!! ${PROD_TOKEN}!": "Bang!! s3cr3t!",
+    "it's ${PROD_TOKEN}": "it's s3cr3t",
+}
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_a_configured_header_can_be_pasted(template: str) -> None:
+    exchange, _ = record(added=(("Authorization", template),))
+    words = pasted(exchange.curl, PROD_TOKEN="s3cr3t", PROD_USER="ann")
+    assert after("-H", words) == [f"Authorization: {TEMPLATES[template]}"]
+
+
+VARIABLES = {"API_TOKEN": "t0k3n-0f-th3-api", "SIGNING_KEY": "k3y/with+odd&s1gns="}
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Exchange]:
+    """Records a request of a process whose environment holds two secrets."""
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    masking = Masking(None, Redactor((value, name) for name, value in VARIABLES.items()).text)
+
+    def recorded(method: str = "GET", url: str = "http://127.0.0.1/", **request: Any) -> Exchange:
+        asked = httpx.Request(method, url, **request)
+        exchange = masking.exchange(asked, Clock(), (), response=httpx.Response(200))
+        assert not [value for value in VARIABLES.values() if value in exchange.curl]
+        return exchange
+
+    return recorded
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("authorization", "Bearer t0k3n-0f-th3-api"),
+        ("x-api-key", "t0k3n-0f-th3-api"),
+        ("x-signature", "t0k3n-0f-th3-api:k3y/with+odd&s1gns="),
+        ("cookie", "sid=t0k3n-0f-th3-api; sign=k3y/with+odd&s1gns="),
+    ],
+    ids=lambda header: header[0],
+)
+def test_a_header_of_a_test_stands_in_curl_as_its_variable(known, header) -> None:
+    exchange = known(headers=dict([header]))
+    assert exchange.request_headers[header[0]] == MASK
+    assert after("-H", pasted(exchange.curl, **VARIABLES)) == [": ".join(header)]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("authorization", "Bearer of-nobody-knows-what"),
+        ("authorization", "Bearer t0k3n-0f-th3-api-and-more-that-is-secret"),
+        ("x-api-key", "t0k3n-0f-th3"),
+        ("cookie", "sid=of-nobody-knows-what"),
+    ],
+)
+def test_what_is_not_made_of_known_variables_is_masked(known, header) -> None:
+    (shown,) = after("-H", pasted(known(headers=dict([header])).curl, **VARIABLES))
+    assert shown.endswith(MASK)
+    assert "nobody" not in shown
+    assert "more" not in shown
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
+def test_a_query_can_be_pasted(known, method) -> None:
+    """What has to be encoded in a URL is encoded by curl, since a shell cannot."""
+    sent = {"page": "1", "token": VARIABLES["API_TOKEN"], "sig": VARIABLES["SIGNING_KEY"]}
+    content = b"a body" if method == "POST" else None
+    exchange = known(method, "http://127.0.0.1/a", params=sent, content=content)
+    words = pasted(exchange.curl, **VARIABLES)
+    assert words[-1] == "http://127.0.0.1/a?page=1&token=t0k3n-0f-th3-api"
+    option = "--url-query" if content else "--data-urlencode"
+    assert after(option, words) == ["sig=k3y/with+odd&s1gns="]
+    assert ("-G" in words) == (content is None)
+    assert "t0k3n" not in exchange.url
+
+
+def test_a_secret_in_a_path_can_be_pasted(known) -> None:
+    exchange = known(url="http://127.0.0.1/hooks/t0k3n-0f-th3-api/x?q=${HOME}&a[]=1")
+    words = pasted(exchange.curl, **VARIABLES, HOME="/home/ann")
+    assert words[-2:] == ["-g", "http://127.0.0.1/hooks/t0k3n-0f-th3-api/x?q=%24{HOME}&a[]=1"]
+
+
+def test_a_body_of_several_lines_can_be_pasted() -> None:
+    body = "first 100 %\n\tsecond \\n it's $HOME\n"
+    exchange, _ = record("POST", content=body, headers={"Content-Type": "text/plain"})
+    assert exchange.curl.isprintable()
+    sent = subprocess.run(
+        ["sh", "-c", "curl() { cat; }\n" + exchange.curl], capture_output=True, text=True
+    ).stdout
+    assert sent == body
 
 
 @pytest.mark.parametrize(
@@ -264,10 +389,9 @@ def test_curl_has_the_method(method: str, option: str) -> None:
     assert f"--compressed {option} " in record(method)[0].curl + " "
 
 
-@pytest.mark.needs("bash")
 def test_curl_is_one_line_whose_shell_runs_nothing() -> None:
     """What a server or a test put into a URL, header or body stays text."""
-    nasty = "';touch owned;'\"$(touch owned)`touch owned`\n#"
+    nasty = "';touch owned;'\"$(touch owned)`touch owned`#"
     exchange, _ = record(
         "POST",
         "http://127.0.0.1/a;b'c?d=$(touch%20owned)",
@@ -276,17 +400,11 @@ def test_curl_is_one_line_whose_shell_runs_nothing() -> None:
         added=(("X-Key", '$(touch owned)"`${KEY}\\'),),
     )
     assert exchange.curl.isprintable()
-    words = subprocess.run(
-        ["bash", "-c", exchange.curl.replace("curl ", "printf '%s\\0' ", 1)],
-        env={"KEY": "value", "PATH": "/bin:/usr/bin"},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split("\0")
+    words = pasted(exchange.curl, KEY="value")
     assert 'X-Key: $(touch owned)"`value\\' in words
     assert "accept: $(touch owned)'x" in words
     assert nasty in words
-    assert words[-2] == "http://127.0.0.1/a;b'c?d=$(touch%20owned)"
+    assert words[-1] == "http://127.0.0.1/a;b'c?d=$(touch%20owned)"
 
 
 def test_a_body_that_is_no_text_is_not_in_curl() -> None:

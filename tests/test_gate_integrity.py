@@ -1,6 +1,7 @@
 """No route makes a run say pass by accident: every way that lets the stock stack exit 0."""
 
 import html
+import os
 import re
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from textwrap import dedent
 
 import pytest
 
-from tests.project import Outcome, Project
+from tests.project import PLAIN, Outcome, Project
 
 HEAD = """
     import os, signal, sys, time
@@ -485,3 +486,155 @@ def test_dist_each_is_refused(project):
     outcome = project.run("test_a.py", "-n2", "--dist", "each")
     assert outcome.exit == 4
     assert "--dist each runs every check once per worker under one id" in outcome.output
+
+
+OPTIMIZED = {"-O": (("-O",), {}), "PYTHONOPTIMIZE": ((), {"PYTHONOPTIMIZE": "1"})}
+
+
+@pytest.mark.fault(134)
+@pytest.mark.parametrize(("options", "environ"), OPTIMIZED.values(), ids=OPTIMIZED)
+def test_without_assertions_nothing_runs(project, options, environ):
+    project.write("test_a.py", WELL)
+    command = [sys.executable, *options, "-m", "pytest", *PLAIN, "--target=prod"]
+    ended = subprocess.run(
+        command, cwd=project.path, env=os.environ | environ, capture_output=True, text=True
+    )
+    assert ended.returncode == 4
+    assert "Python runs without assertions" in ended.stderr
+    assert project.server.paths() == []
+    assert not (project.path / "prodcheck-report" / "latest").exists()
+
+
+@pytest.mark.fault(135)
+@pytest.mark.parametrize("category", ["smoke", "contract", "rollback", "environment"])
+def test_a_check_of_any_category_that_asserts_and_asks_nothing_fails(project, category):
+    check = f"""
+        import pytest
+
+        @pytest.mark.{category}
+        def test_empty():
+            pass
+
+        @pytest.mark.{category}
+        @pytest.mark.offline
+        def test_offline():
+            assert 1 + 1 == 2
+        """
+    project.write("test_a.py", check)
+    outcome = project.run("test_a.py")
+    assert outcome.outcomes() == {"test_empty": "failed", "test_offline": "passed"}
+
+
+@pytest.mark.fault(135)
+def test_what_holds_on_a_host_is_seen_without_a_request(project):
+    project.write(
+        "test_a.py",
+        """
+        import os, pytest
+
+        @pytest.mark.environment
+        def test_home():
+            assert os.environ["PATH"]
+        """,
+    )
+    assert project.run("test_a.py").outcomes() == {"test_home": "passed"}
+
+
+@pytest.mark.fault(139)
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["n0", "n2"])
+@pytest.mark.parametrize("order", ["", "tryfirst=True", "trylast=True", "wrapper=True"])
+def test_a_check_that_is_taken_out_after_the_plan_is_named(project, workers, order):
+    project.write("test_a.py", WELL)
+    body = "session.items[:] = session.items[:-1]"
+    body = f"yield; {body}" if "wrapper" in order else body
+    project.write(
+        "conftest.py",
+        f"""
+        import pytest
+
+        @pytest.hookimpl({order})
+        def pytest_collection_finish(session):
+            {body}
+        """,
+    )
+    outcome = project.run("test_a.py", *workers)
+    assert_not_a_pass(outcome, "inconclusive", "1 of 4 planned checks did not run")
+    (gone,) = [one for one in outcome.verdict["checks"] if one["outcome"] == "not_run"]
+    assert gone["message"].removeprefix("not run: ").startswith("taken out of the run ")
+
+
+@pytest.mark.fault(147)
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["n0", "n2"])
+def test_without_pytests_own_reporters_the_verdict_is_as_ever(project, workers):
+    project.write("test_a.py", WELL)
+    for blocked in (["terminal"], ["metadata"], ["html"], ["terminal", "metadata", "html"]):
+        options = [f"-pno:{name}" for name in blocked]
+        process = project.start("--target=prod", "test_a.py", *options, *workers)
+        outcome = project.outcome(process)
+        assert outcome.ruling == ("pass", 0), (blocked, outcome.output)
+        assert "INTERNALERROR" not in outcome.output
+        assert ("PROMOTE" in outcome.output) == ("terminal" not in blocked)
+
+
+@pytest.mark.fault(57)
+@pytest.mark.parametrize(
+    "body",
+    [
+        "def pytest_sessionfinish(session): session.exitstatus = 1",
+        "def pytest_sessionfinish(session): session.exitstatus = 17",
+        "@pytest.hookimpl(wrapper=True)\n"
+        "        def pytest_runtestloop(session):\n"
+        "            yield; session.testsfailed += 1; return True",
+    ],
+    ids=["at the end", "another status", "as pytest-cov does"],
+)
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["n0", "n2"])
+def test_a_plugin_that_fails_a_passed_run_is_not_overruled(project, workers, body):
+    project.write("test_a.py", WELL)
+    project.write("conftest.py", f"import pytest\n\n        {body}\n".replace("        ", ""))
+    outcome = project.run("test_a.py", *workers)
+    assert_not_a_pass(outcome, "fail", "another plugin ended the run with exit status ")
+
+
+def test_a_failed_minor_check_is_no_other_plugin(project):
+    minor = """
+    @pytest.mark.severity("minor")
+    def test_minor(api):
+        assert api.get("/gone").status_code == 200
+    """
+    project.write("test_a.py", WELL + minor)
+    assert project.run("test_a.py", "--prodcheck-threshold=80").ruling == ("pass", 0)
+
+
+@pytest.mark.parametrize(
+    ("expression", "ruling"),
+    [
+        ("smoke", "inconclusive"),
+        ("", "inconclusive"),
+        ("not slow", "inconclusive"),
+        ("slow", "inconclusive"),
+        ("smoke or rollback", "inconclusive"),
+        ("rollback", "pass"),
+        ("not smoke", "pass"),
+        ("rollback and slow", "pass"),
+    ],
+)
+def test_a_requirement_applies_where_m_plans_its_category(project, expression, ruling):
+    project.write("pytest.ini", "[pytest]\nmarkers = slow\n")
+    project.configure()
+    settings = (project.path / "prodcheck.toml").read_text()
+    (project.path / "prodcheck.toml").write_text(f'required = ["smoke>=9"]\n{settings}')
+    both = WELL.replace("= pytest.mark.smoke", "= []")
+    checks = """
+    @pytest.mark.{}
+    @pytest.mark.slow
+    def test_{}(api):
+        assert api.get("/ok").status_code == 200
+    """
+    for name in ("smoke", "rollback"):
+        both += checks.format(name, name)
+    project.write("test_a.py", both)
+    outcome = project.run("test_a.py", *(["-m", expression] if expression else []))
+    assert outcome.verdict["verdict"] == ruling
+    required = "required are smoke>=9, planned were " in " ".join(outcome.verdict["reasons"])
+    assert required == (ruling == "inconclusive")

@@ -5,7 +5,9 @@ line that arrives.
 """
 
 import asyncio
+import contextlib
 import contextvars
+import functools
 import gc
 import http.client
 import importlib
@@ -20,6 +22,7 @@ import sys
 import textwrap
 import threading
 import urllib.request
+import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -28,12 +31,15 @@ from typing import Any
 
 import aiohttp
 import httpcore
+import httpcore2
 import httpx
+import httpx2
 import pytest
 import requests
 import urllib3
 
 from pytest_prodcheck.errors import UsageError, Violation
+from pytest_prodcheck.live import guard as module
 from pytest_prodcheck.live.guard import Guard, Policy
 from pytest_prodcheck.live.policy import Rules
 from pytest_prodcheck.live.programs import network_program
@@ -197,6 +203,24 @@ def by_httpx_async(method: str, url: str) -> None:
     asyncio.run(send())
 
 
+def by_httpx2(method: str, url: str) -> None:
+    with httpx2.Client(trust_env=False, verify=NO_TLS) as client:
+        client.request(method, url)
+
+
+def by_httpx2_async(method: str, url: str) -> None:
+    async def send() -> None:
+        async with httpx2.AsyncClient(trust_env=False, verify=NO_TLS) as client:
+            await client.request(method, url)
+
+    asyncio.run(send())
+
+
+def by_httpcore2(method: str, url: str) -> None:
+    with httpcore2.ConnectionPool() as pool:
+        pool.request(method, url)
+
+
 def by_httpcore(method: str, url: str) -> None:
     with httpcore.ConnectionPool() as pool:
         pool.request(method, url)
@@ -293,12 +317,16 @@ POLICED = [
     by_httpcore_async,
     by_httpcore_connection,
     by_httpcore_async_connection,
+    by_httpx2,
+    by_httpx2_async,
+    by_httpcore2,
     by_requests,
     by_urllib,
     by_urllib3,
     by_http_client,
+    by_aiohttp,
 ]
-UNPOLICED = [by_aiohttp, by_asyncio, by_socket, by_socket_ex]
+UNPOLICED = [by_asyncio, by_socket, by_socket_ex]
 
 named = pytest.mark.parametrize
 
@@ -381,28 +409,129 @@ def test_ten_thousand_attempts_leave_nothing(guard: Guard, service: Stub) -> Non
 @pytest.mark.fault(79, 80)
 def test_a_writable_target_takes_any_method(install: Install, service: Stub) -> None:
     guard = install(read_only=False)
-    for send in (*POLICED, by_aiohttp, by_asyncio):
+    for send in (*POLICED, by_asyncio):
         send("DELETE", service.url + "/")
-    assert service.requests() == ["DELETE /"] * (len(POLICED) + 2)
+    assert service.requests() == ["DELETE /"] * (len(POLICED) + 1)
     assert guard.violations == []
 
 
-@pytest.mark.fault(80, 81)
-def test_methods_in_disguise_are_refused(guard: Guard, service: Stub) -> None:
-    attempts: list[Callable[[], Any]] = [
-        lambda: httpx.get(service.url, headers={"X-HTTP-Method-Override": "DELETE"}),
-        lambda: requests.get(service.url, headers={"x-method-override": "PUT"}),
-        lambda: urllib3.request("GET", service.url, headers={"X-HTTP-METHOD": "PUT"}),
-        lambda: by_http_client("GET", service.url + "/orders?a=1&_method=delete"),
-        lambda: httpx.get(service.url, params={"_method": "DELETE"}),
-        lambda: httpx.get(service.url + "/?%5Fmethod=DELETE"),
-    ]
-    for attempt in attempts:
-        with pytest.raises(Violation, match="can turn it into another method"):
-            attempt()
+DISGUISES: dict[str, Callable[[str], Any]] = {
+    "header": lambda url: httpx.get(url, headers={"X-HTTP-Method-Override": "DELETE"}),
+    "header, small letters": lambda url: requests.get(url, headers={"x-method-override": "PUT"}),
+    "header, short": lambda url: urllib3.request("GET", url, headers={"X-HTTP-METHOD": "PUT"}),
+    "header, underscores": lambda url: httpx.get(url, headers={"X_HTTP_METHOD_OVERRIDE": "PUT"}),
+    "header, httpx2": lambda url: httpx2.get(url, headers={"X-Http-Method-Override": "PUT"}),
+    "path header": lambda url: httpx.get(url, headers={"X-Original-URL": "/logout"}),
+    "query": lambda url: by_http_client("GET", url + "/orders?a=1&_method=delete"),
+    "query, params": lambda url: httpx.get(url, params={"_method": "DELETE"}),
+    "query, encoded": lambda url: httpx.get(url + "/?%5Fmethod=DELETE"),
+    "query, encoded twice": lambda url: httpx.get(url + "/?%255Fmethod=DELETE"),
+    "query, a list": lambda url: httpx.get(url, params={"_method[]": "DELETE"}),
+    "query, semicolon": lambda url: by_http_client("GET", url + "/?a=1;_method=delete"),
+    "query, header's name": lambda url: httpx.get(url, params={"X-HTTP-Method-Override": "PUT"}),
+    "query, underscores": lambda url: httpx.get(url, params={"x_http_method_override": "PUT"}),
+    "form": lambda url: requests.get(url, data={"_method": "DELETE"}),
+    "form, aiohttp": lambda url: aiohttp_form(url),
+    "form, multipart": lambda url: httpx.request("GET", url, files={"_method": b"DELETE"}),
+    "form, a stream": lambda url: requests.get(
+        url, data=iter([b"_method=PUT"]), headers={"Content-Type": FORM}
+    ),
+    "GraphQL": lambda url: httpx.get(url, params={"query": "mutation { deleteAll }"}),
+    "GraphQL, named": lambda url: httpx.get(
+        url, params={"query": "# x\nquery A { a } mutation B($i: ID = {a: 1}) @x { drop(id: $i) }"}
+    ),
+}
+FORM = "application/x-www-form-urlencoded"
+
+
+def aiohttp_form(url: str) -> None:
+    async def send() -> None:
+        async with aiohttp.ClientSession() as session:
+            await session.get(url, data={"_method": "DELETE"})
+
+    asyncio.run(send())
+
+
+@pytest.mark.fault(80, 81, 87, 145)
+@named("disguise", DISGUISES)
+def test_methods_in_disguise_are_refused(guard: Guard, service: Stub, disguise: str) -> None:
+    with pytest.raises(Violation, match="can turn it into another"):
+        DISGUISES[disguise](service.url)
     assert service.requests() == []
-    httpx.get(service.url + "/search?method=x")
-    assert service.requests() == ["GET /search?method=x"]
+
+
+HARMLESS: dict[str, dict[str, Any]] = {
+    "a parameter called method": {"params": {"method": "x"}},
+    "a word": {"params": {"query": "mutation"}},
+    "a field called mutation": {
+        "params": {"query": '{ a(text: "mutation {") { mutation { b } } }'}
+    },
+    "a body of JSON": {"json": {"query": {"match_all": {}}}},
+    "a form's type without a form": {"headers": {"Content-Type": FORM}},
+}
+
+
+@pytest.mark.fault(145)
+@named("request_", HARMLESS)
+def test_what_only_looks_like_a_disguise_is_sent(
+    guard: Guard, service: Stub, request_: str
+) -> None:
+    httpx.request("GET", service.url + "/search", **HARMLESS[request_])
+    assert len(service.requests()) == 1
+
+
+HOST_HEADERS = [
+    ("Host", "evil.example"),
+    ("Host", "evil.example:80"),
+    ("host", "127.0.0.1:1"),
+    ("Host", "127.0.0.1.evil.example"),
+    ("X-Forwarded-Host", "evil.example"),
+    ("X-Forwarded-Host", "127.0.0.1, evil.example"),
+    ("X-Host", "evil.example"),
+    ("Forwarded", "for=1.2.3.4;host=evil.example"),
+    ("Forwarded", 'for=1.2.3.4, by=x;Host="evil.example:80"'),
+]
+
+
+@pytest.mark.fault(133)
+@named("read_only", [True, False])
+@named(("name", "value"), HOST_HEADERS)
+@named("library", ["httpx", "httpx2", "requests", "urllib3", "aiohttp"])
+def test_a_header_that_names_another_host_is_refused(
+    install: Install, service: Stub, library: str, name: str, value: str, read_only: bool
+) -> None:
+    install(read_only=read_only)
+    get: dict[str, Callable[..., Any]] = {
+        "httpx": httpx.get,
+        "httpx2": httpx2.get,
+        "requests": requests.get,
+        "urllib3": functools.partial(urllib3.request, "GET"),
+        "aiohttp": lambda url, headers: asyncio.run(aiohttp_get(url, headers)),
+    }
+    with pytest.raises(Violation, match=f"its header {name.lower()} names"):
+        get[library](service.url, headers={name: value})
+    assert service.requests() == []
+
+
+async def aiohttp_get(url: str, headers: dict[str, str]) -> None:
+    async with aiohttp.ClientSession() as session:
+        await session.get(url, headers=headers)
+
+
+@pytest.mark.fault(133)
+def test_headers_that_name_the_target_or_a_named_host_are_sent(
+    install: Install, service: Stub
+) -> None:
+    install(hosts=("cdn.example",))
+    for headers in (
+        {"Host": service.host},
+        {"Host": "127.0.0.1"},
+        {"X-Forwarded-Host": "CDN.example"},
+        {"Forwarded": f'for=1.2.3.4;host="{service.host}"'},
+        {"Forwarded": "for=1.2.3.4"},
+    ):
+        httpx.get(service.url, headers=headers)
+    assert len(service.requests()) == 5
 
 
 @pytest.mark.fault(81)
@@ -414,7 +543,7 @@ def test_request_lines_written_by_hand_through_http_client_are_read(
         for head in (b"DELETE / HTTP/1.1\r\n\r\n", bytearray(b"\r\nPOST / HTTP/1.0\r\n\r\n")):
             with pytest.raises(Violation, match="is read-only"):
                 connection.send(head)
-        with pytest.raises(Violation, match="something other than bytes"):
+        with pytest.raises(Violation, match="something other than a whole request head"):
             connection.send([b"DELETE / HTTP/1.1\r\n\r\n"])
         http.client.HTTPConnection.putrequest(connection, "PUT", "/")
         with pytest.raises(Violation, match="is read-only"):
@@ -422,6 +551,51 @@ def test_request_lines_written_by_hand_through_http_client_are_read(
     finally:
         connection.close()
     assert service.requests() == []
+
+
+@pytest.mark.fault(145)
+@named(
+    "blocks",
+    [
+        [b"GET / HTTP/1.1\r\n\r\nPOST / HTTP/1.1\r\n\r\n"],
+        [b"GET / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}DELETE / HTTP/1.1\r\n\r\n"],
+        [b"GET / HTTP/1.1\r\nContent-Length: 2\r\n\r\n", b"{}DELETE / HTTP/1.1\r\n\r\n"],
+        [b"GET / HTTP/1.1\r\n\r\n", b"DELETE / HTTP/1.1\r\n\r\n"],
+        [b"PO", b"ST / HTTP/1.1\r\n\r\n"],
+        [b"GET / HTTP/1.1\r\nA: b\n\nPOST / HTTP/1.1\r\n\r\n"],
+        [b"GET / HTTP/1.1\n\nPOST / HTTP/1.1\r\n\r\n"],
+        [b"POST /\r\n\r\n"],
+        [
+            b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            b"0\r\n\r\nDELETE / HTTP/1.1\r\n\r\n",
+        ],
+    ],
+)
+def test_a_request_behind_another_is_read_too(
+    guard: Guard, service: Stub, blocks: list[bytes]
+) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", service.port)
+    *before, last = blocks
+    for block in before:
+        with contextlib.suppress(Violation):
+            connection.send(block)
+    with pytest.raises(Violation, match="read-only"):
+        connection.send(last)
+    connection.close()
+    assert [line for line in service.requests() if not line.startswith("GET")] == []
+
+
+@pytest.mark.fault(145)
+@named("send", [requests.get, urllib3.request], ids=["requests", "urllib3"])
+def test_bodies_of_safe_requests_are_sent(
+    guard: Guard, service: Stub, send: Callable[..., Any]
+) -> None:
+    first = (service.url,) if send is requests.get else ("GET", service.url)
+    key = "data" if send is requests.get else "body"
+    send(*first, **{key: b'{"query": {}}'}, headers={"Content-Type": "application/json"})
+    send(*first)
+    assert len(service.requests()) == 2
+    assert guard.requests == 2
 
 
 # --- hosts ---
@@ -720,21 +894,27 @@ def test_a_refusal_takes_no_room_in_a_pool(guard: Guard, service: Stub, proxied:
 # --- connections ---
 
 
-@pytest.mark.fault(82)
-def test_datagrams_go_to_a_resolver_only(guard: Guard, service: Stub) -> None:
+@pytest.mark.fault(82, 129)
+def test_datagrams_go_to_a_resolver_of_this_machine_only(
+    guard: Guard, service: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolvers = tmp_path / "resolv.conf"
+    resolvers.write_text("# a comment\nsearch example.com\nnameserver 127.0.0.1\n")
+    monkeypatch.setattr(module, "RESOLVERS", resolvers)
     address = ("127.0.0.1", service.port)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
         for attempt in (
             lambda: datagrams.sendto(b"x", address),
             lambda: datagrams.sendmsg([b"x"], [], 0, address),
             lambda: datagrams.connect(address),
+            lambda: datagrams.sendto(b"x", ("127.0.0.2", 53)),
         ):
             with pytest.raises(Violation, match="was not opened"):
                 attempt()
         assert datagrams.sendto(b"x", ("127.0.0.1", 53)) == 1
 
 
-def test_local_sockets_and_servers_of_a_test_go_on_working(guard: Guard, tmp_path: Path) -> None:
+def test_sockets_that_a_test_listens_on_itself_go_on_working(guard: Guard, tmp_path: Path) -> None:
     one, two = socket.socketpair()
     with one, two:
         one.sendall(b"x")
@@ -750,6 +930,113 @@ def test_local_sockets_and_servers_of_a_test_go_on_working(guard: Guard, tmp_pat
     with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(Violation):
         socket.create_connection(server.getsockname())
     assert len(guard.violations) == 1
+
+
+def test_multiprocessing_goes_on_working(guard: Guard) -> None:
+    for method in ("fork", "spawn"):
+        with (
+            warnings.catch_warnings(),
+            multiprocessing.get_context(method).Manager() as manager,
+        ):
+            warnings.simplefilter("ignore", DeprecationWarning)
+            shared = manager.dict(a=1)
+            assert shared["a"] == 1
+    assert guard.violations == []
+
+
+LISTENER = """
+import socket, sys
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[1]); server.listen()
+print("ready", flush=True)
+while True:
+    connection, _ = server.accept()
+    connection.settimeout(5)
+    head = b""
+    while not head.endswith(b"\\r\\n\\r\\n"):
+        more = connection.recv(1000)
+        if not more: break
+        head += more
+    if head:
+        print(head.decode().splitlines()[0], flush=True)
+        connection.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n")
+    connection.close()
+"""
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> Iterator[tuple[Path, "subprocess.Popen[str]"]]:
+    """Another process that listens on a socket of the file system, as a container engine does."""
+    path = tmp_path / "engine.sock"
+    process = subprocess.Popen(
+        [sys.executable, "-c", LISTENER.replace("\\\\", "\\"), str(path)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    yield path, process
+    process.kill()
+    process.communicate()
+
+
+def over_a_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(os.fspath(path))
+
+
+def over_httpx(path: Path, url: str, method: str = "GET") -> None:
+    with httpx.Client(transport=httpx.HTTPTransport(uds=os.fspath(path), verify=NO_TLS)) as client:
+        client.request(method, url)
+
+
+@pytest.mark.fault(129)
+@named("read_only", [True, False])
+def test_sockets_of_other_processes_are_refused_unless_they_are_named(
+    install: Install, service: Stub, foreign: Any, read_only: bool
+) -> None:
+    path, _ = foreign
+    guard = install(read_only=read_only)
+    attempts: list[Callable[[], Any]] = [
+        lambda: over_a_socket(path),
+        lambda: over_a_socket(Path(os.path.relpath(path))),
+        lambda: over_httpx(path, service.url),
+    ]
+    for attempt in attempts:
+        with pytest.raises(Violation, match=re.escape(f'hosts = ["unix:{path}"]')):
+            attempt()
+    assert len(ledger(guard)) == 3
+    named_guard = install(read_only=read_only, hosts=(f"unix:{path}",))
+    guard.uninstall()
+    over_a_socket(path)
+    over_httpx(path, service.url)
+    assert named_guard.violations == []
+    if read_only:
+        with pytest.raises(Violation, match="is read-only"):
+            over_httpx(path, service.url, "POST")
+
+
+@pytest.mark.fault(129)
+@pytest.mark.skipif(not hasattr(socket, "AF_VSOCK"), reason="needs Linux")
+def test_a_family_that_names_no_host_is_refused(install: Install) -> None:
+    install(read_only=False)
+    try:
+        client = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+    except OSError:
+        pytest.skip("this kernel has no AF_VSOCK")
+    with client, pytest.raises(Violation, match="over AF_VSOCK was not opened"):
+        client.connect((2, 80))
+
+
+@pytest.mark.fault(129)
+@named("url", ["postgresql:///shop?host=/run/pg&port=5433", "postgresql://%2Frun%2Fpg:5433/shop"])
+def test_the_socket_of_the_configured_database_is_named(url: str) -> None:
+    from pytest_prodcheck.config import Secret, Target
+
+    policy = Policy.of(Target(name="prod", base_url="http://a.example", database=Secret(url)))
+    rules = Rules(policy)
+    assert rules.local("/run/pg/.s.PGSQL.5432")
+    assert rules.local("/run/pg/.s.PGSQL.5433") is None
 
 
 @pytest.mark.fault(82)
@@ -1079,6 +1366,7 @@ def test_reloads_and_late_imports_open_no_way_out(service: Stub, tmp_path: Path)
                 )
                 guard = module.Guard(policy, Path(sys.argv[3]))
                 guard.install()
+                import httpcore
                 assert "multiprocessing.spawn" not in sys.modules
                 import multiprocessing
                 child = multiprocessing.get_context("spawn").Process(target=attempt, args=(delete,))
@@ -1089,7 +1377,6 @@ def test_reloads_and_late_imports_open_no_way_out(service: Stub, tmp_path: Path)
                 attempt(delete)
                 attempt(by_hand)
                 importlib.reload(sys.modules["httpcore._sync.connection"])
-                import httpcore
                 attempt(httpcore.request, "DELETE", URL)
                 connection = sys.modules["httpcore._sync.connection"].HTTPConnection
                 attempt(connection(httpcore.URL(URL).origin).request, "DELETE", URL)

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from pytest_prodcheck.model import Planned, Run, TargetInfo
-from pytest_prodcheck.record.journal import Journal, fold, measure, read
+from pytest_prodcheck.record.journal import Journal, fold, read
 
 HEAD = msgspec.to_builtins(
     Run(run_id="r", target=TargetInfo(name="prod", base_url="https://x.test"))
@@ -156,13 +156,23 @@ def test_a_full_disk_is_remembered_and_loses_nothing_in_memory(tmp_path):
     journal.close()
 
 
-def test_metrics_count_what_was_sent_and_nothing_else():
-    from pytest_prodcheck.model import Exchange
-
-    sent = [Exchange(method="GET", url="u", status=200, elapsed_ms=ms) for ms in range(1, 101)]
-    lost = [Exchange(method="GET", url="u", kind="timeout", elapsed_ms=9000.0)]
-    withheld = [Exchange(method="GET", url="u", kind="withheld")]
-    metrics = measure([*sent, *lost, *withheld])
+def test_metrics_of_a_run_that_counted_nothing_are_those_of_its_reports():
+    """It was killed: what its reports tell of is all that is known."""
+    sent = [{"method": "GET", "url": "u", "status": 200, "elapsed_ms": ms} for ms in range(1, 101)]
+    lost = {"method": "GET", "url": "u", "kind": "timeout", "elapsed_ms": 9000.0}
+    withheld = {"method": "GET", "url": "u", "kind": "withheld"}
+    told = report("call", prodcheck={"exchanges": [*sent, lost, withheld]})
+    metrics = fold([begin(), planned("a"), told]).metrics
     assert metrics.requests == 101
     assert metrics.error_rate == round(1 / 101, 6)
     assert metrics.latency_ms == {"p50": 50.0, "p95": 95.0, "p99": 99.0}
+
+
+def test_metrics_are_those_that_the_run_counted_in_all_its_parts():
+    parts = [
+        {"kind": "traffic", "requests": 60, "failed": 3, "steps": {"10": 50, "20.5": 8}},
+        {"kind": "traffic", "requests": 40, "failed": 0, "steps": {"10": 36, "1234": 4}},
+    ]
+    metrics = fold([begin(), *parts]).metrics
+    assert (metrics.requests, metrics.error_rate) == (100, 0.03)
+    assert metrics.latency_ms == {"p50": 10.0, "p95": 20.5, "p99": 1234.0}

@@ -7,7 +7,20 @@ import msgspec
 import pytest
 
 from pytest_prodcheck.judge import judge
-from pytest_prodcheck.model import Action, Check, Finding, Policy, Problem, Run, TargetInfo
+from pytest_prodcheck.model import (
+    Action,
+    Check,
+    Failure,
+    Finding,
+    LastRelease,
+    Part,
+    PassedBefore,
+    Policy,
+    Problem,
+    Release,
+    Run,
+    TargetInfo,
+)
 
 
 def check(number: int, outcome: str = "passed", severity: str = "major", **facts) -> Check:
@@ -89,7 +102,7 @@ def test_a_critical_check_without_a_pass_is_never_a_pass(outcome):
 def test_a_failed_minor_check_under_a_good_score_is_a_pass_that_says_so():
     verdict = judge(run(*some(30, 0), check(31, "failed", "minor")))
     assert (verdict.verdict, verdict.exit_code, verdict.decision) == ("pass", 0, "promote")
-    assert verdict.reasons == ("1 check of severity minor failed",)
+    assert verdict.reasons == ("1 minor check failed: 31",)
 
 
 @pytest.mark.fault(53)
@@ -179,12 +192,143 @@ def test_a_pass_asks_for_no_action():
     assert (verdict.decision, verdict.actions) == ("promote", ())
 
 
-def test_a_part_of_a_run_promotes_nothing():
+def test_a_shard_promotes_nothing_and_its_exit_code_tells_of_its_checks():
     verdict = judge(run(*some(3, 0), shard="1/3"))
-    assert (verdict.verdict, verdict.decision, verdict.exit_code) == ("pass", "hold", 0)
+    assert (verdict.verdict, verdict.decision, verdict.exit_code) == ("inconclusive", "hold", 0)
+    assert verdict.reasons == ("part 1 of 3: `prodcheck merge` decides about the whole",)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "outcomes", "ruling", "code"),
+    [
+        (True, ["passed"], "inconclusive", 0),
+        (True, ["failed"], "fail", 1),
+        (True, ["passed"] * 30 + ["failed"], "inconclusive", 1),
+        (True, ["passed", "not_run"], "inconclusive", 6),
+        (False, ["passed"], "inconclusive", 6),
+        (False, ["passed", "not_run"], "inconclusive", 6),
+        (False, ["passed", "not_run", "failed"], "inconclusive", 6),
+    ],
+)
+def test_a_part_of_a_run_is_never_promoted(chosen, outcomes, ruling, code):
+    checks = [check(number, outcome) for number, outcome in enumerate(outcomes)]
+    part = Part(text="1 of 18 checks was selected", chosen=chosen)
+    verdict = judge(run(*checks, part=part))
+    assert (verdict.verdict, verdict.exit_code) == (ruling, code)
+    assert verdict.decision != "promote"
+    assert "1 of 18 checks was selected: a part of a run never promotes" in verdict.reasons
+
+
+def found(reason: str, **facts) -> dict:
+    return {"message": "the facts", "failures": (Failure(title="t", reason=reason, **facts),)}
+
+
+@pytest.mark.parametrize("severity", ["major", "minor"])
+@pytest.mark.parametrize(
+    ("facts", "kind"),
+    [
+        (found("server_error"), "server_error"),
+        (found("auth"), "auth"),
+        (found("exposed"), "exposed"),
+        (found("drill", data_loss=True), "data_loss"),
+        (found("migration", data_loss=True), "data_loss"),
+        (found("status"), None),
+        (found("schema"), None),
+        (found("latency"), None),
+        (found("data"), None),
+    ],
+)
+def test_some_kinds_of_failure_are_outweighed_by_no_score(severity, facts, kind):
+    verdict = judge(run(*some(99, 0), check(100, "failed", severity, **facts)))
+    assert verdict.verdict == ("fail" if kind else "pass")
+    assert [veto.kind for veto in verdict.vetoes] == ([kind] if kind else [])
+    if kind:
+        assert verdict.reasons == (f"{kind}: 100: the facts",)
+
+
+def test_a_team_may_take_a_kind_out_of_the_veto():
+    policy = Policy(veto=("auth",))
+    crashed = run(*some(99, 0), check(100, "failed", **found("server_error")))
+    assert judge(msgspec.structs.replace(crashed, policy=policy)).verdict == "pass"
+
+
+def test_an_accepted_failure_vetoes_nothing():
+    assert judge(run(*some(9, 0), check(10, "known", **found("auth")))).verdict == "pass"
+
+
+BEFORE = PassedBefore(
+    release=Release(version="1.4.1", commit="3e68e18"), run_id="r0", checks=("t::7", "t::gone")
+)
+
+
+@pytest.mark.parametrize(
+    ("number", "outcome", "ruling"),
+    [
+        (7, "failed", "fail"),
+        (8, "failed", "pass"),
+        (7, "passed", "pass"),
+        (7, "known", "pass"),
+        (7, "not_permitted", "pass"),
+    ],
+)
+def test_what_passed_before_and_fails_now_is_a_regression(number, outcome, ruling):
+    checks = [check(n) for n in range(100, 140)]
+    now = run(*checks, check(number, outcome, "minor"), passed_before={"smoke": BEFORE})
+    verdict = judge(now)
+    assert verdict.verdict == ruling
+    if ruling == "fail":
+        assert verdict.reasons == ("regression: 7 passed on 1.4.1 (3e68e18)",)
+
+
+def test_each_category_must_score_more_than_the_threshold():
+    many = [check(number) for number in range(100)]
+    contract = [
+        Check(id=f"c::{n}", category="contract", severity="major", outcome=outcome)
+        for n, outcome in enumerate(["passed", "passed", "failed"])
+    ]
+    verdict = judge(run(*many, *contract))
+    assert (verdict.verdict, verdict.score) == ("fail", 99.02)
     assert verdict.reasons == (
-        "this is part 1/3 of a run: `prodcheck merge` decides about the whole",
+        "the score must be greater than 90 in each category: contract has 66.66",
     )
+    assert verdict.categories["smoke"].score == 100
+
+
+def test_a_veto_stands_although_other_checks_did_not_run():
+    verdict = judge(
+        run(check(1, "failed", "critical"), *[check(n, "not_run") for n in range(2, 101)])
+    )
+    assert (verdict.verdict, verdict.exit_code) == ("fail", 1)
+    assert verdict.reasons[:2] == (
+        "1 critical check failed",
+        "99 of 100 planned checks did not run",
+    )
+
+
+def test_what_only_one_vantage_sees_proves_nothing():
+    problem = Problem(what="vantage", detail="the vantages disagree")
+    verdict = judge(run(check(1, "failed", "critical"), check(2), problems=(problem,)))
+    assert verdict.verdict == "inconclusive"
+
+
+GOOD = LastRelease(run_id="r0", release=Release(version="1.4.1"))
+
+
+@pytest.mark.parametrize(
+    ("now", "good", "decision"),
+    [
+        (Release(version="1.4.2"), (GOOD,), "rollback"),
+        (Release(version="1.4.1"), (GOOD,), "hold"),
+        (Release(version="1.4.2"), (), "hold"),
+        (Release(), (GOOD,), "hold"),
+        (Release(version="1.4.2"), (LastRelease(run_id="r0"),), "hold"),
+    ],
+)
+def test_without_a_matrix_a_critical_failure_calls_for_the_last_good_release(now, good, decision):
+    verdict = judge(run(check(1, "failed", "critical"), release=now, good=good))
+    assert verdict.decision == decision
+    if decision == "rollback":
+        assert verdict.actions[0].action == "roll back to 1.4.1, the last release that passed"
 
 
 def test_no_run_that_is_not_all_good_and_all_proven_passes():

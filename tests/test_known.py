@@ -10,7 +10,7 @@ from pytest_prodcheck.config.known import known_failures
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.known import Known, KnownFailures, entries_for, written
 from pytest_prodcheck.model import Check
-from tests.faulty import json_answer
+from tests.faulty import Behaviour, json_answer
 from tests.project import Project
 
 TODAY = date(2026, 5, 1)
@@ -53,7 +53,7 @@ def test_several_entries_accept_together_what_one_alone_does_not() -> None:
 
 def test_an_expired_entry_is_remembered() -> None:
     known = KnownFailures([entry(expires=date(2026, 4, 30))], TODAY)
-    assert known.expired(ID) == "known.toml accepted this until 2026-04-30: old"
+    assert known.expired(ID) == "expired in known.toml on 2026-04-30 (old)"
     assert known.expired("another") == ""
 
 
@@ -89,15 +89,35 @@ def test_a_file_that_does_not_fit_is_refused_with_its_place(tmp_path, text, mess
     assert "known.toml" in str(refusal.value)
 
 
-def test_only_failed_contract_checks_without_an_entry_get_one() -> None:
-    def check(name: str, category: str = "contract", outcome: str = "failed") -> Check:
-        return msgspec.convert(
-            {"id": name, "category": category, "severity": "major", "outcome": outcome}, Check
-        )
+def failed(name: str, *titles: str, category: str = "contract", outcome: str = "failed") -> Check:
+    plain = {"id": name, "category": category, "severity": "major", "outcome": outcome}
+    return msgspec.convert({**plain, "failures": [{"title": one} for one in titles]}, Check)
 
-    checks = [check("new"), check("there"), check("fine", outcome="passed"), check("s", "smoke")]
-    found = entries_for(checks, [entry(check="there")], "old", TODAY)
+
+def test_only_failed_contract_checks_without_an_entry_get_one() -> None:
+    checks = [
+        failed("new"),
+        failed("there"),
+        failed("fine", outcome="passed"),
+        failed("s", category="smoke"),
+    ]
+    found = entries_for(checks, [entry(check="there")], "old", TODAY, TODAY)
     assert [one.check for one in found] == ["new"]
+
+
+def test_what_another_day_finds_is_added_and_then_the_list_has_settled() -> None:
+    there = [entry(check="a", failures=("Server error",))]
+    found = [failed("a", "Server error", "Undocumented status code")]
+    added = entries_for(found, there, "old", TODAY, TODAY)
+    assert [(one.check, one.failures) for one in added] == [("a", ("Undocumented status code",))]
+    assert entries_for(found, [*there, *added], "old", TODAY, TODAY) == []
+    assert KnownFailures([*there, *added], TODAY).accepted("a", found[0].failures)
+
+
+def test_an_expired_entry_accepts_nothing_so_another_is_added() -> None:
+    there = [entry(check="a", failures=("Server error",), expires=TODAY - timedelta(days=1))]
+    added = entries_for([failed("a", "Server error")], there, "old", TODAY, TODAY)
+    assert [one.failures for one in added] == [("Server error",)]
 
 
 # --- a run ------------------------------------------------------------------------------------
@@ -147,7 +167,7 @@ def test_an_expired_one_is_a_failure_again_and_says_so(broken) -> None:
     accept(broken, days=-5)
     outcome = broken.run(*RUN)
     assert outcome.ruling == ("fail", 1)
-    assert "known.toml accepted this until" in outcome.check("[GET /bad]")["message"]
+    assert "expired in known.toml on " in outcome.check("[GET /bad]")["message"]
 
 
 def test_one_that_is_mended_is_a_failure_until_the_entry_is_gone(broken) -> None:
@@ -157,6 +177,28 @@ def test_one_that_is_mended_is_a_failure_until_the_entry_is_gone(broken) -> None
     outcome = broken.run(*RUN)
     assert "take the entry out" in outcome.check("[GET /good]")["message"]
     assert outcome.ruling == ("fail", 1)
+
+
+def test_where_the_seed_changes_each_day_an_entry_may_stay_and_the_header_names_the_seed(
+    broken,
+) -> None:
+    def get_alone(status: int) -> Behaviour:
+        well, other = json_answer({}, status), json_answer({}, 405, Allow="GET")
+        return lambda visit: (well if visit.request.method == "GET" else other)(visit)
+
+    broken.server.on("/good", get_alone(200)).on("/bad", get_alone(418))
+    accept(broken)
+    good = (broken.path / "known.toml").read_text().replace("/bad", "/good")
+    (broken.path / "known.toml").write_text(good)
+    settings = (broken.path / "prodcheck.toml").read_text()
+    (broken.path / "prodcheck.toml").write_text(
+        settings.replace("[contract]", "read_only = false\n[contract]")
+    )
+    outcome = broken.run(*RUN)
+    assert outcome.check("[GET /good]")["outcome"] == "passed"
+    day = outcome.verdict["run_id"].partition("T")[0]
+    assert f"prodcheck: contract seed {day}, one for each day" in outcome.output
+    assert f"seed {day})" in outcome.check("[GET /bad]")["message"]
 
 
 def test_a_violation_can_never_be_known(broken) -> None:

@@ -28,8 +28,8 @@ def test_the_first_line_is_the_decision() -> None:
     where = "on `prod` (version 1.4.2, commit 3e68e18)"
     assert firsts == [
         f"✅ **PROMOTE** pass: score 100 > 90; 16 of 16 checks passed {where}",
-        "✅ **PROMOTE** pass: score 97.91 > 90; 15 of 16 checks passed, 1 minor check failed "
-        + where,
+        "✅ **PROMOTE** pass: `score 97.91 > 90; 15 of 16 checks passed, 1 minor check failed "
+        f"(test_documentation[/docs])` {where}",
         f"⛔ **ROLL BACK** fail: score 61.53, needs more than 90; 2 critical checks failed {where}",
         "⚠️ **HOLD** inconclusive: score 72 so far, needs more than 90; "
         f"4 of 16 planned checks did not run {where}",

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from pytest_prodcheck.config import Target
+from pytest_prodcheck.config import Drill, Request, Switch, Target
 from pytest_prodcheck.live.operations import (
     LONGEST_ID,
     Operation,
     chosen,
     closed,
+    is_switch,
     matches,
     operations,
 )
@@ -190,3 +191,27 @@ def test_the_methods_of_openapi_3_2_are_not_passed_over() -> None:
     assert found["QUERY /a"].writes
     assert not found["QUERY /a"].obstacle
     assert "additionalOperations" in found["COPY /a"].obstacle
+
+
+SWITCHES = [
+    # path of the document, its base, path of the drill, whether it is the switch
+    ("/admin/mode", "", "/admin/mode", True),
+    ("/admin/mode/", "", "/admin/mode", True),
+    ("/admin/{flag}", "", "/admin/mode", True),
+    ("/admin/mode", "", "/admin/mode?on=1", True),
+    ("/admin/mode", "", "/admin/{drill}", True),
+    ("/mode", "/v1", "/mode", False),
+    ("/v1/mode", "", "/mode", False),
+    ("/admin", "", "/admin/mode", False),
+    ("/admin/mode/now", "", "/admin/mode", False),
+    ("/admin/modes", "", "/admin/mode", False),
+]
+
+
+@pytest.mark.parametrize(("path", "base", "switch", "expected"), SWITCHES)
+def test_the_switch_of_a_drill_is_known_by_its_path(path, base, switch, expected):
+    target = Target(name="prod", base_url="https://a.test")
+    request = Request(method="POST", path=switch)
+    drill = Drill(name="a", switch=Switch(request=request), restore=Switch(command="restore"))
+    operation = Operation(id=f"GET {path}", method="GET", path=path, base=f"https://a.test{base}")
+    assert is_switch(operation, [drill], target) is expected

@@ -234,6 +234,7 @@ def test_a_check_that_writes_runs_where_that_is_allowed(project):
 
 
 def test_a_check_for_other_targets_is_not_planned(project):
+    project.configure('[targets.staging]\nextends = "prod"\n')
     text = SMOKE + "\n    @pytest.mark.smoke\n    @pytest.mark.targets('staging')\n"
     project.write("test_a.py", text + "    def test_b(api):\n        assert 0\n")
     outcome = project.run("test_a.py")
@@ -436,7 +437,22 @@ def test_a_manifest_holds_for_the_parts_of_a_run_together(project):
         folders = []
         for part in ("1/2", "2/2"):
             outcome = project.run("test_a.py", "test_b.py", f"--prodcheck-shard={part}")
-            assert (outcome.ruling, outcome.verdict["decision"]) == (("pass", 0), "hold")
+            assert (outcome.ruling, outcome.verdict["decision"]) == (("inconclusive", 0), "hold")
             folders.append(str(outcome.folder.resolve()))
         parts.append(main(["merge", *folders, "--output", str(project.path / f"m{wanted}")]))
     assert parts == [0, 6]
+
+
+def test_the_command_of_a_failure_can_be_pasted_with_the_variable_it_was_configured_with(project):
+    """A secret that stands in the configuration itself has no variable: its key is named."""
+    project.server.on("/ok", json_answer({}, 503))
+    written = '"Bearer ${CHECKER_PASS_PHRASE}", X-Api-Key = "a-literal-api-key"'
+    project.configure(headers=f"{{ Authorization = {written}, X-Tenant = 'acme' }}")
+    project.environ["CHECKER_PASS_PHRASE"] = "open-sesame-77"
+    project.write("test_a.py", SMOKE)
+    (exchange,) = project.run("test_a.py").check("test_ok")["exchanges"]
+    assert '-H "Authorization: Bearer $CHECKER_PASS_PHRASE"' in exchange["curl"]
+    key = "X-Api-Key: <written in the configuration: targets.prod.headers.X-Api-Key>"
+    assert f"-H '{key}'" in exchange["curl"]
+    tenant = "X-Tenant: <written in the configuration: targets.prod.headers.X-Tenant>"
+    assert f"-H '{tenant}'" in exchange["curl"]

@@ -136,7 +136,7 @@ def test_the_rollback_listing_with_the_table_first_fails(tmp_path, postgres):
     (found,) = told(rehearsed(path, "001_tiers", postgres))
     assert found == (
         "rollback_fails",
-        "m/001_tiers.down.sql: the rollback fails: cannot drop table user_tier_limits because "
+        "m/001_tiers.down.sql:1: the rollback fails: cannot drop table user_tier_limits because "
         "other objects depend on it",
     )
 
@@ -242,7 +242,7 @@ def test_not_null_without_a_default_fails_on_rows(tmp_path, postgres):
     assert told(report) == [
         (
             "fails",
-            'm/002_a.sql: it fails: column "age" of relation "users" contains null values',
+            'm/002_a.sql:2: it fails: column "age" of relation "users" contains null values',
         )
     ]
 
@@ -544,7 +544,7 @@ def test_the_schema_of_the_target_is_what_a_migration_meets(tmp_path, postgres):
     assert told(report) == [
         (
             "fails",
-            "m/002_new.sql: it fails: cannot drop column by_hand of table users because other "
+            "m/002_new.sql:1: it fails: cannot drop column by_hand of table users because other "
             "objects depend on it",
         )
     ]

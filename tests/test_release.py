@@ -145,8 +145,8 @@ def test_a_probe_that_another_process_sends_tells_the_release(project: Project) 
 def test_health_is_asked_once_where_no_check_has_asked_it(project: Project) -> None:
     project.server.on("/health", json_answer(HEALTH))
     project.configure('[[probes]]\nget = "/ok"', health='"/health"')
-    outcome = smoke(project, "suites/smoke/test_probes.py")
-    assert outcome.verdict["release"]["commit"] == SHA
+    outcome = project.run("suites/smoke/test_probes.py")
+    assert outcome.verdict["release"]["commit"] == SHA, outcome.output
     assert project.server.paths().count("/health") == 1
 
 

@@ -552,7 +552,7 @@ def test_the_log_of_a_service_shows_no_canary(project):
     project.write("test_ok.py", OK)
     outcome = project.run("test_ok.py", target="local")
     assert outcome.exit == 0, outcome.output
-    assert "asked ${PROD_TOKEN}" in (outcome.folder / "journal.jsonl").read_text()
+    assert "asked Bearer ${PROD_TOKEN}" in (outcome.folder / "journal.jsonl").read_text()
     assert_nothing_leaks(project, outcome)
 
 

@@ -80,7 +80,6 @@ def test_suites_in_a_conda_environment_are_found(project: Project) -> None:
         ["--rootdir=tests"],
         ["-c", "elsewhere/pytest.ini"],
         ["--keepduplicates", "-m", "smoke or contract"],
-        ["--ignore-glob=*/.venv/*"],
     ],
     ids=" ".join,
 )
@@ -100,6 +99,7 @@ def test_all_suites_run_with_whatever_names_no_file(installed: Project, args: li
         'python_files = ["test_own.py", "tests.py"]',
         'python_functions = ["test_own"]\npython_classes = ["Check"]',
         'addopts = ["--import-mode=importlib", "--doctest-modules"]',
+        'addopts = ["--ignore-glob=*/.venv/*", "--ignore=.venv"]',
         "strict = true\nfilterwarnings = ['error']",
     ],
 )

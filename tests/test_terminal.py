@@ -26,15 +26,16 @@ def test_a_pass_says_so_in_one_line_and_where_the_report_is() -> None:
     assert shown(sample_runs.passing()) == [
         "PROMOTE  pass: score 100 > 90; 16 of 16 checks passed on prod "
         "(version 1.4.2, commit 3e68e18)",
-        "  again      pytest --target=prod -m smoke",
-        "  report     prodcheck-report/x/report.html",
+        "  again         pytest --target=prod -m smoke",
+        "  report        prodcheck-report/x/report.html",
     ]
 
 
 def test_a_pass_with_a_failed_minor_check_names_it_in_the_first_line() -> None:
-    first, *rest = shown(sample_runs.passing(minor_failed=True))
-    assert first.startswith(
-        "PROMOTE  pass: score 97.91 > 90; 15 of 16 checks passed, 1 minor check failed on prod"
+    first, second, *rest = shown(sample_runs.passing(minor_failed=True))
+    assert f"{first} {second.strip()}".startswith(
+        "PROMOTE  pass: score 97.91 > 90; 15 of 16 checks passed, 1 minor check failed "
+        "(test_documentation[/docs]) on prod"
     )
     assert any("test_documentation[/docs]" in line for line in rest)
 
@@ -44,22 +45,23 @@ def test_a_broken_release_says_what_failed_what_to_do_and_by_when() -> None:
         "ROLL BACK  fail: score 61.53, needs more than 90; 2 critical checks failed on prod "
         "(version 1.4.2,",
         "           commit 3e68e18)",
-        "  critical   GET /health: GET /health: expected status 200, got 404",
-        "  critical   test_database_answers: AssertionError: $.database: expected 'connected', "
-        "got 'unreacha…",
-        "  major      GET /insights: GET /insights: the answer does not match the schema:",
-        "  minor      GET /feedback: GET /feedback: expected an answer within 0.5 s, "
+        "  critical      GET /health: GET /health: expected status 200, got 404",
+        "  critical      test_database_answers: AssertionError: $.database: expected 'connected', "
+        "got 'unrea…",
+        "  major         GET /insights: GET /insights: the answer does not match the schema:",
+        "  minor         GET /feedback: GET /feedback: expected an answer within 0.5 s, "
         "got it after 2.51 s",
-        "  unscored   test_footer: AssertionError: expected 'imprint' in the footer",
-        "  skipped    test_config_file (runs inside the deployed container only)",
-        "  why        1 test without a category failed",
-        "  likely     The service cannot reach its database (high confidence)",
-        "  likely     The API moved below /api: the paths at the root are gone (medium confidence)",
-        "  do now     set ENABLE_DATABASE_WRITES=false within 5 min (by 21:11 UTC)",
-        "  do now     redeploy 1.4.1 within 30 min (by 21:36 UTC)",
-        "  again      pytest --target=prod -m smoke",
-        "  then       prodcheck gate --after-rollback",
-        "  report     prodcheck-report/x/report.html",
+        "  unscored      test_footer: AssertionError: expected 'imprint' in the footer",
+        "  skipped       test_config_file (runs inside the deployed container only)",
+        "  why           1 test without a category failed",
+        "  likely        The service cannot reach its database (high confidence)",
+        "  likely        The API moved below /api: the paths at the root are gone "
+        "(medium confidence)",
+        "  do now        set ENABLE_DATABASE_WRITES=false within 5 min (by 21:11 UTC)",
+        "  do now        redeploy 1.4.1 within 30 min (by 21:36 UTC)",
+        "  again         pytest --target=prod -m smoke",
+        "  then          prodcheck gate --after-rollback",
+        "  report        prodcheck-report/x/report.html",
     ]
 
 
@@ -69,8 +71,8 @@ def test_an_inconclusive_run_says_what_did_not_run_and_why() -> None:
         "HOLD  inconclusive: score 72 so far, needs more than 90; "
         "4 of 16 planned checks did not run on prod"
     )
-    assert "not run    GET /mode (worker gw1 was lost before it reported)" in text
-    assert "why        worker gw1 ended with signal 9 (SIGKILL)" in text
+    assert "not run       GET /mode (worker gw1 was lost before it reported)" in text
+    assert "why           worker gw1 ended with signal 9 (SIGKILL)" in text
 
 
 def test_nothing_planned_is_told_without_a_score() -> None:
@@ -82,7 +84,7 @@ def test_nothing_planned_is_told_without_a_score() -> None:
 def test_many_failures_are_cut_and_the_rest_is_counted() -> None:
     lines = shown(sample_runs.many())
     assert sum("expected status 200, got 500" in line for line in lines) == 8
-    assert "             … and 112 more" in lines
+    assert "                … and 112 more" in lines
 
 
 @pytest.mark.parametrize("width", [20, 80, 200])

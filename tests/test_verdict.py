@@ -76,6 +76,7 @@ def test_the_document_has_what_the_interface_promises():
         "duration_s",
         "message",
         "failures",
+        "reason",
         "exchanges",
     }
     assert set(content) >= {"run_id", "started", "finished", "duration_s", "reasons"}
@@ -111,7 +112,10 @@ def test_a_fresh_pass_of_the_right_thing_is_zero(stored):
         stored(a_run()), target="prod", commit="3e68e18", max_age=HOUR, require=("smoke>=3",),
         now=NOW,
     )  # fmt: skip
-    assert (code, sentence) == (0, "pass: promote (all well)")
+    assert (code, sentence) == (
+        0,
+        "pass: promote (all well); read run r1, 5 min old, prod, 1.4.2 (3e68e18)",
+    )
 
 
 @pytest.mark.parametrize("commit", ["3e68e18", "3e68e18aabbccddeeff0011223344556677889900"])
@@ -174,7 +178,7 @@ def test_a_requirement_that_is_none_is_refused(wrong):
 
 def test_a_part_of_a_run_is_let_through_by_no_gate(stored):
     code, sentence = gate(stored(a_run(shard="1/3")), max_age=HOUR, now=NOW)
-    assert (code, sentence.split(" of a run")[0]) == (6, "inconclusive: this is part 1/3")
+    assert (code, sentence.split(" of ")[0]) == (6, "inconclusive: hold (part 1")
 
 
 def test_times_without_a_zone_are_no_verdict(stored):

@@ -62,10 +62,22 @@ def load(
     file = find(root)
     if file:
         check_targets(file)
+    known = list(file.contents.targets or {}) if file else []
+    settings = _load(choice, file, known, environ, threshold)
+    names = dict.fromkeys([*known, _DEMO, settings.target.name]) if known else ()
+    return replace(settings, targets=tuple(names))
+
+
+def _load(
+    choice: str,
+    file: ConfigFile | None,
+    known: list[str],
+    environ: Mapping[str, str],
+    threshold: str | None,
+) -> Settings:
     if _is_url(choice):
         return _ad_hoc(choice, file, threshold)
     name, colon, incident = choice.partition(":")
-    known = list(file.contents.targets or {}) if file else []
     if name == _DEMO and (colon or _DEMO not in known):
         if _DEMO in known:
             raise UsageError(

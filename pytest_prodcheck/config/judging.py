@@ -33,6 +33,8 @@ def judging(
             values["threshold"] = _threshold_written(file)
         if written.weights is not UNSET:
             values["weights"] = {**Policy().weights, **written.weights}
+        if written.veto is not UNSET:
+            values["veto"] = tuple(dict.fromkeys(written.veto))
         if written.required is not UNSET:
             values["required"] = _required(file, written.required)
         if written.actions is not UNSET or written.matrix is not UNSET:

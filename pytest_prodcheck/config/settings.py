@@ -10,18 +10,22 @@ import msgspec
 
 from pytest_prodcheck.config.databases import Dialect
 from pytest_prodcheck.known import NAME, Known
-from pytest_prodcheck.model import Action, Record, Severity
+from pytest_prodcheck.model import VETOES, Action, Record, Severity
 from pytest_prodcheck.schema.tables import Table
 
 
 class Secret:
-    """A value that never prints. `name` says where it came from (`${PROD_TOKEN}`)."""
+    """A value that never prints. `name` says where it came from (`${PROD_TOKEN}`).
 
-    __slots__ = ("_value", "name")
+    `template` is the value with its variables (`Bearer ${PROD_TOKEN}`); "" where it has none.
+    """
 
-    def __init__(self, value: str, name: str = "***") -> None:
+    __slots__ = ("_value", "name", "template")
+
+    def __init__(self, value: str, name: str = "***", template: str = "") -> None:
         self._value = value
         self.name = name
+        self.template = template
 
     def reveal(self) -> str:
         """The value itself: for the wire and the redactor, nowhere else."""
@@ -226,6 +230,8 @@ class Target(Record):
     rate: float | None = None
     """Requests per second, all workers together; None: bounded by concurrency alone."""
     request_budget: int = 5000
+    time_budget: float | None = None
+    """Seconds after which a run asks nothing more, and ends with what is proven; None: no end."""
     timeout: float = 10.0
     """Seconds for a whole request."""
     concurrency: int = 16
@@ -268,10 +274,12 @@ class Settings(Record):
         default_factory=lambda: {"critical": 5, "major": 3, "minor": 1}
     )
     actions: tuple[Action, ...] = ()
+    veto: tuple[str, ...] = VETOES
+    """Kinds of failure that no score outweighs."""
     required: tuple[str, ...] = ()
     """Manifest: `smoke>=10`, or globs over check ids that must be planned."""
     assumed_modes: dict[str, dict[str, bool]] = msgspec.field(default_factory=dict)
-    """Those of the ready-made matrix, where no flags are configured."""
+    """Those of the ready-made matrix; see `modes`."""
     flags: Flags | None = None
     drills: tuple[Drill, ...] = ()
     contract: Contract = Contract()
@@ -284,8 +292,16 @@ class Settings(Record):
     """Setting -> where its value came from (`default`, `prodcheck.toml`, `command line`)."""
     file: Path | None = None
     """The project's own file, if one was read; None for the built-in demo."""
+    targets: tuple[str, ...] = ()
+    """Names of all targets that a check may be for; empty without a file that configures any."""
     secrets: tuple[Secret, ...] = ()
     """Every secret that was resolved, for the redactor."""
+
+    @property
+    def modes(self) -> dict[str, dict[str, bool]]:
+        """The operating modes that are declared, or else those of the ready-made matrix."""
+        declared = self.flags.modes if self.flags else {}
+        return declared or self.assumed_modes
 
 
 def describe(settings: Settings) -> list[str]:
@@ -307,6 +323,8 @@ def describe(settings: Settings) -> list[str]:
         line("timeout", f"timeout {target.timeout:g} s"),
         line("concurrency", f"concurrency {target.concurrency}"),
     ]
+    if target.time_budget is not None:
+        lines.append(line("time_budget", f"time budget {target.time_budget:g} s"))
     # What widens a run's reach is shown whenever it is there; no value that may be secret is.
     if target.drills:
         until = f" until {target.drills}" if isinstance(target.drills, date) else ""
@@ -319,6 +337,8 @@ def describe(settings: Settings) -> list[str]:
         lines.append(line("database", "database"))
     if target.scratch is not None:
         lines.append(line("scratch", "scratch databases"))
+    if left_out := [kind for kind in VETOES if kind not in settings.veto]:
+        lines.append(line("veto", f"vetoes nothing: {', '.join(left_out)}"))
     if settings.required:
         lines.append(line("required", f"required {', '.join(settings.required)}"))
     if settings.known:

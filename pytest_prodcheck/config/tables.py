@@ -151,6 +151,14 @@ class TargetTable(Table):
     request_budget: Annotated[
         Count | UnsetType, Meta(description="Requests a run may send, all workers together.")
     ] = UNSET
+    time_budget: Annotated[
+        Seconds | Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)? ?(s|min|h)$")] | UnsetType,
+        Meta(
+            description="Seconds, or a text with a unit, after which a run asks nothing more; "
+            "checks that are left are not run.",
+            examples=[300, "5 min"],
+        ),
+    ] = UNSET
     timeout: Annotated[Seconds | UnsetType, Meta(description="Seconds for a whole request.")] = (
         UNSET
     )
@@ -507,6 +515,13 @@ class Contents(Table):
     weights: Annotated[
         dict[Severity, Count] | UnsetType,
         Meta(description="Weight of a check by its severity."),
+    ] = UNSET
+    veto: Annotated[
+        list[Literal["server_error", "auth", "exposed", "data_loss", "regression"]] | UnsetType,
+        Meta(
+            description="Kinds of failure that no score outweighs; the default is all of them.",
+            examples=[["server_error", "auth", "exposed", "data_loss"]],
+        ),
     ] = UNSET
     required: Annotated[
         Texts | UnsetType,

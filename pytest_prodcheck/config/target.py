@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from math import isfinite
+from os.path import normpath
 from typing import Any
 
 from msgspec import UNSET
@@ -15,6 +16,7 @@ from pytest_prodcheck.config.probes import probes
 from pytest_prodcheck.config.reader import Reader, written_or
 from pytest_prodcheck.config.settings import Limits, ReleaseSource, Secret, Target
 from pytest_prodcheck.config.tables import LimitsTable, ReleaseTable, TargetTable
+from pytest_prodcheck.errors import UsageError
 
 STAND_IN = 65535
 """For `{port}` in the base URL of a service that the run starts: its port is not known yet."""
@@ -161,9 +163,19 @@ def _ca_bundle(reader: Reader, text: str, keys: Keys) -> str:
 
 def _hosts(reader: Reader, texts: list[str], keys: Keys) -> tuple[str, ...]:
     return tuple(
-        reader.checked(urls.authority, reader.text(text, (*keys, i)), (*keys, i))
+        reader.checked(_host, reader.text(text, (*keys, i)), (*keys, i))
         for i, text in enumerate(texts)
     )
+
+
+def _host(text: str) -> str:
+    """`host`, `host:port`, or `unix:/path` of a socket. Raises UsageError."""
+    if not text.startswith("unix:"):
+        return urls.authority(text)
+    path = text.removeprefix("unix:")
+    if not path.startswith("/") or normpath(path) != path:
+        raise UsageError("is not the whole path of a socket; write it like unix:/run/app.sock")
+    return text
 
 
 def _rate(reader: Reader, text: str, keys: Keys) -> float:
@@ -174,8 +186,22 @@ def _rate(reader: Reader, text: str, keys: Keys) -> float:
     return rate
 
 
+_UNITS = {"s": 1, "min": 60, "h": 3600}
+_LONGEST = 86_400
+
+
+def _time_budget(reader: Reader, written: float | str, keys: Keys) -> float:
+    if not isinstance(written, str):
+        return written
+    number = written.rstrip("sminh ")
+    seconds = float(number) * _UNITS[written.removeprefix(number).strip()]
+    if not 0 < seconds <= _LONGEST:
+        raise reader.error(keys, f"{written} is not between 0 and 24 h; leave it out for no limit")
+    return seconds
+
+
 def _database(reader: Reader, text: str, keys: Keys) -> Secret:
-    secret = reader.variables.secret(text, keys)
+    secret = reader.variables.url(text, keys)
     if not re.match(r"[a-z][a-z0-9+]*:/", secret.reveal()):
         raise reader.error(
             keys, "is not a database URL; write it like postgresql://user:password@host/name"
@@ -238,6 +264,7 @@ _READERS: dict[str, Callable[[Reader, Any, Keys], Any]] = {
     "health": Reader.path,
     "rate": _rate,
     "request_budget": _as_it_is,
+    "time_budget": _time_budget,
     "timeout": _as_it_is,
     "concurrency": _as_it_is,
     "max_body": _as_it_is,

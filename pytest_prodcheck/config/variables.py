@@ -21,8 +21,9 @@ _CREDENTIAL_NAME = re.compile(
     re.IGNORECASE,
 )
 _SCHEME = re.compile(r"(Basic|Bearer|Token|ApiKey|JWT|Digest|Negotiate)\s+(\S+)", re.IGNORECASE)
-_USERINFO = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]*?:([^/?#]+)@", re.IGNORECASE)
-_PASSWORD = re.compile(r"[?&]password=([^&#]+)", re.IGNORECASE)
+_USERINFO = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#]*?):([^/?#]+)@([^/?#]*)/?([^?#]*)", re.I)
+_PASSWORD = re.compile(r"[?&](?:ssl)?(?:password|passwd|pwd|token|secret)=([^&#]+)", re.IGNORECASE)
+_SCHEME_AND_VARIABLE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]* +\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 
 
 class Variables:
@@ -57,6 +58,25 @@ class Variables:
         for name in names:
             self._remember(self._environ[name], f"${{{name}}}", keys)
         for part in _secrets_inside(value):
+            self._remember(part, f"password in {label}", keys)
+        if not _SCHEME_AND_VARIABLE.fullmatch(template):  # a scheme is public, and shown
+            self._remember(value, label, keys)
+        return Secret(value, label, template if names else "")
+
+    def url(self, template: str, keys: Keys) -> Secret:
+        """The filled-in URL of a database as a Secret.
+
+        Only its password, and what a query parameter of such a name holds, is a secret: a variable
+        with the user, the host or the name of the database is none.
+        """
+        value = self.text(template, keys)
+        names = _VARIABLE.findall(template)
+        label = " ".join(f"${{{name}}}" for name in names) or spell(keys)
+        inside = list(_secrets_inside(value))
+        for name in names:
+            if self._environ[name] in (value, *inside):
+                self._remember(self._environ[name], f"${{{name}}}", keys)
+        for part in inside:
             self._remember(part, f"password in {label}", keys)
         self._remember(value, label, keys)
         return Secret(value, label)
@@ -110,7 +130,12 @@ def _secrets_inside(value: str) -> Iterator[str]:
         yield scheme[2]
         if scheme[1].lower() == "basic" and (password := _basic_password(scheme[2])):
             yield password
-    for found in (*_USERINFO.finditer(value), *_PASSWORD.finditer(value)):
+    for found in _USERINFO.finditer(value):
+        user, password, host, path = map(unquote, found.groups())
+        # `postgres:postgres@` is a login; the word alone is in any report.
+        if password not in (user, host.partition(":")[0], path):
+            yield from dict.fromkeys((found[2], password))
+    for found in _PASSWORD.finditer(value):
         yield from dict.fromkeys((found[1], unquote(found[1])))
 
 

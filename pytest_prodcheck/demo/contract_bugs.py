@@ -1,9 +1,11 @@
 """Twelve ways in which answers leave the OpenAPI document, each in one operation.
 
-The document stays as it is. `tests/contract_bugs.py` says the same as a table.
+The document stays as it is. `tests/contract_bugs.py` says the same as a table. The environment
+variable PRODCHECK_DEMO_BUGS (`3` or `3,7`) switches on some of them alone.
 """
 
 import json
+import os
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -17,28 +19,32 @@ from pytest_prodcheck.demo.storage import Storage
 Service = Callable[[Request], Awaitable[Response]]
 Bug = Callable[[Request, Service], Awaitable[Response]]
 
-BUGS: list[tuple[str, str, Bug]] = []
-"""Method, pattern of the path, and what answers there in place of the service alone."""
+BUGS: list[tuple[int, str, str, Bug]] = []
+"""Number, method, pattern of the path, and what answers there in place of the service alone."""
 
 ENTRY = r"/journal/entries/[0-9]{1,9}"
 
 
 def plant(app: FastAPI) -> None:
-    """From now on the application answers with all of the bugs."""
+    """From now on the application answers with all of the bugs, or with those asked for."""
+    chosen = os.environ.get("PRODCHECK_DEMO_BUGS", "")
+    numbers = {int(number) for number in chosen.split(",")} if chosen else {bug[0] for bug in BUGS}
+    app.state.bugs = [bug for bug in BUGS if bug[0] in numbers]
     app.state.deleted = {}
     app.middleware("http")(_answer)
 
 
 async def _answer(request: Request, service: Service) -> Response:
-    for method, path, bug in BUGS:
+    bugs: list[tuple[int, str, str, Bug]] = request.app.state.bugs
+    for _, method, path, bug in bugs:
         if request.method == method and re.fullmatch(path, request.scope["path"]):
             return await bug(request, service)
     return await service(request)
 
 
-def _bug(method: str, path: str) -> Callable[[Bug], Bug]:
+def _bug(number: int, method: str, path: str) -> Callable[[Bug], Bug]:
     def register(bug: Bug) -> Bug:
-        BUGS.append((method, path, bug))
+        BUGS.append((number, method, path, bug))
         return bug
 
     return register
@@ -65,13 +71,13 @@ def _entry_id(request: Request) -> int:
 # --- found with GET alone -----------------------------------------------------------------
 
 
-@_bug("GET", r"/journal/entries/2147483647/insight")
+@_bug(1, "GET", r"/journal/entries/2147483647/insight")
 async def boundary(_request: Request, _service: Service) -> Response:
     """1. The largest documented id is a 500; all others above the last entry are a 404."""
     return _crash()
 
 
-@_bug("GET", r"/journal/moods")
+@_bug(2, "GET", r"/journal/moods")
 async def enumeration(request: Request, service: Service) -> Response:
     """2. A level of 9 or 10 is called "great", which is not among the documented words."""
     answer = await service(request)
@@ -84,7 +90,7 @@ async def enumeration(request: Request, service: Service) -> Response:
     return JSONResponse(items)
 
 
-@_bug("GET", r"/journal/entries")
+@_bug(4, "GET", r"/journal/entries")
 async def lost_field(request: Request, service: Service) -> Response:
     """4. `total` is missing when one author's entries are asked for."""
     answer = await service(request)
@@ -93,7 +99,7 @@ async def lost_field(request: Request, service: Service) -> Response:
     return JSONResponse({"items": (await _told(answer))["items"]})
 
 
-@_bug("GET", r"/")
+@_bug(6, "GET", r"/")
 async def content_type(request: Request, service: Service) -> Response:
     """6. The index is JSON and says that it is plain text."""
     answer = await service(request)
@@ -101,7 +107,7 @@ async def content_type(request: Request, service: Service) -> Response:
     return answer
 
 
-@_bug("GET", r"/journal/tags")
+@_bug(7, "GET", r"/journal/tags")
 async def empty_list(request: Request, service: Service) -> Response:
     """7. No tags at all are a null instead of an empty list."""
     answer = await service(request)
@@ -110,7 +116,7 @@ async def empty_list(request: Request, service: Service) -> Response:
     return JSONResponse(await _told(answer) or None)
 
 
-@_bug("GET", r"/admin/feedback")
+@_bug(11, "GET", r"/admin/feedback")
 async def header(request: Request, service: Service) -> Response:
     """11. `X-Total-Count` is a sentence instead of an integer."""
     answer = await service(request)
@@ -119,7 +125,7 @@ async def header(request: Request, service: Service) -> Response:
     return answer
 
 
-@_bug("GET", r"/journal/search")
+@_bug(12, "GET", r"/journal/search")
 async def empty_parameter(request: Request, service: Service) -> Response:
     """12. An optional `text` that is given and empty is a 500."""
     return _crash() if request.query_params.get("text") == "" else await service(request)
@@ -128,7 +134,7 @@ async def empty_parameter(request: Request, service: Service) -> Response:
 # --- found by writing ---------------------------------------------------------------------
 
 
-@_bug("POST", r"/feedback")
+@_bug(3, "POST", r"/feedback")
 async def unicode(request: Request, service: Service) -> Response:
     """3. A comment with a character outside ASCII is stored, and then a 500."""
     body = await request.body()
@@ -138,7 +144,7 @@ async def unicode(request: Request, service: Service) -> Response:
     return _crash()
 
 
-@_bug("POST", r"/journal/insights")
+@_bug(5, "POST", r"/journal/insights")
 async def status(request: Request, service: Service) -> Response:
     """5. A text of 1000 characters and more, half of what is allowed, is an undocumented 413."""
     body = await request.body()
@@ -148,7 +154,7 @@ async def status(request: Request, service: Service) -> Response:
     return JSONResponse({"detail": "too long"}, 413)
 
 
-@_bug("PUT", r"/admin/notice")
+@_bug(8, "PUT", r"/admin/notice")
 async def authentication(request: Request, service: Service) -> Response:
     """8. Anybody may speak to everybody; reading it still needs the token."""
     token = request.app.state.deployment.token
@@ -157,7 +163,7 @@ async def authentication(request: Request, service: Service) -> Response:
     return await service(request)
 
 
-@_bug("GET", ENTRY)
+@_bug(9, "GET", ENTRY)
 async def deletion(request: Request, service: Service) -> Response:
     """9. What was deleted can still be read."""
     answer = await service(request)
@@ -165,7 +171,7 @@ async def deletion(request: Request, service: Service) -> Response:
     return JSONResponse(row) if answer.status_code == 404 and row else answer
 
 
-@_bug("DELETE", ENTRY)
+@_bug(9, "DELETE", ENTRY)
 async def remembered(request: Request, service: Service) -> Response:
     """No bug: what `deletion` answers is kept."""
     row = _the_storage(request).get(storage.entries, _entry_id(request))
@@ -175,7 +181,7 @@ async def remembered(request: Request, service: Service) -> Response:
     return answer
 
 
-@_bug("PATCH", ENTRY)
+@_bug(10, "PATCH", ENTRY)
 async def validation(request: Request, service: Service) -> Response:
     """10. A mood above 10 is accepted, and kept as 10."""
     body = await request.body()

@@ -90,7 +90,7 @@ _ALL = (
         name="maintenance-page",
         title="A maintenance page with status 200 stands before everything",
         document="002 autonomous production testing",
-        fact="fact 54",
+        fact="fact 53",
         rule="target.maintenance_page",
         answers=(Answer(path="/**", status=200, media="text/html", body=MAINTENANCE_PAGE),),
     ),

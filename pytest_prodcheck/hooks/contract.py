@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,17 +43,26 @@ class ContractChecks:
     @cached_property
     def operations(self) -> tuple[Operation, ...]:
         """Those of the document that the configuration does not leave out."""
-        from pytest_prodcheck.live.operations import chosen, operations
+        from pytest_prodcheck.live.operations import chosen, is_switch, operations
 
         document = self.document
         if document.problem:
             self._inspector.plan.complain(f"no operation could be tested: {document.problem}")
         all_ = operations(document.spec, parameters.with_openapi(self._inspector))
-        left = chosen(all_, self._settings.contract.exclude)
+        drills = self._settings.drills
+        switches = [one for one in all_ if is_switch(one, drills, self._target)]
+        left = tuple(
+            one for one in chosen(all_, self._settings.contract.exclude) if one not in switches
+        )
         if all_:
             self._inspector.plan.note(
                 _told(document, self._inspector.described, len(all_), len(left))
             )
+        if left and self.seed_changes:
+            self._inspector.plan.note(f"contract seed {self._seed}, one for each day")
+        if switches:
+            names = ", ".join(one.id for one in switches)
+            self._inspector.plan.note(f"not tested, since a drill switches there: {names}")
         if all_ and not left:
             self._inspector.plan.complain(
                 "no operation could be tested: `exclude` leaves out all of them"
@@ -131,13 +140,18 @@ class ContractChecks:
         return PreviousRun(*documents)
 
     @property
+    def seed_changes(self) -> bool:
+        """Whether another day has other cases."""
+        return self._settings.contract.seed is None and not self._target.read_only
+
+    @property
     def _seed(self) -> int:
-        """Of all that is by chance: the same in every process of a run, and always on a
-        read-only target."""
-        configured = self._settings.contract.seed
-        if configured is not None or self._target.read_only:
-            return configured or 0
-        return int(hashlib.sha256(self._work.parent.name.encode()).hexdigest()[:8], 16)
+        """Of all that is random: one for each day (UTC), so that what one run of a day finds, the
+        next finds too, in each of its processes; and always the same on a read-only target."""
+        if not self.seed_changes:
+            return self._settings.contract.seed or 0
+        day = self._work.parent.name.partition("T")[0]
+        return int(day) if day.isdecimal() else 0
 
     def operation(self, item: pytest.Item, operation: Operation) -> OperationRun:
         from pytest_prodcheck.live.contract import OperationRun
@@ -156,7 +170,8 @@ class ContractChecks:
     def _with(self, item: pytest.Item) -> tuple[Callable[[], LiveClient], Accepted]:
         """What a test asks with, and which of its failures `known.toml` accepts."""
         check = item.stash[PLANNED].id
-        return self._inspector.connect, lambda titles: self._inspector.known.accepted(check, titles)
+        accepted = partial(self._inspector.known.accepted, check)
+        return self._inspector.connect_for_cases, accepted
 
 
 def _told(document: Document, target: Target, all_: int, left: int) -> str:

@@ -22,10 +22,13 @@ from pytest_prodcheck.errors import NotAsked, ProdcheckError
 from pytest_prodcheck.hooks import parameters
 from pytest_prodcheck.hooks.contract import ContractChecks
 from pytest_prodcheck.hooks.database import DatabaseChecks
-from pytest_prodcheck.hooks.plan import Plan, asserts
+from pytest_prodcheck.hooks.part import CHOSEN
+from pytest_prodcheck.hooks.plan import TAKEN_OUT_LATE, Plan, asserts
 from pytest_prodcheck.hooks.rollback import RollbackChecks
 from pytest_prodcheck.hooks.seen import PLANNED, SEEN, Seen
+from pytest_prodcheck.hooks.shared import SharedFixtures
 from pytest_prodcheck.hooks.suites import SUITES
+from pytest_prodcheck.hooks.tracebacks import shorten
 from pytest_prodcheck.known import KnownFailures
 from pytest_prodcheck.live.guard import Guard
 from pytest_prodcheck.live.policy import Policy
@@ -37,12 +40,13 @@ from pytest_prodcheck.record.redact import Redactor, scrub
 if TYPE_CHECKING:
     from pytest_prodcheck.config import Probe
     from pytest_prodcheck.live.chain import Chain
-    from pytest_prodcheck.live.client import LiveClient
+    from pytest_prodcheck.live.client import LiveClient, Note
     from pytest_prodcheck.live.limits import Measured, Tally
     from pytest_prodcheck.live.probes import Prober, ProbeRun
     from pytest_prodcheck.live.release import ReleaseSeen
     from pytest_prodcheck.live.sender import Sender
     from pytest_prodcheck.live.transport import LiveTransport
+    from pytest_prodcheck.measuring import Measure
 
 
 _SHOWN = {
@@ -51,6 +55,10 @@ _SHOWN = {
 }
 """What of a serialised report reaches a page, a file or a terminal; and its attribute's name,
 where that is another."""
+
+
+WORKERS_ENDS = "workers-ends.jsonl"
+"""File in which workers leave what went wrong when their session ended."""
 
 
 class Inspector:
@@ -65,20 +73,24 @@ class Inspector:
         shard: str | None,
         choice: str,
         root: Path,
+        guard: Guard,
     ) -> None:
         self.choice = choice
         self.root = root
         self.settings = settings
         self.target: Target = settings.target
         self.work = folder.work
-        self.guard = Guard(
+        self.guard = guard
+        guard.settle(
             Policy.of(settings.target),
             self.work / "violations.jsonl",
+            limits=self.chain,
             controller=getattr(config, "workerinput", {}).get("sock_port"),
         )
         self.config = config
         self.redactor = redactor
         self.plan = Plan(config, settings, folder.work, shard)
+        self.shared = SharedFixtures(self.guard)
         self._sender: Sender | None = None
         self._drills: bool | None = None
         self.refusals: list[str] = []
@@ -105,6 +117,7 @@ class Inspector:
             if self.refusals:
                 raise pytest.UsageError("\n".join(self.refusals))
             self._refuse_secrets_in_ids(items)
+            self.plan.check_markers(items)
             parameters.drop_stand_in(self, items)
             self.plan.before_selection(items)
         yield
@@ -121,6 +134,13 @@ class Inspector:
             if not hasattr(self.config, "workerinput"):
                 raise
             self.plan.refuse(str(error))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_pycollect_makeitem(self) -> Generator[None, object, object]:
+        made = yield
+        if self.config.stash.get(CHOSEN, "") == "ids" and isinstance(made, list):
+            self.plan.generated(made)
+        return made
 
     def pytest_deselected(self, items: list[pytest.Item]) -> None:
         self.plan.deselected(items)
@@ -158,7 +178,12 @@ class Inspector:
         from pytest_prodcheck.live.chain import Chain
 
         target = self.target
-        return Chain(self.work / "chain", rate=target.rate, budget=target.request_budget)
+        return Chain(
+            self.work / "chain",
+            rate=target.rate,
+            budget=target.request_budget,
+            time_budget=target.time_budget,
+        )
 
     @cached_property
     def transport(self) -> LiveTransport:
@@ -195,7 +220,7 @@ class Inspector:
             self.plan.note(f"{len(probes)} {noun} derived")
         return probes
 
-    def measure_for(self, item: pytest.Item) -> Callable[[str, float], None]:
+    def measure_for(self, item: pytest.Item) -> Measure:
         return partial(self.measure, item)
 
     def _seen(self) -> Seen:
@@ -258,7 +283,9 @@ class Inspector:
             self.prober.wait()
         return self.tally.measured()
 
-    def connect(self, transport: LiveTransport | None = None) -> LiveClient:
+    def connect(
+        self, transport: LiveTransport | None = None, note: Note | None = None
+    ) -> LiveClient:
         from pytest_prodcheck.live.client import LiveClient
 
         return LiveClient(
@@ -267,13 +294,23 @@ class Inspector:
             learn=self.redactor.learn,
             redact=self.redactor.text,
             observe=self.release_seen.observe if self.release_seen else None,
+            note=note,
         )
+
+    def connect_for_cases(self) -> LiveClient:
+        """A client of the contract suite, which keeps the evidence alone of what it exchanges."""
+        return self.connect(note=lambda exchange: self.tally.add([exchange], generated=True))
 
     def client(self, item: pytest.Item, transport: LiveTransport | None = None) -> LiveClient:
         """A client for one test; what it exchanges goes into that test's reports."""
         client = self.connect(transport)
-        item.stash[SEEN].clients.append(client)
+        item.stash[SEEN].clients[client] = 0
         return client
+
+    def shared_client(self) -> LiveClient:
+        """A client for several tests; what it exchanges goes into the reports of the test that
+        is under way."""
+        return self.shared.add(self.connect())
 
     def probe(self, item: pytest.Item, probe: Probe) -> ProbeRun:
         from pytest_prodcheck.live.probes import ProbeRun
@@ -285,6 +322,7 @@ class Inspector:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:
         """All selected probes are sent as soon as tests may run, while the first one waits."""
+        self.plan.restore(session.items)
         probes = parameters.selected_probes(session.items)
         if probes and not self.config.option.collectonly:
             if self._sender:
@@ -310,10 +348,21 @@ class Inspector:
         for name in ("shouldfail", "shouldstop"):
             if isinstance(why := getattr(session, name), str):
                 setattr(session, name, scrub(why, self.redactor))
-        yield
+        try:
+            yield
+        except BaseException as error:
+            self._tell_of_the_end(error)
+            raise
+
+    def _tell_of_the_end(self, error: BaseException) -> None:
+        """pytest-xdist says nothing of a worker whose plugins fail at the end of its session."""
+        worker = getattr(self.config, "workerinput", {}).get("workerid")
+        if worker:
+            detail = f"another plugin failed at the end of worker {worker}: {error!r}"
+            with (self.work / WORKERS_ENDS).open("ab") as file:
+                file.write(msgspec.json.encode(scrub(detail, self.redactor)) + b"\n")
 
     def close(self) -> None:
-        self.guard.uninstall()
         for name in ("prober", "transport"):
             if name in self.__dict__:
                 getattr(self, name).close()
@@ -324,15 +373,20 @@ class Inspector:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        item.stash[SEEN] = self._seen()
+        item.stash[SEEN] = self.shared.seen = self._seen()
         planned = item.stash[PLANNED]
         if not planned.permitted:
             pytest.skip(f"not permitted: {planned.reason}")
+        self.chain.check_time()
+        if self.plan.was_taken_out(item):
+            raise NotAsked(f"not run: {TAKEN_OUT_LATE}")
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        if call.excinfo:
+            shorten(call.excinfo, item)
         report = yield
         planned = item.stash[PLANNED]
         # A conftest's own setup hook may have ended the test before ours was reached.
@@ -362,7 +416,7 @@ class Inspector:
         violations = self.guard.violations[seen.violations :]
         seen.violations += len(violations)
         if violations:
-            _fail(report, told, "\n".join(violations))
+            _fail_by_guard(report, told, "\n".join(violations), error)
         elif isinstance(error, NotAsked):
             told["not_run"] = f"not run: {str(error).removeprefix('not run: ')}"
             report.outcome = "skipped"
@@ -392,21 +446,24 @@ class Inspector:
                 report.outcome = "skipped"
                 report.longrepr = (str(item.path), report.location[1] or 0, accepted)
             elif expired := self.known.expired(check):
-                told["message"] = f"{told.get('message', '')}\n{expired}"
+                told["message"] = f"{expired}: {told.get('message', '')}"
         elif report.passed and (outdated := self.known.outdated(check)):
+            if item.stash[SEEN].explored and self.contract.seed_changes:
+                return  # each day has other cases, so a day without a failure says nothing
             _fail(report, told, outdated)
 
     def _emptiness(self, item: pytest.Item, seen: Seen) -> str | None:
         """Why a passed check proves nothing, if so."""
-        if item.stash[PLANNED].category not in ("smoke", "contract"):
+        category = item.stash[PLANNED].category
+        if category is None:
             return None
         asked = seen.probe or seen.exchanges() or self.guard.requests > seen.requests
         asked = asked or seen.database or self.database.statements > seen.statements
-        if not asked and not item.get_closest_marker("offline"):
-            return (
-                "this check sent no request, so it proves nothing about the target; "
-                "ask it with the `api` or `database` fixture, or mark the check `offline`"
-            )
+        asked = asked or self.shared.gave_answer(item)
+        # What is true of a container or host is seen there, without a request.
+        apart = category == "environment" or item.get_closest_marker("offline")
+        if not asked and not apart:
+            return _asked_nothing(self.shared.asked_for(item))
         ours = item.path.is_relative_to(SUITES)  # reading sources takes time, and we know these
         if not ours and not asserts(getattr(item, "function", None)):
             return "this check asserts nothing, so it cannot fail; assert what the answer must be"
@@ -416,8 +473,7 @@ class Inspector:
         self, item: pytest.Item, seen: Seen, report: pytest.TestReport
     ) -> list[dict[str, Any]]:
         """What was exchanged since this test's last report; in brief when all went well."""
-        new = seen.exchanges()[seen.told :]
-        seen.told += len(new)
+        new = [*seen.take(), *self.shared.take()]
         if item.stash[PLANNED].category != "rollback":  # a drill makes the target fail on purpose
             self.tally.add(new)
         if seen.probe and report.when == "call" and seen.probe.done:
@@ -475,6 +531,21 @@ class Inspector:
                 setattr(report, attribute, getattr(clean, attribute))
 
 
+def _asked_nothing(shared: list[str]) -> str:
+    """Why a check proves nothing that sent no request, but for those *shared* fixtures."""
+    if not shared:
+        return (
+            "this check sent no request, so it proves nothing about the target; "
+            "ask it with the `api` or `database` fixture, or mark the check `offline`"
+        )
+    names = " and ".join(f"`{name}`" for name in shared)
+    return (
+        f"this check sent no request of its own: {names} asked the target once for several checks, "
+        "and this check takes no answer from there; send a request in the check, let a fixture "
+        "return the answer that it judges, or mark the check `offline`"
+    )
+
+
 def _fail(report: pytest.TestReport, told: dict[str, Any], message: str) -> None:
     report.outcome = "failed"
     report.longrepr = told["message"] = message
@@ -491,6 +562,21 @@ def _failure(
     elif last and (last.status or 0) >= 500 and isinstance(error, AssertionError):
         reason = "server_error"
     return Failure(title="", reason=reason)
+
+
+def _fail_by_guard(
+    report: pytest.TestReport, told: dict[str, Any], message: str, error: BaseException | None
+) -> None:
+    """Fail for what was refused, and show where: the traceback, or where the test begins."""
+    add = getattr(report.longrepr, "addsection", None)
+    if not report.failed or not add:
+        path, line, _ = report.location
+        _fail(report, told, message)
+        report.longrepr = f"{message}\n\n{path}:{(line or 0) + 1}: it was refused in this test"
+        return
+    told["message"] = message
+    if message not in str(error):
+        add("prodcheck", message)
 
 
 def _sentence(call: pytest.CallInfo[None]) -> str:

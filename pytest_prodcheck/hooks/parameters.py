@@ -17,6 +17,7 @@ import pytest
 
 from pytest_prodcheck.config import Probe, Target
 from pytest_prodcheck.hooks import selection
+from pytest_prodcheck.hooks.markers import wrong_arguments
 from pytest_prodcheck.hooks.suites import SUITES
 from pytest_prodcheck.live.turns import turn
 from pytest_prodcheck.model import Document, Record, Release
@@ -126,9 +127,18 @@ def _operations(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterable[Any
 
     if not _is_wanted(inspector, metafunc):
         return []
+    if wrong := wrong_arguments(metafunc.definition, ()):
+        inspector.refusals.append(wrong)
+        return []
     chosen = inspector.contract.operations
     for mark in metafunc.definition.iter_markers("operations"):
         pattern = re.compile(mark.kwargs.get("regex", ""))
+        for entry in mark.args:
+            if chosen and not any(matches(one, entry) for one in chosen):
+                name = metafunc.definition.nodeid
+                inspector.plan.complain(
+                    f"operations({entry!r}) on {name} means none of the operations that are tested"
+                )
         chosen = tuple(
             one
             for one in chosen

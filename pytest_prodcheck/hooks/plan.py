@@ -12,21 +12,25 @@ import inspect
 import os
 import re
 import textwrap
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import pytest
 
 from pytest_prodcheck.config import Settings
 from pytest_prodcheck.hooks import selection
+from pytest_prodcheck.hooks.markers import category, exists_on, severity, wrong_arguments
 from pytest_prodcheck.hooks.parameters import is_configured, is_drill, withheld
-from pytest_prodcheck.model import CATEGORIES, SEVERITIES, Planned, Problem, Severity
+from pytest_prodcheck.hooks.part import CHOSEN, left_out_before_collection, part_of_run
+from pytest_prodcheck.model import Planned, Problem
 from pytest_prodcheck.record.neutral import text as neutral
 
 TAKEN_OUT = "taken out of the run by another selection than -m"
+TAKEN_OUT_LATE = "taken out of the run after its plan was made, by a conftest or another plugin"
 
 
 class Plan:
@@ -37,6 +41,7 @@ class Plan:
     ) -> None:
         self._config = config
         self._target = settings.target
+        self._targets = settings.targets
         self._work = work
         self._shard = shard
         self._planned: dict[str, Planned] = {}
@@ -45,6 +50,11 @@ class Plan:
         self._problems: list[Problem] = []
         self._notes: list[str] = []
         self._candidates: dict[str, pytest.Item] = {}
+        """Before any selection; then, once that is made, what is left of them."""
+        self._frozen: list[pytest.Item] = []
+        self._taken_out: set[str] = set()
+        self._generated: set[str] = set()
+        """Ids of all checks that the chosen ids were picked from."""
 
     def complain(self, detail: str) -> None:
         """Something that should have been planned could not be: nobody may call that a pass."""
@@ -59,7 +69,7 @@ class Plan:
         self._problems.append(Problem(what="usage", detail=detail))
 
     def planned(self, item: pytest.Item) -> Planned:
-        """How *item* counts. Raises UsageError for markers that say nothing clear."""
+        """Return how *item* counts; its markers have been checked."""
         if item.nodeid not in self._planned:
             self._planned[item.nodeid] = self._read(item)
         return self._planned[item.nodeid]
@@ -74,19 +84,29 @@ class Plan:
             reason = f"it writes, and target {self._target.name} is read-only"
         return Planned(
             id=neutral(item.nodeid),
-            category=_category(item),
-            severity=_severity(item),
+            category=category(item),
+            severity=severity(item),
             permitted=not reason,
             reason=reason,
         )
 
+    def generated(self, items: Iterable[object]) -> None:
+        """Count the checks that pytest makes, also those that an id does not choose."""
+        self._generated.update(
+            item.nodeid
+            for item in items
+            if isinstance(item, pytest.Function)
+            and is_configured(item)
+            and self._was_wanted(item)
+            and exists_on(self._target.name, item)
+        )
+
     def before_selection(self, items: list[pytest.Item]) -> None:
-        """Check markers, then take out what does not exist on this target or in this shard."""
+        """Take out what does not exist on this target or in this shard."""
         items[:] = filter(is_configured, items)
-        self._check_markers(items)
         for item in items:
             self.planned(item)
-        here = [item for item in items if self._exists_here(item)]
+        here = [item for item in items if exists_on(self._target.name, item)]
         if self._shard:
             part, _, whole = self._shard.partition("/")
             mine = set(sorted(item.nodeid for item in here)[int(part) - 1 :: int(whole)])
@@ -109,27 +129,36 @@ class Plan:
         Other hooks may have marked items meanwhile: they are read again, and checked again.
         """
         self._planned.clear()
-        self._check_markers(items)
+        self.check_markers(items)
         for item in items:
             self.planned(item)
         left = {item.nodeid for item in items}
         self._deselected.update(
             (nodeid, item) for nodeid, item in self._candidates.items() if nodeid not in left
         )
+        self._candidates = {item.nodeid: item for item in items}
 
     def freeze(self, items: list[pytest.Item]) -> None:
         """Write the plan for the process that decides; every worker writes the same."""
         chosen = {item.nodeid for item in items}
+        self._frozen = list(items)
+        gone = [nodeid for nodeid in self._candidates if nodeid not in chosen]
+        self._deselected.update((nodeid, self._candidates[nodeid]) for nodeid in gone)
         taken_out = [
             msgspec.structs.replace(self.planned(item), reason=TAKEN_OUT)
             for nodeid, item in self._deselected.items()
             if nodeid not in chosen | self._ours and self._was_wanted(item)
         ]
         problems = list(self._problems)
-        if self._config.getoption("lf", False):
-            detail = "--lf leaves out what passed before: not all checks were collected"
-            problems.append(Problem(what="narrowed", detail=detail))
+        problems += [
+            Problem(what="narrowed", detail=detail)
+            for detail in left_out_before_collection(self._config)
+        ]
+        selected = sum(category(item) is not None for item in items)
         content = {
+            "part": part_of_run(
+                self._config.stash.get(CHOSEN, ""), selected, len(taken_out), len(self._generated)
+            ),
             "checks": [*map(self.planned, items), *taken_out],
             "problems": problems,
             "notes": self._notes,
@@ -138,19 +167,30 @@ class Plan:
         part.write_bytes(msgspec.json.encode(content))
         part.replace(self._work / "plan.json")
 
-    def _exists_here(self, item: pytest.Item) -> bool:
-        return all(self._target.name in mark.args for mark in item.iter_markers("targets"))
+    def restore(self, items: list[pytest.Item]) -> None:
+        """Put back what was taken out since `freeze`: xdist counts on it, and it is to be named.
+
+        It will not run: see `was_taken_out`.
+        """
+        left = {item.nodeid for item in items}
+        self._taken_out = {item.nodeid for item in self._frozen}.difference(left)
+        if self._taken_out:
+            items[:] = self._frozen
+
+    def was_taken_out(self, item: pytest.Item) -> bool:
+        """Return whether somebody took *item* out of the run after the plan was made."""
+        return item.nodeid in self._taken_out
 
     def is_wanted(self, item: pytest.Item) -> bool:
         """Whether it exists on this target, and `-m` will keep it."""
-        return self._exists_here(item) and self._was_wanted(item)
+        return exists_on(self._target.name, item) and self._was_wanted(item)
 
     def _was_wanted(self, item: pytest.Item) -> bool:
         """Whether it counts, and `-m` alone would have kept it."""
         expression = self._config.getoption("markexpr", "")
-        return _category(item) is not None and selection.matches(expression, item)
+        return category(item) is not None and selection.matches(expression, item)
 
-    def _check_markers(self, items: list[pytest.Item]) -> None:
+    def check_markers(self, items: list[pytest.Item]) -> None:
         """A typo in a marker silently drops a check: refuse it, in code and after `-m`."""
         known = {re.split(r"[:(]", line)[0].strip() for line in self._config.getini("markers")}
         for name in selection.names(self._config.getoption("markexpr", "")):
@@ -160,6 +200,8 @@ class Plan:
             for mark in item.iter_markers():
                 if mark.name not in known:
                     raise pytest.UsageError(_unknown(mark.name, f"on {item.nodeid}", known))
+            if wrong := wrong_arguments(item, self._targets):
+                raise pytest.UsageError(wrong)
 
 
 def _turn(item: pytest.Item) -> int:
@@ -177,23 +219,6 @@ def _unknown(name: str, where: str, known: set[str]) -> str:
     close = get_close_matches(name, known, 1)
     hint = f"did you mean {close[0]!r}?" if close else "register it under `markers` if it is yours"
     return f"unknown marker {name!r} {where}; {hint}"
-
-
-def _category(item: pytest.Item) -> str | None:
-    names = (mark.name for mark in item.iter_markers())
-    return next((name for name in names if name in CATEGORIES), None)
-
-
-def _severity(item: pytest.Item) -> Severity:
-    mark = item.get_closest_marker("severity")
-    if mark is None:
-        return "major"
-    if len(mark.args) == 1 and not mark.kwargs and mark.args[0] in SEVERITIES:
-        return cast(Severity, mark.args[0])
-    raise pytest.UsageError(
-        f"severity{mark.args!r} on {item.nodeid} is not a severity; "
-        f"use one of {', '.join(SEVERITIES)}"
-    )
 
 
 _NO_PROOF = frozenset(dir(builtins))

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Generator
 from copy import copy
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -20,6 +21,7 @@ import pytest
 
 from pytest_prodcheck.diagnose import diagnose
 from pytest_prodcheck.errors import UsageError
+from pytest_prodcheck.hooks.inspector import WORKERS_ENDS
 from pytest_prodcheck.hooks.reports import Reports
 from pytest_prodcheck.judge import EXIT_BY_RULING, judge
 from pytest_prodcheck.model import (
@@ -40,6 +42,7 @@ from pytest_prodcheck.record.undo import left_behind, under_way
 from pytest_prodcheck.record.verdict import document, missing, text
 
 if TYPE_CHECKING:
+    from pytest_prodcheck.hooks.guarding import GuardLife
     from pytest_prodcheck.live.chain import Chain
     from pytest_prodcheck.live.service import Service
 
@@ -49,6 +52,15 @@ ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 WATCHDOGS = 10.0
 """Seconds that the end of a run waits for drills that a killed worker has left to its watchdog."""
+
+FOR_DEVELOPERS = (
+    DeprecationWarning,
+    PendingDeprecationWarning,
+    ResourceWarning,
+    ImportWarning,
+    pytest.PytestWarning,
+)
+"""Warnings about code; all others are about the target, and reach every output."""
 
 CATEGORY_MARK = re.compile(rf"\bmark\.({'|'.join(CATEGORIES)})\b")
 """What a file with checks in it says somewhere."""
@@ -68,8 +80,12 @@ class Recorder:
         told: dict[str, Any],
         chain: Chain,
         release: ReleaseQuery,
+        life: GuardLife,
     ) -> None:
         self._config = config
+        self._life = life
+        self._session: pytest.Session | None = None
+        self._forget: Callable[[], None] = lambda: None
         # A part of a run has a part of the plan: whoever joins the parts sees to the manifest.
         self._required = () if head.shard else head.policy.required
         self._folder = folder
@@ -84,6 +100,8 @@ class Recorder:
         self._published: Verdict | None = None
         self._verdict: tuple[Run, Verdict] | None = None
         self._closing = False
+        self._failed = 0
+        """Reports of failures: those that pytest's own exit status is about."""
         self._handlers: dict[int, Any] = {}
         self._exit = os._exit
         self._chain = chain
@@ -114,6 +132,8 @@ class Recorder:
 
     def _sieve_the_terminal(self) -> None:
         """For what pytest prints beside the reports: live logs, ids, source lines, crashes."""
+        if not self._config.pluginmanager.has_plugin("terminalreporter"):
+            return
         writer = self._config.get_terminal_writer()
         write = writer.write
 
@@ -158,6 +178,8 @@ class Recorder:
         if plan.exists() and not any(e["kind"] == "planned" for e in self.journal.entries):
             planned = msgspec.json.decode(plan.read_bytes())
             self.journal.write("planned", checks=planned["checks"])
+            if part := planned["part"]:
+                self.journal.write("part", **part)
             for problem in planned["problems"]:
                 self._add(Problem(**problem))
             self._tell(planned["notes"])
@@ -177,6 +199,8 @@ class Recorder:
         if crashed:
             report.when = "call"
             report.longrepr = scrub(str(report.longrepr), self._redactor)
+        # As pytest itself counts them.
+        self._failed += report.failed and not hasattr(report, "wasxfail")
         self.journal.write("report", data=self._plain(report))
         yield
         if crashed:
@@ -192,16 +216,22 @@ class Recorder:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
+            self._failed += 1
             what = report.nodeid or "the session"
             self._add(Problem(what="collection", detail=f"{what} could not be collected"))
             self.journal.write("collectreport", data=self._plain(report))
         elif report.skipped:
             self._note_lost(report.nodeid, f"{report.nodeid} was skipped as a whole")
 
-    def pytest_warning_recorded(self, warning_message: Any) -> None:
-        """pytest only warns of a test class that it cannot collect."""
-        if issubclass(warning_message.category, pytest.PytestCollectionWarning):
-            self._note_lost(warning_message.filename, str(warning_message.message))
+    def pytest_warning_recorded(self, warning_message: Any, when: str, nodeid: str) -> None:
+        """What a check warns of belongs to the verdict. Of a test class that it cannot collect,
+        pytest only warns."""
+        message, category = str(warning_message.message), warning_message.category
+        if issubclass(category, pytest.PytestCollectionWarning):
+            self._note_lost(warning_message.filename, message)
+        elif when == "runtest" and nodeid and not issubclass(category, FOR_DEVELOPERS):
+            clean = scrub(message, self._redactor)
+            self.journal.write("warning", check=neutral.text(nodeid), message=clean)
 
     def _note_lost(self, file: str, detail: str) -> None:
         """Checks were not planned because pytest did not get to see them; helpers are no loss."""
@@ -225,7 +255,13 @@ class Recorder:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
         if error:
-            detail = f"worker {node.gateway.id} died: {str(error).strip()[:500]}"
+            worker, why = node.gateway.id, str(error).strip()[:500]
+            detail = f"worker {worker} died: {why}"
+            if _stop_replacing_workers(self._config, node):
+                detail = (
+                    f"worker {worker} died when all tests had ended: {why}. "
+                    "Look into pytest_sessionfinish and the teardown of session fixtures."
+                )
             self._add(Problem(what="worker", detail=detail))
 
     def _add(self, problem: Problem) -> None:
@@ -240,6 +276,7 @@ class Recorder:
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
         """Judge, write each output, let the others finish, and judge again if they failed."""
         self._closing = True
+        self._session = session
         self._freeze_plan()
         self._await_watchdogs()
         if not (
@@ -248,15 +285,38 @@ class Recorder:
             or session.exitstatus == pytest.ExitCode.INTERRUPTED
         ):
             self._release.start()
+        if traffic := self._traffic():
+            self.journal.write("traffic", **traffic)
         self._publish(session, *self._decide())
         try:
             yield
         except BaseException as error:
             self._add(Problem(what="report", detail=f"another plugin failed at the end: {error!r}"))
+        self._heed_others(session)
         self._publish(session, *self._decide())
         run, verdict = self._close()
         session.exitstatus = verdict.exit_code
         self._publish(session, run, verdict)  # what could not be stored, the files tell too
+
+    def _heed_others(self, session: pytest.Session) -> None:
+        """Fail as well where another plugin fails a run without failures (`--cov-fail-under`)."""
+        status = int(session.exitstatus)
+        by_tests = status == pytest.ExitCode.TESTS_FAILED and session.testsfailed == self._failed
+        if status == pytest.ExitCode.OK or (by_tests and self._failed):
+            return
+        if self._decide()[1].verdict == "pass":
+            detail = (
+                f"another plugin ended the run with exit status {status}, though the checks pass; "
+                "its own output says why"
+            )
+            self._add(Problem(what="plugin", detail=detail))
+
+    def _traffic(self) -> dict[str, Any]:
+        """What all processes have counted; nothing where no request was sent."""
+        from pytest_prodcheck.live.limits import Tally
+
+        path = self._folder.work / "tally"
+        return Tally(path).traffic().plain() if path.exists() else {}
 
     def _await_watchdogs(self) -> None:
         """A worker was killed in a drill: what is undone a second later is not left behind."""
@@ -287,6 +347,7 @@ class Recorder:
             self._add(Problem(what="report", detail=detail))
             run, verdict = self._decide()
         self._verdict = run, verdict
+        self._life.when_over(self.amend, self._folder.tidy)
         return self._verdict
 
     def _decide(self) -> tuple[Run, Verdict]:
@@ -303,9 +364,10 @@ class Recorder:
 
     def _look_around(self) -> None:
         """Facts that no hook tells: what guard, breaker, service and journal have seen."""
-        for violation in _violations(self._folder.work / "violations.jsonl"):
-            where = violation["test"] or "outside any test"
-            self._add(Problem(what="violation", detail=f"{where}: {violation['detail']}"))
+        self._note_violations()
+        ends = self._folder.work / WORKERS_ENDS
+        for line in ends.read_bytes().splitlines() if ends.exists() else ():
+            self._add(Problem(what="report", detail=msgspec.json.decode(line)))
         if release := self._release.take():
             told = scrub(msgspec.to_builtins(release), self._redactor)
             self.journal.write("release", release=told)
@@ -322,6 +384,11 @@ class Recorder:
         for detail in missing(self._required, self._planned()) if self._required else ():
             self._add(Problem(what="required", detail=detail))
 
+    def _note_violations(self) -> None:
+        for violation in _violations(self._folder.work / "violations.jsonl"):
+            where = violation["test"] or "outside any test"
+            self._add(Problem(what="violation", detail=f"{where}: {violation['detail']}"))
+
     def _planned(self) -> list[Planned]:
         plans = (entry["checks"] for entry in self.journal.entries if entry["kind"] == "planned")
         return msgspec.convert([check for plan in plans for check in plan], list[Planned])
@@ -337,9 +404,10 @@ class Recorder:
             self._add(Problem(what="internal", detail="the session ended before it began"))
             self._close()
         self._remember()
-        self._folder.tidy()
         self._unwatch_the_exits()
         run, verdict = self._verdict or self._decide()
+        if not config.pluginmanager.has_plugin("terminalreporter"):
+            return  # `-p no:terminal`: whoever reads the output wants nothing of pytest there
         writer = config.get_terminal_writer()
         code = EXIT_BY_RULING["inconclusive"]
         if config.option.collectonly and verdict.exit_code == code:
@@ -352,9 +420,38 @@ class Recorder:
             for line, markup in lines:
                 writer.line(line, **markup)
 
+    def amend(self, refused: str) -> int | None:
+        """Judge again after the end, for what the guard refused since; the exit code it means.
+
+        refused: what it was; empty: look into the guard's ledger. None when nothing is new.
+        """
+        known = len(self._problems)
+        with contextlib.suppress(OSError):
+            self.journal.open()
+        if refused:
+            detail = f"after the run: {refused}"
+            self._add(Problem(what="violation", detail=detail))
+        else:
+            self._note_violations()
+        self.journal.close()
+        if len(self._problems) == known:
+            return None
+        run = fold(self.journal.entries)
+        verdict = judge(run, diagnose(run))
+        with contextlib.suppress(OSError):
+            self._forget()
+            self._write_verdict(run, verdict)
+        if self._session:
+            self._reports.write(self._session, run, verdict)
+        print("\nprodcheck: something was refused after the run, which changes its verdict:")
+        folder = str(self._folder.path)
+        lines = terminal.summary(run, verdict, folder=folder, width=terminal.UNLIMITED)
+        print(*(line for line, _ in lines), sep="\n")
+        return verdict.exit_code
+
     def _remember(self) -> None:
         """A release that is promoted is what the next one can go back to, and is compared with."""
-        from pytest_prodcheck.record.last_good import Good, LastGood, keep, last_good
+        from pytest_prodcheck.record.last_good import Good, LastGood, keep, last_good, put_back
 
         run, verdict = self._verdict or self._decide()
         if verdict.decision != "promote":
@@ -370,9 +467,9 @@ class Recorder:
                 if read.spec and not read.of:
                     spec, spec_of = scrub(read.spec, self._redactor), last
             good = Good(last=last, spec=spec, spec_of=spec_of)
-            keep(
-                base, run.target.name, before.followed_by(good) if before else LastGood(newest=good)
-            )
+            self._forget = partial(put_back, base, run.target.name, before)
+            now = before.followed_by(good) if before else LastGood(newest=good)
+            keep(base, run.target.name, now.with_passed(run))
 
     # --- ways out that would skip the end ---
 
@@ -442,6 +539,25 @@ def teardown_of(report: pytest.TestReport) -> pytest.TestReport:
     teardown.outcome = "passed"
     teardown.longrepr = None
     return teardown
+
+
+def _stop_replacing_workers(config: pytest.Config, node: Any) -> bool:
+    """Have no worker started for one that died when there was nothing left for it to do.
+
+    pytest-xdist starts up to four for each, which all die the same way: 50 s on an idle machine.
+    Returns whether nothing was left to do.
+    """
+    session = config.pluginmanager.getplugin("dsession")
+    schedule = getattr(session, "sched", None)
+    if not getattr(schedule, "collection_is_completed", False):
+        return False
+    own = getattr(schedule, "node2pending", {}).get(node)
+    left = getattr(schedule, "pending", ())
+    if own or left or (own is None and getattr(schedule, "has_pending", True)):
+        return False
+    if hasattr(session, "_max_worker_restart"):  # a name of its own: without it, it takes longer
+        session._max_worker_restart = 0
+    return True
 
 
 def _now() -> str:

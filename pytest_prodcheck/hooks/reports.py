@@ -12,6 +12,7 @@ import inspect
 import shutil
 from collections.abc import Callable
 from functools import cache, partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -152,9 +153,9 @@ class Reports:
 
     def _trim_environment(self) -> None:
         """At the start, before it is printed, and at the end: xdist's workers add theirs."""
-        manager = self._config.pluginmanager
-        plugin = manager.get_plugin("metadata") or manager.get_plugin("pytest_metadata.plugin")
-        metadata: dict[str, Any] = self._config.stash.get(plugin.metadata_key, {}) if plugin else {}
+        # Not by the plugin manager: pytest-html reads it even with `-p no:metadata`.
+        plugin: Any = import_module("pytest_metadata.plugin")
+        metadata: dict[str, Any] = self._config.stash.setdefault(plugin.metadata_key, {})
         for name in set(metadata).difference(ENVIRONMENT):
             del metadata[name]
 

@@ -20,20 +20,28 @@ class Seen:
     """Each report of a test takes what is new."""
 
     def __init__(self, guard: Guard, statements: int) -> None:
-        self.clients: list[LiveClient] = []
+        self.clients: dict[LiveClient, int] = {}
+        """And how many exchanges of each have been reported."""
         self.probe: ProbeRun | None = None
         self.explored: ContractRun | None = None
         self.database = False
         """Whether a check of the database asks it, or the run did so for it."""
         self.measured: dict[str, float] = {}
         self.flags: FlagsRun | None = None
-        self.told = 0
         self.requests = guard.requests
         self.statements = statements
         self.violations = len(guard.violations)
 
     def exchanges(self) -> list[Exchange]:
         return [exchange for client in self.clients for exchange in client.exchanges]
+
+    def take(self) -> list[Exchange]:
+        """Return the exchanges that are not reported yet."""
+        new = []
+        for client, reported in self.clients.items():
+            new += client.exchanges[reported:]
+            self.clients[client] = len(client.exchanges)
+        return new
 
 
 PLANNED: pytest.StashKey[Planned] = pytest.StashKey()

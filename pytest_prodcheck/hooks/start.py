@@ -16,38 +16,56 @@ import pytest
 
 from pytest_prodcheck.config import Secret, Settings, choose, describe, load
 from pytest_prodcheck.errors import UsageError
+from pytest_prodcheck.hooks import selection
+from pytest_prodcheck.hooks.guarding import GuardLife, stand
+from pytest_prodcheck.hooks.handover import pack, unpack
 from pytest_prodcheck.hooks.inspector import Inspector
+from pytest_prodcheck.hooks.part import CHOSEN, chosen_on_command_line
 from pytest_prodcheck.hooks.suites import SuitesPlugin, name_suites
+from pytest_prodcheck.live.guard import Guard, trusting
 from pytest_prodcheck.model import Policy, Release, Run, TargetInfo
 from pytest_prodcheck.record.folder import Folder, drop_latest
-from pytest_prodcheck.record.last_good import remembered
+from pytest_prodcheck.record.last_good import passed_before, remembered
 from pytest_prodcheck.record.redact import Redactor, guard_logging, redactor_of, scrub
+from pytest_prodcheck.record.verdict import requirement
 
 if TYPE_CHECKING:
     from pytest_prodcheck.hooks.recorder import ReleaseQuery
     from pytest_prodcheck.live.service import Service
 
 
+SECRETS = "secrets"
+"""The file of the run's private folder that workers read them from, sealed."""
+
+
 def start(config: pytest.Config, option: str | None) -> Inspector:
-    """Read the configuration, raise the guard, register the objects that make up the run.
+    """Read the configuration, tell the guard its policy, register the objects that make up the run.
 
     Raises UsageError before anything is sent.
     """
+    life = stand(config)
     told: dict[str, Any] | None = getattr(config, "workerinput", {}).get("prodcheck")
     if told:
-        return _start_worker(config, told)
+        return _start_worker(config, told, life.guard)
     base = config.invocation_params.dir / config.getoption("prodcheck_report")
     try:
-        return _start_controller(config, option, base)
+        return _start_controller(config, option, base, life)
     except UsageError:
         drop_latest(base)
         raise
 
 
-def _start_controller(config: pytest.Config, option: str | None, base: Path) -> Inspector:
+def _start_controller(
+    config: pytest.Config, option: str | None, base: Path, life: GuardLife
+) -> Inspector:
     from pytest_prodcheck.hooks.recorder import Recorder
     from pytest_prodcheck.hooks.reports import Reports
 
+    if not __debug__:
+        raise UsageError(
+            "Python runs without assertions (-O or PYTHONOPTIMIZE), so no check could fail; "
+            "run it without"
+        )
     choice = choose(option, os.environ)
     assert choice, "start() is called with a target only"
     root = config.invocation_params.dir
@@ -62,6 +80,7 @@ def _start_controller(config: pytest.Config, option: str | None, base: Path) -> 
             "--dist each runs every check once per worker under one id; use --dist load, or "
             "--prodcheck-vantage and `prodcheck merge` for several points of view"
         )
+    config.stash[CHOSEN] = chosen_on_command_line(config)
     shard = _shard(config.getoption("prodcheck_shard"))
     redactor = redactor_of(settings.secrets, os.environ)
     folder = Folder.create(base)
@@ -82,24 +101,28 @@ def _start_controller(config: pytest.Config, option: str | None, base: Path) -> 
             threshold=str(settings.threshold),
             weights=settings.weights,
             actions=settings.actions,
-            required=settings.required,
-            modes=settings.flags.modes if settings.flags else settings.assumed_modes,
+            veto=settings.veto,
+            required=_required(settings.required, config.getoption("markexpr", "")),
+            modes=settings.modes,
         ),
         good=remembered(base, settings.target.name),
+        passed_before=passed_before(
+            base, settings.target.name, config.getoption("prodcheck_vantage")
+        ),
         command=redactor.text(shlex.join(["pytest", *config.invocation_params.args])),
         settings=tuple(describe(settings)),
         shard=shard,
     )
-    told = {
+    told: dict[str, Any] = {
         "choice": choice,
         "root": str(root),
-        "threshold": config.getoption("prodcheck_threshold"),
         "folder": str(folder.path),
-        "base_url": settings.target.base_url,
-        "log": str(log or ""),
         "shard": shard,
+        "chosen": config.stash[CHOSEN],
     }
-    inspector = Inspector(config, settings, folder, redactor, shard, choice, root)
+    if config.getoption("dist", "no") != "no":
+        told |= pack(settings, folder.work / SECRETS)
+    inspector = Inspector(config, settings, folder, redactor, shard, choice, root, life.guard)
     reports = Reports(config, folder, redactor.text)
     recorder = Recorder(
         config,
@@ -111,6 +134,7 @@ def _start_controller(config: pytest.Config, option: str | None, base: Path) -> 
         told,
         inspector.chain,
         _release_query(inspector),
+        life,
     )
     config.pluginmanager.register(recorder, "prodcheck-recorder")
     config.pluginmanager.register(reports, "prodcheck-reports")
@@ -139,7 +163,8 @@ def _start_service(
 
     cwd = settings.file.parent if settings.file else config.invocation_params.dir
     try:
-        service = Service.start(settings.target, cwd=cwd, log=log)
+        with trusting():
+            service = Service.start(settings.target, cwd=cwd, log=log)
     except UsageError as error:
         raise UsageError(scrub(str(error), redactor)) from None
     config.add_cleanup(service.stop)
@@ -165,18 +190,21 @@ def _release_query(inspector: Inspector) -> ReleaseQuery:
     return ReleaseQuery(ask, at_once=target.release is not None)
 
 
-def _start_worker(config: pytest.Config, told: dict[str, Any]) -> Inspector:
-    settings = load(
-        told["choice"],
-        root=Path(told["root"]),
-        environ=os.environ,
-        threshold=told["threshold"],
-    )
-    settings = _at(settings, told["base_url"], Path(told["log"]) if told["log"] else None)
+def _start_worker(config: pytest.Config, told: dict[str, Any], guard: Guard) -> Inspector:
+    """The controller's own settings: a file that has changed since is not read again."""
+    config.stash[CHOSEN] = told["chosen"]
     folder = Folder(Path(told["folder"]))
+    settings = unpack(told, folder.work / SECRETS)
     redactor = redactor_of(settings.secrets, os.environ)
     inspector = Inspector(
-        config, settings, folder, redactor, told["shard"], told["choice"], Path(told["root"])
+        config,
+        settings,
+        folder,
+        redactor,
+        told["shard"],
+        told["choice"],
+        Path(told["root"]),
+        guard,
     )
     _begin(config, inspector, redactor)
     return inspector
@@ -187,9 +215,9 @@ def _begin(config: pytest.Config, inspector: Inspector, redactor: Redactor) -> N
     suites = SuitesPlugin(run_all=name_suites(config))
     config.pluginmanager.register(suites, "prodcheck-suites")
     config.pluginmanager.register(inspector, "prodcheck-inspector")
+    config.pluginmanager.register(inspector.shared, "prodcheck-shared-fixtures")
     config.add_cleanup(guard_logging(redactor))
     config.add_cleanup(inspector.close)
-    inspector.guard.install()
 
 
 def _at(settings: Settings, base_url: str, log: Path | None) -> Settings:
@@ -201,6 +229,15 @@ def _at(settings: Settings, base_url: str, log: Path | None) -> Settings:
         url = target.database.reveal().replace("{folder}", str(data_of(log)))
         target = msgspec.structs.replace(target, database=Secret(url, target.database.name))
     return msgspec.structs.replace(settings, target=target)
+
+
+def _required(manifest: tuple[str, ...], expression: str) -> tuple[str, ...]:
+    """The manifest without what is about a category that `-m` leaves out."""
+
+    def applies(wanted: str) -> bool:
+        return ">=" not in wanted or selection.may_plan(expression, requirement(wanted)[0])
+
+    return tuple(filter(applies, manifest))
 
 
 def _shard(text: str | None) -> str | None:

@@ -24,19 +24,22 @@ def name_suites(config: pytest.Config) -> bool:
     They run with every run that names no file, test or suite of its own on the command line.
     """
     invocation = config.invocation_params.dir
-    args = []
-    for arg in config.args:
-        path, separator, names = arg.partition("::")
-        if not (invocation / path).exists() and path.split("/")[0] == SUITES.name:
-            path = str(SUITES.parent / path)
-        args.append(path + separator + names)
-    config.args[:] = args
+    args = config.args[:] = [located(invocation, arg) for arg in config.args]
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
         return True
     named = [(invocation / arg).resolve() for arg in args]
     if any(_RESOLVED.is_relative_to(folder) for folder in named if folder != _RESOLVED):
         return True
     return not any(path.is_relative_to(_RESOLVED) or not path.is_dir() for path in named)
+
+
+def located(folder: Path, arg: str) -> str:
+    """The argument as pytest finds it: `suites/…` is where the suites are, unless *folder* has
+    such a path of its own."""
+    path, separator, names = arg.partition("::")
+    if not (folder / path).exists() and path.split("/")[0] == SUITES.name:
+        path = str(SUITES.parent / path)
+    return path + separator + names
 
 
 class SuitesPlugin:

@@ -21,7 +21,6 @@ class CompatibilityRun:
 
         Raises ContractBroken with every breaking change.
         """
-        __tracebackhide__ = True
         changes = self.changes()
         if all(change.severity == "minor" for change in changes):
             return

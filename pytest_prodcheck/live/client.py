@@ -41,6 +41,8 @@ __all__ = [
 MAX_HOPS = 5
 """Redirects that one request may follow."""
 
+Note = Callable[[Exchange], None]
+
 NO_ADDRESS = "the answer's Location is no web address. Correct it at the server."
 
 
@@ -51,8 +53,9 @@ class RecordingTransport(httpx.BaseTransport):
     (W3C Trace Context) by which the target's team finds it.
     """
 
-    def __init__(self, transport: LiveTransport, masking: Masking) -> None:
+    def __init__(self, transport: LiveTransport, masking: Masking, note: Note | None) -> None:
         self.exchanges: list[Exchange] = []
+        self._note = note
         self._transport = transport
         self._masking = masking
 
@@ -67,14 +70,19 @@ class RecordingTransport(httpx.BaseTransport):
         try:
             response = self._transport.send(request, clock)
         except (httpx.RequestError, ProdcheckError) as failure:
-            self.exchanges.append(
+            self._keep(
                 self._masking.exchange(
                     request, clock, added, kind=kind_of(failure), error=str(failure)
                 )
             )
             raise
-        self.exchanges.append(self._masking.exchange(request, clock, added, response=response))
+        self._keep(self._masking.exchange(request, clock, added, response=response))
         return response
+
+    def _keep(self, exchange: Exchange) -> None:
+        self.exchanges.append(exchange)
+        if self._note:
+            self._note(exchange)
 
     def refuse(self, request: httpx.Request, facts: str) -> httpx.RequestError:
         """Note a redirect that is not followed, and give the exception that says so."""
@@ -94,8 +102,9 @@ class LiveClient(httpx.Client):
 
     `exchanges` holds every request that went out, failed or was withheld, redirects one by
     one. `learn` receives values that look like credentials, so that they can be masked
-    elsewhere; `redact` cleans answers before they are cut to an excerpt; `observe` is given each
-    answer that was read in full. Redirects are not
+    elsewhere; `redact` cleans answers before they are cut to an excerpt; `note` gets each
+    exchange once, also if it is not kept, and `observe` each answer that was read in full.
+    Redirects are not
     followed unless asked for, and then on the same origin only, at most MAX_HOPS times. Raises
     what httpx raises, and errors.NotAsked for what was not sent.
     """
@@ -107,10 +116,11 @@ class LiveClient(httpx.Client):
         *,
         learn: Learn | None = None,
         redact: Redact | None = None,
+        note: Note | None = None,
         observe: Callable[[httpx.Response], object] | None = None,
     ) -> None:
         self._observe = observe
-        self._recorder = RecordingTransport(transport, Masking(learn, redact))
+        self._recorder = RecordingTransport(transport, Masking(learn, redact), note)
         self.exchanges = self._recorder.exchanges
         super().__init__(
             transport=self._recorder,

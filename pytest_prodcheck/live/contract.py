@@ -10,7 +10,6 @@ import math
 import re
 import signal
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -23,6 +22,7 @@ import msgspec
 from pytest_prodcheck.config import Contract as Limits
 from pytest_prodcheck.config import Target
 from pytest_prodcheck.errors import ContractBroken, NotAsked
+from pytest_prodcheck.live import real_time
 from pytest_prodcheck.live.failures import GONE, kind_of
 from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.live.openapi import is_under
@@ -143,7 +143,7 @@ class Exploration:
         self._accepted = accepted
         self._base_path = httpx.URL(explorer.target.base_url).path
         self._fruitless = 0
-        self._until = time.monotonic() + seconds
+        self._until = real_time.monotonic() + seconds
         self._seconds = seconds
         self.findings: dict[tuple[str, ...], Finding] = {}
         self._smallest: dict[tuple[str, ...], Case] = {}
@@ -200,7 +200,7 @@ class Exploration:
             # The first operation of a process loads it for all: that is not its own time.
             with self._time_limit(max(LOADING, self._seconds), "the document was read"):
                 contract = self._explorer.contract
-            self._until = time.monotonic() + self._seconds
+            self._until = real_time.monotonic() + self._seconds
             with self._time_limit(self._seconds, "a case was made"):
                 ask_all(contract)
         except Untestable as trouble:
@@ -243,11 +243,11 @@ class Exploration:
     @contextlib.contextmanager
     def undisturbed(self) -> Iterator[None]:
         """In one process of the run at a time; the wait for that is not its own time."""
-        began = time.monotonic()
+        began = real_time.monotonic()
         in_main = threading.current_thread() is threading.main_thread()
         left, _ = signal.setitimer(signal.ITIMER_REAL, 0) if in_main else (0.0, 0.0)
         with self._explorer.undisturbed():
-            self._until += time.monotonic() - began
+            self._until += real_time.monotonic() - began
             if left:
                 signal.setitimer(signal.ITIMER_REAL, left)
             yield
@@ -256,7 +256,7 @@ class Exploration:
         """Its answer; None where there was none, or where no request can be made of it."""
         from pytest_prodcheck.live.generation import Untestable
 
-        if time.monotonic() > self._until:
+        if real_time.monotonic() > self._until:
             raise Stop(f"its {self._seconds:g} s were over")
         self.cases += 1
         try:
@@ -452,7 +452,6 @@ class ContractRun:
 
     def _explored(self, seconds: float, work: Callable[[Exploration], None]) -> Exploration:
         """Let *work* explore. Raises ContractBroken with all distinct failures that it found."""
-        __tracebackhide__ = True
         with self._connect() as client:
             found = Exploration(self._explorer, client, seconds, self._accepted)
             work(found)
@@ -497,7 +496,6 @@ class OperationRun(ContractRun):
 
         Raises ContractBroken with all distinct failures, and NotAsked when nothing is proven.
         """
-        __tracebackhide__ = True
         operation = self.operation
         if operation.obstacle:
             raise NotAsked(f"not run: {operation.id} cannot be tested: {operation.obstacle}")

@@ -8,10 +8,10 @@ parameter or body field of a telling name); what stands there is masked here, an
 import base64
 import binascii
 import re
-import shlex
 from collections.abc import Callable, Iterable
 from urllib.parse import unquote_plus
 
+from pytest_prodcheck.live import curl
 from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.live.wire import Clock
 from pytest_prodcheck.model import Exchange
@@ -109,13 +109,13 @@ _FIELD = re.compile(
 )
 _FORM = re.compile(r"(^|[?&;])([^=&;\s]+)=([^&;\s]+)")
 _COOKIE = re.compile(r"^([^=;]*=)?([^;]*)(.*)$", re.DOTALL)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_VARIABLE = re.compile(r"\$\{\w+\}")
+_PLAIN = re.compile(r"(?:[A-Za-z][\w-]* )?[\s:;,=.-]*")
+"""What may stand beside variables in a header: a scheme and separators."""
 
 Learn = Callable[[str], None]
 Redact = Callable[[str], str]
 Added = tuple[tuple[str, str], ...]
-"""Headers that the transport adds: name, and how it stands in a curl command (`${PROD_TOKEN}`)."""
+"""Headers that the transport adds: name, and its value as a template (see `live.curl`)."""
 
 
 class Masking:
@@ -148,7 +148,7 @@ class Masking:
             response_headers={} if response is None else self._answer_headers(response.headers),
             body="" if response is None else self._excerpt(response.headers, clock),
             size=clock.size,
-            curl=self._curl(request, url, added),
+            curl=self._curl(request, added),
             traceparent=request.headers.get("traceparent", ""),
             retried=clock.retried,
         )
@@ -228,23 +228,65 @@ class Masking:
         self._tell(found[2])
         return f"{found[1]}{MASK}"
 
-    def _curl(self, request: httpx.Request, url: str, added: Added) -> str:
-        """One line for a shell; configured credentials stand in it as `${VARIABLE}`."""
+    def _curl(self, request: httpx.Request, added: Added) -> str:
+        """One line for a shell; known credentials stand in it as variables."""
         words = ["curl", "-sS", "-i", "--compressed"]
         if request.method == "HEAD":
             words.append("--head")
         elif request.method != "GET":
-            words += ["-X", _word(request.method)]
-        words += [f'-H "{name}: {_in_double_quotes(text)}"' for name, text in added]
+            words += ["-X", curl.literal(request.method)]
+        words += [f"-H {curl.template(self._configured(name, text))}" for name, text in added]
         words += [
-            f"-H {_word(f'{name}: {value if name in HARMLESS else MASK}')}"
+            f"-H {self._header_word(name, value)}"
             for name, value in request.headers.items()
             if name not in _CURLS_OWN and (name, value) != ("accept", "*/*")
         ]
+        before = ""
         if body := self._sent(request):
-            words.append(f"--data-binary {_word(body)}")
-        words.append(_word(url))
-        return " ".join(words)
+            before, data = curl.piped(body)
+            words.append(f"--data-binary {data}")
+        return before + " ".join([*words, *self._url_words(request.url, bool(body))])
+
+    def _configured(self, name: str, template: str) -> str:
+        """A header of the configuration, unless its literal text looks like a secret as well."""
+        safe = self._redact is None or self._redact(template) == template
+        return f"{name}: {template if safe else '<see headers in the configuration>'}"
+
+    def _header_word(self, name: str, value: str) -> str:
+        if name in HARMLESS:
+            return curl.literal(f"{name}: {value}")
+        if name != "cookie":
+            return curl.template(f"{name}: {self._by_variables(value) or MASK}")
+        crumbs = [crumb.strip().partition("=") for crumb in value.split(";")]
+        shown = (f"{key}={self._by_variables(text) or MASK}" for key, _, text in crumbs)
+        return curl.template(f"{name}: {'; '.join(shown)}")
+
+    def _by_variables(self, value: str) -> str:
+        """The template that gives *value*, if it is made of known variables; else ""."""
+        template = self._redact(value) if self._redact else value
+        known = template != value and curl.filled(template) == value
+        return template if known and _PLAIN.fullmatch(curl.VARIABLE.sub("", template)) else ""
+
+    def _url_words(self, url: httpx.URL, has_body: bool) -> list[str]:
+        """The parameters that curl has to encode, and the URL with all the others."""
+        place, mark, query = self.url(url).partition("?")
+        sent = url.raw_path.decode("ascii", "replace").partition("?")[2]
+        inline: list[str] = []
+        encoded: list[str] = []
+        for shown, (name, _, value) in zip(
+            query.split("&"), (pair.partition("=") for pair in sent.split("&")), strict=True
+        ):
+            if template := self._by_variables(value):
+                inline.append(f"{name}={template}")
+            elif template := self._by_variables(unquote_plus(value)):
+                encoded += _url_option(has_body), curl.template(f"{name}={template}")
+            else:
+                inline.append(shown.replace("${", "%24{"))  # no variable, whatever it looks like
+        path = self._redact(place) if self._redact else place
+        place = path if curl.filled(path) == place else place
+        shown = f"{place}{mark}{'&'.join(inline)}"
+        unglobbed = ["-g"] if set("[]{}").intersection(curl.VARIABLE.sub("", shown)) else []
+        return [*encoded, *unglobbed, curl.template(shown)]
 
     def _sent(self, request: httpx.Request) -> str:
         """The request's body, if it is text and at hand."""
@@ -323,19 +365,6 @@ def _text(content: bytes, media: str) -> str:
         return content.decode("utf-8", "replace")
 
 
-def _word(text: str) -> str:
-    """Quoted for a shell, on one line: control characters as bash and zsh write them."""
-    if _CONTROL.search(text) is None:
-        return shlex.quote(text)
-    plain = text.replace("\\", "\\\\").replace("'", "\\'")
-    return "$'" + _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", plain) + "'"
-
-
-def _in_double_quotes(text: str) -> str:
-    """`${VARIABLE}` is left to the shell; whatever else means something to it is escaped."""
-    parts = []
-    at = 0
-    for variable in _VARIABLE.finditer(text):
-        parts += [re.sub(r'([\\"$`])', r"\\\1", text[at : variable.start()]), variable[0]]
-        at = variable.end()
-    return "".join([*parts, re.sub(r'([\\"$`])', r"\\\1", text[at:])])
+def _url_option(has_body: bool) -> str:
+    """The way to add an encoded parameter; the second needs curl 7.87 or newer."""
+    return "--url-query" if has_body else "-G --data-urlencode"

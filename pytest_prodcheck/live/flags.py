@@ -125,7 +125,6 @@ class FlagsRun:
 
     def check(self) -> None:
         """Return when flags, mode and what they switch agree. Raises ContractBroken."""
-        __tracebackhide__ = True
         found = disagreements(self.source, self.state)
         if found:
             raise ContractBroken("\n".join(found.values()), found, "flags")

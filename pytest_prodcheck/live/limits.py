@@ -10,12 +10,13 @@ three, n > 3 / share), *broken* when the share seen is over it, and else *not pr
 import contextlib
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 from pytest_prodcheck.config import Limits
 from pytest_prodcheck.model import Exchange, Record
+from pytest_prodcheck.record.traffic import Traffic
 
 CONFIDENCE = 0.95
 
@@ -46,10 +47,14 @@ class Tally:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def add(self, exchanges: Iterable[Exchange]) -> None:
-        """Count these exchanges; those that were withheld never happened."""
+    def add(self, exchanges: Iterable[Exchange], *, generated: bool = False) -> None:
+        """Count these exchanges; those that were withheld never happened.
+
+        `generated`: they are cases of the contract suite, which no limit judges.
+        """
+        mark = "g" if generated else "-"
         lines = [
-            f"\n{exchange.status or 0} {exchange.elapsed_ms:.3f}\n"
+            f"\n{exchange.status or 0} {exchange.elapsed_ms:.3f} {mark}\n"
             for exchange in exchanges
             if exchange.kind != "withheld"
         ]
@@ -63,18 +68,24 @@ class Tally:
                 os.close(descriptor)
 
     def measured(self) -> list[Measured]:
-        """Every exchange of the run so far, in the order of counting."""
-        try:
-            lines = self._path.read_text().split("\n")
-        except FileNotFoundError:
-            return []
-        found = []
-        for line in filter(None, lines):
-            # A process killed while it wrote leaves half a line.
-            with contextlib.suppress(ValueError):
-                status, elapsed = line.split(" ")
-                found.append(Measured(status=int(status) or None, elapsed_ms=float(elapsed)))
-        return found
+        """Every exchange so far that limits judge, in the order of counting."""
+        return [one for one, generated in self._read() if not generated]
+
+    def traffic(self) -> Traffic:
+        """What all exchanges of the run add up to, generated ones too."""
+        traffic = Traffic()
+        for one, _ in self._read():
+            traffic.count(one.elapsed_ms if one.status is not None else None, one.failed)
+        return traffic
+
+    def _read(self) -> Iterator[tuple[Measured, bool]]:
+        with contextlib.suppress(FileNotFoundError), self._path.open() as lines:
+            for line in lines:
+                # A process killed while it wrote leaves half a line.
+                with contextlib.suppress(ValueError):
+                    status, elapsed, mark = line.split()
+                    one = Measured(status=int(status) or None, elapsed_ms=float(elapsed))
+                    yield one, mark == "g"
 
 
 class Ruling(Record):

@@ -8,9 +8,11 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from itertools import zip_longest
 from typing import Any
+from urllib.parse import urlsplit
 
-from pytest_prodcheck.config import Target
+from pytest_prodcheck.config import Drill, Target
 from pytest_prodcheck.live.openapi import declared, does_something, place_of
 from pytest_prodcheck.model import Record
 from pytest_prodcheck.references import array, pointed, resolved, table
@@ -100,6 +102,30 @@ def _missing(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def chosen(all_: Iterable[Operation], excluded: Sequence[str]) -> tuple[Operation, ...]:
     """Those that no entry of `[contract] exclude` matches."""
     return tuple(one for one in all_ if not any(matches(one, entry) for entry in excluded))
+
+
+def is_switch(operation: Operation, drills: Iterable[Drill], target: Target) -> bool:
+    """Whether a drill switches something at the path of *operation*, or switches it back there.
+
+    Methods do not matter: a case of another operation of that path may use any of them.
+    """
+    requests = (way.request for drill in drills for way in (drill.switch, drill.restore))
+    ours = _segments(operation.base, operation.path)
+    return any(
+        _may_be_equal(ours, _segments(target.base_url, request.path.partition("?")[0]))
+        for request in requests
+        if request
+    )
+
+
+def _segments(base: str, path: str) -> list[str]:
+    return [*urlsplit(base).path.split("/"), *path.split("/")]
+
+
+def _may_be_equal(one: list[str], other: list[str]) -> bool:
+    """Whether two paths can be the same; a segment with a placeholder may be anything."""
+    pairs = list(zip_longest(filter(None, one), filter(None, other), fillvalue=""))
+    return all(a == b or (a and b and "{" in a + b) for a, b in pairs)
 
 
 def matches(operation: Operation, entry: str) -> bool:

@@ -6,6 +6,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from pytest_prodcheck.errors import NotAsked
+from pytest_prodcheck.live import real_time
 from pytest_prodcheck.live.turns import turn
 
 UNSAID = 1.0
@@ -21,10 +22,10 @@ class Patience:
     def heed(self, headers: Mapping[str, Sequence[str]], deadline: float) -> None:
         """Take note of a 429. Raises NotAsked when it asks for more time than there is.
 
-        *deadline* is of `time.monotonic`, which is the same for all processes of a machine.
+        *deadline* is of `real_time.monotonic`, which is the same for all processes of a machine.
         """
         seconds = retry_after("".join(headers.get("retry-after", ())[:1]))
-        until = time.monotonic() + seconds
+        until = real_time.monotonic() + seconds
         with turn(self._path):
             part = self._path.with_suffix(".part")
             part.write_text(f"{max(until, self._until()):.3f}")
@@ -33,13 +34,13 @@ class Patience:
 
     def wait(self, deadline: float) -> None:
         """Return when requests are welcome. Raises NotAsked when that is after *deadline*."""
-        while (left := (until := self._until()) - time.monotonic()) > 0:
+        while (left := (until := self._until()) - real_time.monotonic()) > 0:
             if until > deadline:
                 raise NotAsked(
                     f"not run: the target answered 429 and asked for {left:.0f} s without "
                     "requests. Lower `rate` of the target, and run again then."
                 )
-            time.sleep(left)  # meanwhile another process may be asked for more
+            real_time.sleep(left)  # meanwhile another process may be asked for more
 
     def _until(self) -> float:
         try:

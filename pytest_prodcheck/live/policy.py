@@ -9,7 +9,7 @@ import re
 import socket
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, unquote_plus, urlsplit
 
 from pytest_prodcheck import urls
 from pytest_prodcheck.errors import UsageError
@@ -22,13 +22,40 @@ if TYPE_CHECKING:
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 """The safe methods of RFC 9110, 9.2.1, without TRACE, which echoes credentials."""
 
+UNIX = "unix:"
+"""How an entry of `hosts` begins that names a socket of this machine's file system."""
+
 _PLAIN_SCHEME = {"ws": "http", "wss": "https"}
 
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 _PLAIN_URL = re.compile(r"(https?|wss?)://([^/?#@\\\s]+)(?:[/?]\S*)?", re.IGNORECASE)
-_METHOD_PARAMETER = re.compile(r"[?&;]_method=", re.IGNORECASE)
-_OVERRIDE_HEADERS = {b"x-http-method-override", b"x-method-override", b"x-http-method"}
+_OVERRIDES = frozenset(("x-http-method-override", "x-method-override", "x-http-method"))
 """Headers by which Rails, Django, Express and ASP.NET middleware turn a GET or POST into more."""
+
+_REWRITES = frozenset(("x-original-url", "x-rewrite-url"))
+"""Headers by which IIS and Symfony answer for another path than the one that was asked for."""
+
+_OVERRIDE_PARAMETERS = _OVERRIDES | {"-method", "http-method-override"}
+"""Query parameters that do the same (`_method` is Rails', Laravel's and Symfony's)."""
+
+_HOST_HEADERS = frozenset(
+    (
+        "host",
+        "x-forwarded-host",
+        "x-forwarded-server",
+        "x-host",
+        "x-http-host-override",
+        "x-original-host",
+    )
+)
+"""Headers by which a server or a proxy chooses the site that answers."""
+
+_FORWARDED_HOST = re.compile(r"(?:^|[;,\s])host\s*=\s*\"?([^\";,\s]+)", re.IGNORECASE)
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+_GRAPHQL_NOISE = re.compile(r'"""[\s\S]*?"""|"(?:[^"\\\n]|\\.)*"|#[^\n]*')
+_GRAPHQL_BLOCK = re.compile(r"[{(][^{}()]*[})]")
+_GRAPHQL_WRITE = re.compile(r"\b(mutation|subscription)\b")
 
 _WRITABLE = (
     "Mark a test that writes with @pytest.mark.writes and run it against a target with"
@@ -40,8 +67,8 @@ class Policy(Record, frozen=True):
     """What a run may do to its target, as the configuration says.
 
     origin: scheme, host and port of the target; `("https", "api.example.com", 443)`.
-    hosts: other `host` or `host:port` that may be reached. Without a port it is 443, and 80
-    too when the target itself is plain http.
+    hosts: other `host` or `host:port` that may be reached, or `unix:/path` of a socket. Without a
+    port it is 443, and 80 too when the target itself is plain http.
     """
 
     target: str
@@ -92,7 +119,12 @@ class Rules:
         origin = (normal_host(host), port)
         self.named: dict[tuple[str, int], tuple[str, ...]] = {}
         """Other endpoints that the configuration names, with the schemes that may go there."""
+        self.sockets = tuple(
+            entry.removeprefix(UNIX) for entry in policy.hosts if entry.startswith(UNIX)
+        )
         for entry in policy.hosts:
+            if entry.startswith(UNIX):
+                continue
             for endpoint, schemes in _endpoints(entry, scheme):
                 if endpoint != origin:
                     self.named[endpoint] = schemes
@@ -133,20 +165,59 @@ class Rules:
                 f" {self.policy.target} is read-only, and only GET, HEAD and OPTIONS may leave."
                 f" {_WRITABLE}"
             )
-        if ("method=" in target.lower() or "%" in target) and _METHOD_PARAMETER.search(
-            unquote(target)
-        ):
-            what = _request(method, scheme, host, port, path)
-            return self._override(what, "the query parameter _method")
+        if "?" in target and (how := _acting_query(target.partition("?")[2])):
+            return self._override(_request(method, scheme, host, port, path), how)
         return None
 
-    def headers(self, method: str, host: str, port: int, names: Iterable[bytes]) -> str | None:
-        """Why a request with these header names may not leave a read-only run."""
-        if self.policy.read_only:
-            for name in names:
-                if name.lower().strip() in _OVERRIDE_HEADERS:
-                    what = _shown(f"{method} to {host}:{port}")
-                    return self._override(what, f"the header {_shown(name.decode('latin-1'))}")
+    def headers(
+        self, method: str, scheme: str, host: str, port: int, headers: Iterable[tuple[bytes, bytes]]
+    ) -> str | None:
+        """Why a request with these headers may not leave.
+
+        On every target: because they name another host. On a read-only one: because they, or the
+        form that they announce, can make something else of the request.
+        """
+        read_only = self.policy.read_only
+        form = body = False
+        for raw, value in headers:
+            name = raw.strip().lower().replace(b"_", b"-").decode("latin-1")
+            if name in _HOST_HEADERS or name == "forwarded":
+                refused = self._other_site(method, scheme, host, port, name, value)
+                if refused is not None:
+                    return refused
+            elif read_only and (name in _OVERRIDES or name in _REWRITES):
+                what = _shown(f"{method} to {host}:{port}")
+                return self._override(what, f"the header {_shown(raw.decode('latin-1'))}")
+            elif name == "content-type":
+                form = value.strip().lower().decode("latin-1").startswith(_FORMS)
+            elif name == "transfer-encoding" or (
+                name == "content-length" and value.strip() != b"0"
+            ):
+                body = True
+        if read_only and form and body:
+            return self._override(_shown(f"{method} to {host}:{port}"), "a form in its body")
+        return None
+
+    def _other_site(
+        self, method: str, scheme: str, host: str, port: int, name: str, value: bytes
+    ) -> str | None:
+        text = value.decode("latin-1").strip()
+        sites = _FORWARDED_HOST.findall(text) if name == "forwarded" else text.split(",")
+        for site in filter(None, map(str.strip, sites)):
+            try:
+                named, at = _split(site)
+                known = normal_host(named)
+            except (UsageError, UnicodeError):
+                known, at = "", None
+            if known in self.names and (at is None or (known, at) in self.endpoints):
+                continue
+            what = _request(method, scheme, host, port)
+            return (
+                f"{what} was not sent: its header {name} names {_shown(site)}, which is neither"
+                f" target {self.policy.target} ({self._origin()}) nor a host that the"
+                " configuration names. Leave the header out, or add the host to the target's"
+                " hosts = [...]."
+            )
         return None
 
     def endpoint(self, what: str, scheme: str | None, host: str, port: int) -> str | None:
@@ -188,12 +259,37 @@ class Rules:
             f' If tests may reach it, add it to the target: hosts = ["{address}"].'
         )
 
+    def local(self, path: str) -> str | None:
+        """Why a socket of this machine's file system is not connected to."""
+        if path in self.sockets:
+            return None
+        shown = _shown(path)
+        return (
+            f"A connection to the socket {shown} was not opened: it is neither target"
+            f" {self.policy.target} ({self._origin()}) nor named by the configuration."
+            f' If tests may use it, add it to the target: hosts = ["{UNIX}{shown}"]; what is sent'
+            " there cannot be policed."
+        )
+
+    def family(self, name: str) -> str:
+        """The reason for a socket of a kind that leads to no named host."""
+        return (
+            f"A connection over {name} was not opened: only TCP to target {self.policy.target}"
+            f" ({self._origin()}) and to named hosts may leave. Use the `api` fixture."
+        )
+
+    def is_target(self, host: str, port: int) -> bool:
+        """Whether this endpoint is the target's own."""
+        _, own, at = self.policy.origin
+        return port == at and normal_host(host) == normal_host(own)
+
     def unreadable(self) -> str:
-        """The reason for a request that is sent as something other than bytes."""
+        """The reason for what is sent in a way that cannot be read beforehand."""
         return (
             f"A request was not sent: target {self.policy.target} is read-only, and http.client"
-            " was given something other than bytes, which cannot be read beforehand."
-            " Give it bytes, or use the `api` fixture."
+            " was given something other than a whole request head and its body, as bytes; that"
+            " cannot be read beforehand. Let http.client make the request, or use the `api`"
+            " fixture."
         )
 
     def tampering(self, undone: Iterable[str]) -> str:
@@ -238,6 +334,66 @@ class Rules:
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
+_NOTHING = Policy(target="", read_only=True, origin=("", "", 0))
+
+
+class NotKnownYet(Rules):
+    """The rules before the configuration has been read: nothing leaves."""
+
+    def __init__(self) -> None:
+        super().__init__(_NOTHING)
+
+    def request(self, method: str, scheme: str, host: str, port: int, target: str) -> str:
+        return self._refused(_request(method, scheme, host, port, target))
+
+    def endpoint(self, what: str, scheme: str | None, host: str, port: int) -> str:
+        return self._refused(what)
+
+    def connection(self, host: str, port: int) -> str:
+        return self._refused(f"A connection to {_shown(f'{host}:{port}')}")
+
+    def local(self, path: str) -> str:
+        return self._refused(f"A connection to the socket {_shown(path)}")
+
+    def family(self, name: str) -> str:
+        return self._refused(f"A connection over {name}")
+
+    def program(self, argv: Sequence[str]) -> str | None:
+        found = network_program(argv)
+        return self._refused(_shown(found)) if found else None
+
+    def tampering(self, undone: Iterable[str]) -> str:
+        return f"The guard was tampered with: {', '.join(undone)}. Leave it in place."
+
+    def _refused(self, what: str) -> str:
+        return (
+            f"{what}: refused while pytest loads plugins and conftest files, when the target is not"
+            " known yet. Move it from the top of the module into a fixture or a test."
+        )
+
+
+def _acting_query(query: str) -> str | None:
+    """What in a query can make a writing request of a GET; None for most."""
+    for pair in re.split("[&;]", query):
+        name, _, value = pair.partition("=")
+        name = unquote_plus(unquote_plus(name)).strip()
+        if name.lower().replace("_", "-").partition("[")[0] in _OVERRIDE_PARAMETERS:
+            return f"the query parameter {_shown(name)}"
+        if name.lower() == "query" and _writes_by_graphql(unquote_plus(unquote_plus(value))):
+            return "the GraphQL mutation in its query"
+    return None
+
+
+def _writes_by_graphql(text: str) -> bool:
+    """Whether a GraphQL document has an operation that is more than a query."""
+    if "{" not in text:
+        return False
+    text, previous = _GRAPHQL_NOISE.sub(" ", text), ""
+    while text != previous:  # from the inside out, until operations' names are left
+        text, previous = _GRAPHQL_BLOCK.sub(" ", text), text
+    return bool(_GRAPHQL_WRITE.search(text))
+
+
 def _endpoints(entry: str, origin_scheme: str) -> list[tuple[tuple[str, int], tuple[str, ...]]]:
     try:
         host, port = _split(entry)
@@ -266,18 +422,25 @@ def _authority_of(url: str) -> str:
 
 
 def _database(target: "Target") -> tuple[str, ...]:
-    """`host:port` of the target's database, for drivers that use Python's sockets.
+    """`host:port` or socket of the target's database, for drivers that use Python's sockets.
 
     Like every other host it is reached by a connection of a test's own on a writable target only.
     """
     split = urlsplit(target.database.reveal() if target.database else "")
+    if not split.scheme.startswith("postgres"):
+        return ()
     try:
-        host, port = split.hostname or "", split.port or 5432
+        query = parse_qs(split.query)
+        host = unquote(split.hostname or "")
+        port = split.port or int(query.get("port", ["5432"])[0])
+        folder = host or query.get("host", [""])[0]
+        if folder.startswith("/"):
+            return (f"{UNIX}{folder.rstrip('/')}/.s.PGSQL.{port}",)
         authority = f"{f'[{host}]' if ':' in host else host}:{port}"
         _split(authority)
     except (ValueError, UsageError):
-        return ()  # a socket's folder, or several hosts
-    return (authority,) if split.scheme.startswith("postgres") else ()
+        return ()  # several hosts
+    return (authority,)
 
 
 def _request(method: str, scheme: str, host: str, port: int, target: str = "") -> str:

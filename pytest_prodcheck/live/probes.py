@@ -11,7 +11,6 @@ import fcntl
 import math
 import os
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ import msgspec
 from pytest_prodcheck import errors
 from pytest_prodcheck.config import Probe, Target, revealed
 from pytest_prodcheck.errors import ContractBroken
+from pytest_prodcheck.live import real_time
 from pytest_prodcheck.live.expectations import ANY_ANSWER, Answer, Clean, Mismatch, unmet
 from pytest_prodcheck.live.failures import kind_of
 from pytest_prodcheck.live.lean_httpx import httpx
@@ -154,7 +154,7 @@ class Prober:
         self._selected = {probe.id: probe for probe in selected}
         self._longest = max((_requests(probe) for probe in selected), default=0)
         self._missing = sum(map(_requests, selected))
-        self._progress_at = time.monotonic()
+        self._progress_at = real_time.monotonic()
         self._send_unless_another_does()
 
     def result(self, probe_id: str) -> ProbeResult:
@@ -174,14 +174,14 @@ class Prober:
                     return self._done[probe_id]
                 if self._closing:
                     raise errors.ProdcheckError(f"probe {probe_id!r} has no result: run is over")
-                left = self._progress_at + self.bound - time.monotonic()
+                left = self._progress_at + self.bound - real_time.monotonic()
                 if left <= 0:
                     return self._given_up(probe_id)
                 if self._busy:
                     self._changed.wait(left)
                     continue
             if not self._read_results() and not self._send_unless_another_does():
-                time.sleep(POLL)
+                real_time.sleep(POLL)
 
     def has(self, probe_id: str) -> bool:
         """Whether that probe's result has arrived in this process."""
@@ -196,10 +196,10 @@ class Prober:
     def close(self) -> None:
         """Stop sending; requests on their way get one second to end."""
         self._closing = True
-        until = time.monotonic() + 1
+        until = real_time.monotonic() + 1
         # The first thread is joined first, so those that it still started are in the list.
         for thread in self._threads:
-            thread.join(max(0.0, until - time.monotonic()))
+            thread.join(max(0.0, until - real_time.monotonic()))
         # A thread that still waits for the target writes its result later: leave it the files.
         while self._files and not any(thread.is_alive() for thread in self._threads):
             os.close(self._files.pop())
@@ -216,7 +216,7 @@ class Prober:
         missing = [probe for probe in self._selected.values() if probe.id not in self._done]
         # The longest first, so that none of them is left to the end on its own.
         queue = deque(sorted(missing, key=lambda probe: -probe.samples))
-        self._progress_at = time.monotonic()
+        self._progress_at = real_time.monotonic()
         self._busy = 1
         # The first thread starts the others, since each start waits until the thread runs.
         first = self._thread(self._lead, queue)
@@ -306,7 +306,7 @@ class Prober:
         if probe and result.id not in self._done:
             self._missing -= _requests(probe)
         self._done[result.id] = result
-        self._progress_at = time.monotonic()
+        self._progress_at = real_time.monotonic()
 
     # --- the others follow
 
@@ -429,7 +429,6 @@ class ProbeRun:
         Raises AssertionError with all that did not hold, Violation if policy forbids the
         request, and NotAsked if it was withheld.
         """
-        __tracebackhide__ = True
         result = self.result
         if result.raised == errors.Violation.__name__:
             raise errors.Violation(result.not_run)

@@ -13,9 +13,10 @@ from pytest_prodcheck.config import Secret, Target
 from pytest_prodcheck.errors import NotAsked, UsageError
 from pytest_prodcheck.live.bodies import EXCERPT, BadBody, BodyOverflow, Inflation
 from pytest_prodcheck.live.chain import Chain
-from pytest_prodcheck.live.exchanges import HARMLESS, MASK, Added, Masking
+from pytest_prodcheck.live.exchanges import HARMLESS, Added, Masking
 from pytest_prodcheck.live.failures import BodyTooLarge, UnknownEncoding, explain, kind_of
 from pytest_prodcheck.live.lean_httpx import httpx
+from pytest_prodcheck.live.patches import PACED
 from pytest_prodcheck.live.wire import Clock, HeadTooLarge, Lane, Resolver, tls_context
 
 MAX_HEADERS = 256
@@ -176,6 +177,7 @@ class LiveTransport(httpx.BaseTransport):
                 ),
                 headers=self._sent(request),
                 content=request.stream,
+                extensions={PACED: True},
             )
         )
         if not clock.received:
@@ -325,9 +327,11 @@ class _Header:
         self.name = name
         self.raw = name.encode("ascii"), plain.encode("ascii")
         if isinstance(value, Secret):
-            self.shown = value.name
+            self.shown = value.template or f"<written in the configuration: {value.name}>"
+        elif name.lower() in HARMLESS:
+            self.shown = value
         else:
-            self.shown = value if name.lower() in HARMLESS else MASK
+            self.shown = f"<written in the configuration: targets.{target.name}.headers.{name}>"
 
 
 def origin_of(url: httpx.URL) -> tuple[str, bytes, int | None]:

@@ -10,13 +10,13 @@ import select
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import httpcore
 
 from pytest_prodcheck.errors import UsageError
+from pytest_prodcheck.live import real_time
 
 MAX_HEAD = 64 * 1024
 """Bytes of an answer's header, 1xx answers before it included (as http.client's longest line)."""
@@ -72,7 +72,7 @@ class Clock:
     def start(self, seconds: float) -> None:
         """The request leaves now and may take `seconds` in all."""
         self.seconds = seconds
-        self.started = time.monotonic()
+        self.started = real_time.monotonic()
         self.end = self.started + seconds
 
     def again(self) -> None:
@@ -84,14 +84,14 @@ class Clock:
     def heads(self, status: int) -> None:
         """The header is there; what comes now is the body."""
         self.status, self.stage = status, "body"
-        self.headed = time.monotonic() - self.started
+        self.headed = real_time.monotonic() - self.started
 
     def stop(self) -> None:
-        self.elapsed = time.monotonic() - self.started
+        self.elapsed = real_time.monotonic() - self.started
 
     def left(self) -> float:
         """Seconds; raises httpcore.TimeoutException when there are none."""
-        left = self.end - time.monotonic()
+        left = self.end - real_time.monotonic()
         if left <= 0:
             raise httpcore.TimeoutException
         return left
@@ -165,7 +165,7 @@ class _Lookup:
 
     def wait(self, clock: Clock) -> list[tuple[Any, Any]] | Exception:
         # Not `left()`: a silent resolver is a fault of its own, told apart from a slow target.
-        self._done.wait(max(0.0, clock.end - time.monotonic()))
+        self._done.wait(max(0.0, clock.end - real_time.monotonic()))
         return self._found
 
     def _look_up(self, host: str, port: int) -> None:

@@ -80,7 +80,6 @@ class WorkflowRun(ContractRun):
 
         Raises ContractBroken with all distinct failures, and NotAsked when nothing is proven.
         """
-        __tracebackhide__ = True
         seconds = TIMES_LONGER * self._explorer.limits.time_per_operation
         found = self._explored(seconds, self._explore)
         if found.withheld:

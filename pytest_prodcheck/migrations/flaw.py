@@ -114,6 +114,17 @@ REHEARSED = {
     "migration.rollback_fails": Rule(
         severity="critical", remedy="correct the rollback; it will be needed in a hurry"
     ),
+    "migration.rollback_after_use": Rule(
+        severity="critical",
+        remedy="let the rollback first turn such rows into ones that the schema before takes "
+        "(UPDATE … WHERE …); until it does, take back the application alone and leave this "
+        "migration applied",
+    ),
+    "migration.lost_after_use": Rule(
+        severity="major",
+        remedy="copy such rows aside before the rollback, or let it keep them in a form that the "
+        "schema before takes",
+    ),
     "migration.leftover": Rule(
         severity="critical", remedy="undo it in the rollback too, and roll back again"
     ),

@@ -235,9 +235,15 @@ _PAIR = re.compile(r"""([A-Za-z_][\w .-]*?)\s*=\s*("[^"]*"|'[^']*'|[^;\s]*)(?:[;
 _ORDINARY_KEYS = re.compile(
     "host|hostaddr|port|dbname|db|database|user|username|uid|userid|user id|server|data source"
     "|driver|initial catalog|sslmode|encrypt|trustservercertificate"
-    "|application_name|path|domain|expires|max-age|samesite|endpoint|accountname|defaultendpointsprotocol|endpointsuffix",
+    "|application_name|client_encoding|channel_binding|connect_timeout|fallback_application_name"
+    "|gssencmode|keepalives|load_balance_hosts|options|passfile|sslcert|sslkey|sslrootcert"
+    "|target_session_attrs|path|domain|expires|max-age|samesite|endpoint|accountname|defaultendpointsprotocol|endpointsuffix",
     re.IGNORECASE,
 )
+_DATABASE = re.compile(
+    r"(?:cockroachdb|mariadb|mssql|mysql|oracle|postgres|postgresql|redshift|sqlite)(?:\+\w+)?"
+)
+"""Schemes of URLs whose user name is a role, and never a token."""
 _SCHEME = re.compile(r"(?:bearer|token|basic|apikey|api-key)\s+(\S{8,})", re.IGNORECASE)
 _WORDS = re.compile(r"[a-z]+(?:[-_. ][a-z]+)*|[A-Z]+(?:[-_. ][A-Z]+)*|[A-Z][a-z]+")
 
@@ -256,7 +262,8 @@ def secret_parts(value: str) -> tuple[list[str], list[str]]:
     """The parts of `value` that are secret by themselves, and those that are so only in whole.
 
     Of a URL these are the password, credentials in the query, and, failing both, long path
-    segments (webhooks); its scheme, host and database name occur in any report. Of a connection
+    segments (webhooks); its scheme, host and database name occur in any report. A user name alone
+    may be a token, but never that of a database. Of a connection
     string or a JSON document they are the values with a credential's name. All of any other value
     is secret.
     """
@@ -281,6 +288,7 @@ def _parts_of_url(value: str) -> tuple[list[str], list[str]]:
         return [], []
     if not url.netloc and not url.query:
         return [], [value]
+    database = _DATABASE.fullmatch(url.scheme) is not None
     alone: list[str] = []
     whole: list[str] = []
     userinfo = url.netloc.rpartition("@")[0]
@@ -291,17 +299,17 @@ def _parts_of_url(value: str) -> tuple[list[str], list[str]]:
             whole += [next((login for login in logins if len(login) >= 8), value)]
     else:
         alone.append(password)
-    if len(user) >= 16 or (len(user) >= 8 and userinfo == user):
+    if not database and (len(user) >= 16 or (len(user) >= 8 and userinfo == user)):
         alone.append(user)  # `https://<token>@host`, `https://<token>:x-oauth-basic@host`
     for pair in url.query.split("&"):
         key, _, text = pair.partition("=")
-        if (
-            len(text) >= 8
-            and not is_plain_words(text)
-            and (is_credential_name(key) or len(text) >= 16)
-        ):
+        credential = is_credential_name(key)
+        telling = len(text) >= 8 and not is_plain_words(text)
+        if telling and (credential or (len(text) >= 16 and not database)):
             alone.append(text)
-    if not alone and not whole:
+        elif credential and text and database:
+            whole.append(pair)
+    if not alone and not whole and not database:
         rest = [*url.path.split("/"), url.fragment]
         alone += [each for each in rest if len(each) >= 16 and not is_plain_words(each)]
     return (alone, whole) if alone or whole else ([], [value])
@@ -334,7 +342,7 @@ def _parts_of_pairs(value: str) -> tuple[list[str], list[str]]:
             alone.append(text.strip("\"'"))
         elif not _ORDINARY_KEYS.fullmatch(key):
             return [], []
-    if all(len(text) >= 8 for text in alone):
+    if alone and all(len(text) >= 8 for text in alone):
         return alone, []
     return [text for text in alone if len(text) >= 8], [value]
 

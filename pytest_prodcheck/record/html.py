@@ -49,6 +49,10 @@ def title(run: Run, verdict: Verdict) -> str:
 def summary(run: Run, verdict: Verdict) -> str:
     """The top of the page, for the `prefix` of `pytest_html_results_summary`."""
     failures = wording.failed(run)
+    kinds = {
+        check.id: [v.kind for v in verdict.vetoes if v.check == check.id and v.kind != "critical"]
+        for check in failures
+    }
     return _template("summary.html").render(
         run=run,
         verdict=verdict,
@@ -58,6 +62,10 @@ def summary(run: Run, verdict: Verdict) -> str:
         release=wording.release(run),
         last_good=wording.last_good(run),
         reasons=wording.reasons(run, verdict) if verdict.verdict != "pass" else [],
+        kinds=lambda check: kinds.get(check.id, []),
+        since=lambda check: wording.since(check, verdict),
+        step=wording.next_step(run, verdict),
+        warned=wording.warned(run),
         gauge=_gauge(verdict),
         tally=_tally(run),
         actions=[(a, wording.deadline(a.within, run.finished)) for a in verdict.actions],
@@ -65,9 +73,9 @@ def summary(run: Run, verdict: Verdict) -> str:
             (name, told)
             for name, told in (
                 ("Last good release", wording.last_good(run)),
-                ("Afterwards", f"run it again, then {wording.verification(verdict)}"),
+                ("Afterwards", _afterwards(verdict)),
             )
-            if told and verdict.decision == "rollback"
+            if told and verdict.verdict == "fail"
         ],
         failures=[(check, _told(check.message)) for check in failures[:MOST_SHOWN]],
         more_failures=failures[MOST_SHOWN:MOST_LISTED],
@@ -79,6 +87,11 @@ def summary(run: Run, verdict: Verdict) -> str:
         script=(PAGE / "page.js").read_text(encoding="utf-8"),
         most=MOST_LISTED,
     )
+
+
+def _afterwards(verdict: Verdict) -> str:
+    command = wording.verification(verdict)
+    return f"run it again, then {command}" if command else ""
 
 
 def evidence(exchanges: Sequence[Exchange]) -> str:

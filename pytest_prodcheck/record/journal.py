@@ -9,8 +9,11 @@ Entries are `{"kind": …}` with kind one of
     report    a pytest report, serialised by pytest itself, with our facts under `prodcheck`
     collectreport  likewise of a file that could not be collected, for the reporters
     problem   a fact about the run: see `model.Problem`
+    part      why the run is only a part of what the team planned: see `model.Part`
+    warning   what a check warned of
     release   what is deployed
     service   last lines of a service that the run started
+    traffic   what all requests of the run add up to: a check keeps the evidence alone
     end       the run was closed in order
 """
 
@@ -30,7 +33,8 @@ from pytest_prodcheck.model import (
     Failure,
     FlagsTold,
     LastRelease,
-    Metrics,
+    Part,
+    PassedBefore,
     Planned,
     Policy,
     Problem,
@@ -39,7 +43,9 @@ from pytest_prodcheck.model import (
     Run,
     State,
     TargetInfo,
+    Warned,
 )
+from pytest_prodcheck.record.traffic import Traffic
 
 Entry = dict[str, Any]
 
@@ -53,7 +59,13 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.entries: list[Entry] = []
         self.failure: OSError | None = None
-        self._file: int | None = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._path = path
+        self._file: int | None = None
+        self.open()
+
+    def open(self) -> None:
+        """Go on writing after `close`; raises OSError."""
+        self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
     def write(self, kind: str, **facts: Any) -> None:
         """Add one entry. One `write(2)` a line: a kill leaves at most one torn last line."""
@@ -113,6 +125,8 @@ def fold(entries: Iterable[Entry], state: State = "finished") -> Run:
     reports: dict[str, list[Entry]] = defaultdict(list)
     facts: dict[str, Any] = {"release": Release(), "service_log": "", "finished": ""}
     problems: dict[Problem, None] = {}
+    warned: dict[Warned, None] = {}
+    traffic = Traffic()
     duration = 0.0
     for entry in entries:
         match entry["kind"]:
@@ -125,10 +139,16 @@ def fold(entries: Iterable[Entry], state: State = "finished") -> Run:
                 reports[entry["data"]["nodeid"]].append(entry["data"])
             case "problem":
                 problems[Problem(what=entry["what"], detail=entry["detail"])] = None
+            case "part":
+                facts["part"] = Part(text=entry["text"], chosen=entry["chosen"])
+            case "warning":
+                warned[Warned(check=entry["check"], message=entry["message"])] = None
             case "release":
                 facts["release"] = msgspec.convert(entry["release"], Release)
             case "service":
                 facts["service_log"] = entry["log"]
+            case "traffic":
+                traffic.add(entry)
             case "end":
                 facts["finished"] = entry["finished"]
                 duration = entry["duration_s"]
@@ -150,18 +170,14 @@ def fold(entries: Iterable[Entry], state: State = "finished") -> Run:
         duration_s=duration,
         command=head["command"],
         shard=head.get("shard"),
+        passed_before=msgspec.convert(head.get("passed_before", {}), dict[str, PassedBefore]),
         settings=tuple(head["settings"]),
         checks=tuple(checks),
         unscored=tuple(unscored),
         problems=tuple(problems),
+        warnings=tuple(warned),
         metrics=msgspec.structs.replace(
-            # What a drill asks is asked of a target that it has made fail on purpose.
-            measure(
-                x
-                for check in (*checks, *unscored)
-                if check.category != "rollback"
-                for x in check.exchanges
-            ),
+            (traffic if traffic.requests else _traffic((*checks, *unscored))).metrics(),
             measured=_measured(report for told in reports.values() for report in told),
         ),
         flags=_flags(report for told in reports.values() for report in told),
@@ -169,18 +185,17 @@ def fold(entries: Iterable[Entry], state: State = "finished") -> Run:
     )
 
 
-def measure(exchanges: Iterable[Exchange]) -> Metrics:
-    """Requests, share of them that got no answer or a 5xx, and latency percentiles (ms)."""
-    sent = [exchange for exchange in exchanges if exchange.kind != "withheld"]
-    if not sent:
-        return Metrics()
-    bad = sum(exchange.status is None or exchange.status >= 500 for exchange in sent)
-    times = sorted(exchange.elapsed_ms for exchange in sent if exchange.status is not None)
-    return Metrics(
-        requests=len(sent),
-        error_rate=round(bad / len(sent), 6),
-        latency_ms={f"p{p}": _percentile(times, p) for p in (50, 95, 99)} if times else {},
-    )
+def _traffic(checks: Iterable[Check]) -> Traffic:
+    """Of a run that was killed before it could count: what its reports tell of."""
+    traffic = Traffic()
+    for check in checks:
+        if check.category == "rollback":
+            continue  # what a drill asks is asked of a target that it has made fail on purpose
+        for one in check.exchanges:
+            if one.kind != "withheld":
+                answered = one.elapsed_ms if one.status is not None else None
+                traffic.count(answered, one.status is None or one.status >= 500)
+    return traffic
 
 
 def _measured(reports: Iterable[Entry]) -> dict[str, float]:
@@ -196,12 +211,6 @@ def _flags(reports: Iterable[Entry]) -> FlagsTold:
     """As the last report has them that tells any."""
     told = [flags for report in reports if (flags := (report.get("prodcheck") or {}).get("flags"))]
     return msgspec.convert(told[-1], FlagsTold) if told else FlagsTold()
-
-
-def _percentile(ascending: list[float], percent: int) -> float:
-    """Nearest rank: the smallest value that *percent* of all do not exceed."""
-    rank = -(-percent * len(ascending) // 100)
-    return round(ascending[max(rank, 1) - 1], 1)
 
 
 def _unplanned(id_: str, reports: list[Entry]) -> Planned:

@@ -3,6 +3,7 @@
 from xml.etree import ElementTree
 
 from pytest_prodcheck.model import Run, Verdict
+from pytest_prodcheck.record import wording
 
 
 def with_verdict(xml: str, run: Run, verdict: Verdict) -> str:
@@ -23,9 +24,10 @@ def with_verdict(xml: str, run: Run, verdict: Verdict) -> str:
         ("verdict", verdict.verdict),
         ("decision", verdict.decision),
         ("score", "" if verdict.score is None else f"{verdict.score:g}"),
+        *(("warning", text) for text in wording.warned(run)),
     ):
         ElementTree.SubElement(properties, "property", name=f"prodcheck.{name}", value=value)
-    if verdict.verdict != "pass":
+    if verdict.exit_code:
         case = ElementTree.SubElement(suite, "testcase", classname="prodcheck", name="verdict")
         message = f"{verdict.verdict}: {verdict.decision}"
         failure = ElementTree.SubElement(case, "failure", message=message)

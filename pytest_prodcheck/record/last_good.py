@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from pytest_prodcheck.model import LastRelease, Record, Release
+from pytest_prodcheck.model import LastRelease, PassedBefore, Record, Release, Run
 from pytest_prodcheck.record.folder import Folder
 
 
@@ -34,17 +34,40 @@ class LastGood(Record):
 
     newest: Good
     older: Good | None = None
+    passed: dict[str, dict[str, PassedBefore]] = msgspec.field(default_factory=dict)
+    """Vantage -> category -> the checks that passed in its last run that passed."""
 
     def followed_by(self, good: Good) -> "LastGood":
         """The same with one more. A release that passes again does not displace the one before."""
         now, before = good.last.release, self.newest.last.release
         another = now != before and Release() not in (now, before)
-        return LastGood(newest=good, older=self.newest if another else self.older)
+        older = self.newest if another else self.older
+        return LastGood(newest=good, older=older, passed=self.passed)
+
+    def with_passed(self, run: Run) -> "LastGood":
+        """The same with the checks that passed in *run*."""
+        found: dict[str, PassedBefore] = {}
+        for category in {check.category for check in run.checks if check.category}:
+            checks = [c.id for c in run.checks if c.category == category and c.outcome == "passed"]
+            found[category] = PassedBefore(
+                release=run.release, run_id=run.run_id, checks=tuple(checks)
+            )
+        vantage = run.target.vantage
+        passed = {**self.passed, vantage: {**self.passed.get(vantage, {}), **found}}
+        return msgspec.structs.replace(self, passed=passed)
 
 
 def keep(base: Path, target: str, found: LastGood) -> None:
     """Store it below *base*, the folder of all runs, in place of an older one."""
     Folder(base).write(_name(target), msgspec.json.encode(found).decode())
+
+
+def put_back(base: Path, target: str, before: LastGood | None) -> None:
+    """Undo `keep`: what was stored before it, or nothing."""
+    if before:
+        keep(base, target, before)
+    else:
+        (base / _name(target)).unlink(missing_ok=True)
 
 
 def last_good(base: Path, target: str) -> LastGood | None:
@@ -69,6 +92,12 @@ def remembered(base: Path, target: str) -> tuple[LastRelease, ...]:
     if not found:
         return ()
     return (found.newest.last, *([found.older.last] if found.older else []))
+
+
+def passed_before(base: Path, target: str, vantage: str) -> dict[str, PassedBefore]:
+    """Return, by category, what passed in the last run on *target* from *vantage* that passed."""
+    found = last_good(base, target)
+    return found.passed.get(vantage, {}) if found else {}
 
 
 def _name(target: str) -> str:

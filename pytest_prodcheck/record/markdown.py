@@ -23,14 +23,17 @@ def summary(run: Run, verdict: Verdict) -> str:
     parts = [_first_line(run, verdict)]
     if verdict.verdict != "pass" and (reasons := wording.reasons(run, verdict)):
         parts.append(_bullets("Why", map(_prose, reasons)))
-    if verdict.actions:
+    if verdict.actions or wording.next_step(run, verdict):
         parts.append(_actions(run, verdict))
-    if failures := wording.failed(run):
-        parts.append(_bullets("Failed", map(_failure, failures), _MOST_FAILED))
-    if checks := wording.unanswered(run):
-        parts.append(_bullets("Gave no answer", map(_missing, checks)))
     if verdict.findings:
         parts.append(_findings(verdict))
+    if failures := wording.failed(run):
+        rows = (_failure(check, verdict) for check in failures)
+        parts.append(_bullets("Failed", rows, _MOST_FAILED))
+    if warned := wording.warned(run):
+        parts.append(_bullets("Warnings", map(_code, warned)))
+    if checks := wording.unanswered(run):
+        parts.append(_bullets("Gave no answer", map(_missing, checks)))
     if len(verdict.categories) > 1:
         parts.append(_categories(verdict))
     if hint := wording.release_hint(run, verdict):
@@ -69,18 +72,22 @@ def _actions(run: Run, verdict: Verdict) -> str:
         return " ".join(filter(None, parts))
 
     rows = [told(action) for action in verdict.actions]
-    if verdict.decision == "rollback" and (good := wording.last_good(run)):
+    if step := wording.next_step(run, verdict):
+        rows.append(_prose(step))
+    if verdict.verdict == "fail" and (good := wording.last_good(run)):
         rows.append(f"last good release: {_prose(good)}")
     if then := wording.verification(verdict):
         rows.append(f"afterwards run it again, then {_code(then)}")
     return _bullets("Do now", rows)
 
 
-def _failure(check: Check) -> str:
-    kind: str = check.severity if check.category else "without a category"
+def _failure(check: Check, verdict: Verdict) -> str:
+    kind = wording.label(check, verdict) if check.category else "without a category"
     kind += ", flaky" if check.outcome == "flaky" else ""
     text = f"{kind}: {_code(check.id)}"
     gist = wording.gist(check.message)
+    since = wording.since(check, verdict)
+    text += f": {_code(since)}" if since else ""
     return f"{text}: {_code(gist)}" if gist else text
 
 

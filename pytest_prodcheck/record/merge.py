@@ -1,13 +1,14 @@
 """Several journals made one: the shards of a run, or one run seen from several vantages."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from pytest_prodcheck.errors import UsageError
-from pytest_prodcheck.model import Problem, Release, Run
+from pytest_prodcheck.model import PassedBefore, Problem, Release, Run
 from pytest_prodcheck.record.journal import Entry, fold
 from pytest_prodcheck.record.undo import left_behind
 from pytest_prodcheck.record.verdict import missing
@@ -27,11 +28,11 @@ def merge(journals: Sequence[list[Entry]], run_id: str) -> list[Entry]:
                     f"run {run.run_id} has another {what} than run {runs[0].run_id} "
                     f"({theirs[what]}, not {ours}); only runs on one target under one policy merge"
                 )
+    suffix = _suffixes(runs)
     several = len({run.target.vantage for run in runs}) > 1
     entries = [_head(runs, run_id)]
     for run, journal in zip(runs, journals, strict=True):
-        suffix = f" @{run.target.vantage}" if several else ""
-        entries += [_renamed(e, suffix) for e in journal if e["kind"] not in ("begin", "end")]
+        entries += [_renamed(e, suffix(run)) for e in journal if e["kind"] not in ("begin", "end")]
         entries += map(_entry, unfinished(journal))
     unclear = [*_missing_shards(runs), *_lacking(runs), *_releases(runs)]
     unclear += _conflicts(runs) if several else []
@@ -69,6 +70,7 @@ def _decisive(run: Run) -> dict[str, Any]:
         "threshold": run.policy.threshold,
         "weights": run.policy.weights,
         "actions": [msgspec.to_builtins(action) for action in run.policy.actions],
+        "veto": list(run.policy.veto),
         "required": list(run.policy.required),
     }
 
@@ -81,12 +83,40 @@ def _head(runs: list[Run], run_id: str) -> Entry:
         run_id=run_id,
         target=msgspec.structs.replace(target, vantage=", ".join(vantages)),
         started=min(run.started for run in runs),
+        passed_before=_passed_before(runs),
         checks=(),
         unscored=(),
         problems=(),
         shard=None,
+        command=_whole(runs[0].command, keep_vantage=len(vantages) == 1),
     )
     return {"kind": "begin", **msgspec.to_builtins(head)}
+
+
+def _passed_before(runs: list[Run]) -> dict[str, PassedBefore]:
+    """What each part knows of the last run that passed, with the ids of the merged run."""
+    suffix = _suffixes(runs)
+    found: dict[str, PassedBefore] = {}
+    for run in runs:
+        for category, before in run.passed_before.items():
+            ids = {f"{id_}{suffix(run)}": None for id_ in before.checks}
+            known = found[category].checks if category in found else ()
+            found[category] = msgspec.structs.replace(
+                before, checks=tuple({**dict.fromkeys(known), **ids})
+            )
+    return found
+
+
+def _suffixes(runs: list[Run]) -> Callable[[Run], str]:
+    """What is added to the ids of a run, where there are several vantages."""
+    several = len({run.target.vantage for run in runs}) > 1
+    return lambda run: f" @{run.target.vantage}" if several else ""
+
+
+def _whole(command: str, *, keep_vantage: bool) -> str:
+    """The command that repeats the whole run, and not the part that *command* made."""
+    gone = "shard" if keep_vantage else "(?:shard|vantage)"
+    return re.sub(rf" --prodcheck-{gone}[= ](?:'[^']*'|\S+)", "", command)
 
 
 def _renamed(entry: Entry, suffix: str) -> Entry:
@@ -95,6 +125,8 @@ def _renamed(entry: Entry, suffix: str) -> Entry:
     if entry["kind"] == "planned":
         checks = [{**check, "id": check["id"] + suffix} for check in entry["checks"]]
         return {**entry, "checks": checks}
+    if entry["kind"] == "warning":
+        return {**entry, "check": entry["check"] + suffix}
     if entry["kind"] == "report":
         data = entry["data"]
         return {**entry, "data": {**data, "nodeid": data["nodeid"] + suffix}}

@@ -14,7 +14,7 @@ Line = tuple[str, dict[str, bool]]
 """A line and its markup, as `TerminalWriter.line(text, **markup)` takes them."""
 
 _COLOURS = {"promote": "green", "hold": "yellow", "rollback": "red"}
-_LABEL = 11  # "not run" and "critical" fit, with air
+_LABEL = 14  # "server_error" fits, with air
 
 
 def summary(run: Run, verdict: Verdict, *, folder: str, width: int) -> list[Line]:
@@ -27,7 +27,13 @@ def summary(run: Run, verdict: Verdict, *, folder: str, width: int) -> list[Line
     width = max(width, 60)
     markup = {"bold": True, _COLOURS[verdict.decision]: True}
     head: list[Line] = [(text, markup) for text in _headline(run, verdict, width)]
-    tail = [*_unanswered(run), *_why(run, verdict), *_likely(verdict), *_actions(run, verdict)]
+    tail = [
+        *_unanswered(run),
+        *_why(run, verdict),
+        *_warnings(run),
+        *_likely(verdict),
+        *_actions(run, verdict),
+    ]
     if hint := wording.release_hint(run, verdict):
         tail.append(_row("release", hint))
     end: list[Line] = []
@@ -38,7 +44,7 @@ def summary(run: Run, verdict: Verdict, *, folder: str, width: int) -> list[Line
     end.append(_row("report", wording.line(f"{folder.rstrip('/')}/report.html", 4096), bold=True))
 
     room = MOST_LINES - len(head) - len(tail) - len(end)
-    body = [*_failed(run, min(room, 9)), *tail]
+    body = [*_failed(run, verdict, min(room, 9)), *tail]
     lines = [*head, *((wording.clip(text, width), style) for text, style in body), *end]
     return [(neutral.text(text), style) for text, style in lines]
 
@@ -58,16 +64,14 @@ def _headline(run: Run, verdict: Verdict, width: int) -> list[str]:
     return [f"{decision}  {wrapped[0].strip()}", *wrapped[1:]]
 
 
-def _failed(run: Run, room: int) -> list[Line]:
+def _failed(run: Run, verdict: Verdict, room: int) -> list[Line]:
     failures = wording.failed(run)
     shown = failures if len(failures) <= room else failures[: room - 1]
     lines = []
     for check in shown:
-        label = check.severity if check.category else "unscored"
-        note = "flaky: " if check.outcome == "flaky" else ""
-        message = wording.gist(check.message)
-        text = f"{wording.name(check.id)}: {note}{message}" if message else wording.name(check.id)
-        lines.append(_row(label, text, red=check.severity == "critical"))
+        label = wording.label(check, verdict)
+        text = wording.failure(check, verdict)
+        lines.append(_row(label, text, red=label not in ("major", "minor")))
     if len(failures) > len(shown):
         lines.append(_row("", f"… and {len(failures) - len(shown)} more"))
     return lines
@@ -95,6 +99,12 @@ def _why(run: Run, verdict: Verdict) -> list[Line]:
     return [_row("why", reason) for reason in wording.reasons(run, verdict)[:3]]
 
 
+def _warnings(run: Run) -> list[Line]:
+    warned = wording.warned(run)
+    lines = [_row("warning", text, yellow=True) for text in warned[:2]]
+    return [*lines, *([_row("", f"… and {len(warned) - 2} more")] if len(warned) > 2 else [])]
+
+
 def _likely(verdict: Verdict) -> list[Line]:
     return [
         _row("likely", f"{wording.line(finding.title)} ({finding.confidence} confidence)")
@@ -111,7 +121,9 @@ def _actions(run: Run, verdict: Verdict) -> list[Line]:
             lines.append(_row("not now", f"{text}: {why.removeprefix('not now: ')}"))
         else:
             lines.append(_row("do now", text, bold=True))
-    if verdict.decision == "rollback" and (good := wording.last_good(run)):
+    if step := wording.next_step(run, verdict):
+        lines.append(_row("do now", step, bold=True))
+    if verdict.verdict == "fail" and (good := wording.last_good(run)):
         lines.append(_row("last good", good))
     return lines
 

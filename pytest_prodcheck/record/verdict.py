@@ -12,7 +12,7 @@ import msgspec
 
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.judge import EXIT_BY_RULING
-from pytest_prodcheck.model import SCHEMA, Check, Planned, Run, Verdict
+from pytest_prodcheck.model import SCHEMA, Check, Planned, Release, Run, Verdict
 from pytest_prodcheck.record.journal import encode
 
 
@@ -39,8 +39,11 @@ def document(run: Run, verdict: Verdict | None) -> dict[str, Any]:
         }
         return {**_plain(head), **ruling}
     ruling = {
+        "part": _part(run),
         "score": verdict.score,
         "threshold": verdict.threshold,
+        "weights": run.policy.weights,
+        "veto": run.policy.veto,
         "verdict": verdict.verdict,
         "decision": verdict.decision,
         "reasons": verdict.reasons,
@@ -49,12 +52,19 @@ def document(run: Run, verdict: Verdict | None) -> dict[str, Any]:
         "checks": [_check(check) for check in run.checks],
         "unscored": [_check(check) for check in run.unscored],
         "problems": run.problems,
+        "vetoes": verdict.vetoes,
+        "warnings": run.warnings,
         "findings": verdict.findings,
         "actions": verdict.actions,
         "metrics": run.metrics,
         "flags": run.flags,
     }
     return {**_plain(head), **_plain(ruling)}
+
+
+def _part(run: Run) -> str | None:
+    """Return what the run is a part of, if it is one."""
+    return run.part.text if run.part else f"part {run.shard}" if run.shard else None
 
 
 def _check(check: Check) -> dict[str, Any]:
@@ -105,15 +115,48 @@ def gate(
     require: tuple[str, ...] = (),
     now: datetime | None = None,
 ) -> tuple[int, str]:
-    """Exit code and one sentence for the verdict in folder or file *run*.
+    """Return exit code and one sentence for the verdict in folder or file *run*.
 
-    Whatever is missing, old, of another target or commit, or unfinished is inconclusive.
+    Whatever is missing, old, of another target or commit, unfinished, or only a part of a run is
+    inconclusive. The sentence ends with the run that was read.
     """
+    now = now or datetime.now(UTC)
+    code, sentence = _gate(run, target, commit, max_age, require, now)
+    return code, f"{sentence}; {_identity(run, now)}"
+
+
+def _identity(run: Path, now: datetime) -> str:
+    """Return which run was read: its id, age, target and release."""
+    try:
+        content = _content(run)
+        release = msgspec.convert(content["release"], Release).name or "release unknown"
+        age = _age(now - datetime.fromisoformat(content["started"]))
+        return f"read run {content['run_id']}, {age} old, {content['target']['name']}, {release}"
+    except (OSError, msgspec.MsgspecError, KeyError, TypeError, ValueError):
+        return f"read {_file(run)}"
+
+
+def _age(span: timedelta) -> str:
+    seconds = max(0, int(span.total_seconds()))
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def _gate(
+    run: Path,
+    target: str | None,
+    commit: str | None,
+    max_age: timedelta,
+    require: tuple[str, ...],
+    now: datetime,
+) -> tuple[int, str]:
     wanted = [requirement(text) for text in require]
     try:
         content = _content(run)
         ruling, state = content["verdict"], content["state"]
-        age = (now or datetime.now(UTC)) - datetime.fromisoformat(content["started"])
+        age = now - datetime.fromisoformat(content["started"])
         told_target, told_commit = content["target"]["name"], content["release"]["commit"]
         categories = content.get("categories") or {}
         code = EXIT_BY_RULING[ruling]
@@ -128,7 +171,7 @@ def gate(
         return _unproven("the run has not finished, or was killed: see `prodcheck recover`")
     if target is not None and told_target != target:
         return _unproven(f"the verdict is about target {told_target!r}, not {target!r}")
-    if commit is not None and told_commit is None:
+    if commit is not None and not told_commit:
         return _unproven(
             f"the target tells no commit, so nobody knows whether it is {commit}. Let its health "
             f"answer tell `commit`, or say where it stands: {release_setting(told_target)}"

@@ -5,11 +5,12 @@ Everything here returns plain text. What came from a target, a test id or a file
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from pytest_prodcheck.model import SEVERITIES, Action, Check, Release, Run, Verdict
+from pytest_prodcheck.model import SEVERITIES, Action, Check, Release, Run, Verdict, subject
 from pytest_prodcheck.record import neutral
 from pytest_prodcheck.record.verdict import release_setting
 from pytest_prodcheck.triggers import seconds
@@ -85,11 +86,8 @@ def _release(release: Release) -> str:
     parts = []
     if release.version:
         parts.append(f"version {line(release.version, 60)}")
-    if release.commit:
-        commit = release.commit
-        if re.fullmatch(r"[0-9a-f]{40}", commit):
-            commit = commit[:7]
-        parts.append(f"commit {line(commit, 60)}")
+    if release.short_commit:
+        parts.append(f"commit {line(release.short_commit, 60)}")
     return ", ".join(parts)
 
 
@@ -104,9 +102,60 @@ def last_good(run: Run) -> str:
     """Where to go back to: `version 1.4.2, commit 3e68e18 (run …)`; empty when nobody knows."""
     if not run.last_good:
         return ""
-    told = _release(run.last_good.release)
+    release = _release(run.last_good.release)
     when = f"run {line(run.last_good.run_id, 60)}"
-    return f"{told} ({when})" if told else when
+    if release:
+        return f"{release} ({when})"
+    section = f"[targets.{line(run.target.name, 60)}.release]"
+    return f"the release of {when}; set {section}, so that it has a version"
+
+
+def label(check: Check, verdict: Verdict) -> str:
+    """What stands in front of a failed check: what makes it weigh, at most 12 characters."""
+    if not check.category:
+        return "unscored"
+    return dict(_heaviest(verdict)).get(check.id, check.severity)
+
+
+_BY_WEIGHT = ("critical", "regression")
+
+
+def failure(check: Check, verdict: Verdict) -> str:
+    """One line of what failed, and since when: `GET /orders passed on 1.4.1, fails now: …`."""
+    message = gist(check.message)
+    subject = since(check, verdict) or name(check.id)
+    flaky = "flaky: " if check.outcome == "flaky" else ""
+    return f"{subject}: {flaky}{message}" if message else subject
+
+
+def since(check: Check, verdict: Verdict) -> str:
+    """`GET /orders passed on 1.4.1 (3e68e18), fails now`; empty where it is no regression."""
+    for veto in verdict.vetoes:
+        if veto.check == check.id and veto.kind == "regression":
+            return f"{line(veto.text.removeprefix('regression: '))}, fails now"
+    return ""
+
+
+def warned(run: Run) -> list[str]:
+    """One line for each warning: `test_certificate[…]: it expires in 12 days`."""
+    return [f"{name(one.check)}: {gist(one.message)}" for one in run.warnings]
+
+
+def next_step(run: Run, verdict: Verdict) -> str:
+    """What to do where no row of the decision matrix says it; empty when it does, or on a pass."""
+    if verdict.decision == "promote" or any(not action.refused for action in verdict.actions):
+        return ""
+    if verdict.verdict == "fail":
+        way_back = ", or go back to the last good release" if run.last_good else ""
+        return f"do not promote this release; mend what failed and run again{way_back}"
+    if not _missing(run) and (run.part or run.shard):
+        whole = "merge all parts" if run.shard else "run the whole plan"
+        return f"{whole} before promoting"
+    return "do not promote yet: something is unproven; settle what is named here, and run again"
+
+
+def _missing(run: Run) -> bool:
+    return any(check.outcome == "not_run" for check in run.checks)
 
 
 def verification(verdict: Verdict) -> str:
@@ -151,12 +200,18 @@ def facts(run: Run, verdict: Verdict) -> str:
         planned = sum(category.planned for category in verdict.categories.values())
         passed = sum(category.passed for category in verdict.categories.values())
         said = [f"{passed} of {counted(planned, 'check')} passed"]
-        said += [_failures(failures)] if failures else []
-        for name in ("skipped", "flaky", "known"):
-            count = sum(check.outcome == name for check in run.checks)
-            said += [f"{count} {OUTCOMES[name]}"] if count else []
+        if failures:
+            named = [name(check.id) for check in failures[:_NAMED]]
+            more = ["…"] if len(failures) > _NAMED else []
+            said.append(f"{_failures(failures)} ({', '.join([*named, *more])})")
+        for outcome in ("skipped", "flaky", "known"):
+            count = sum(check.outcome == outcome for check in run.checks)
+            said += [f"{count} {OUTCOMES[outcome]}"] if count else []
+        said += [counted(len(run.warnings), "warning")] if run.warnings else []
         return f"{score(run, verdict)}; {', '.join(said)}"
 
+    if outweighed := _outweighed(verdict):
+        return outweighed
     said = [] if verdict.score is None else [score(run, verdict)]
     planned = verdict.counts["planned"]
     missing = sum(check.outcome == "not_run" for check in run.checks)
@@ -176,6 +231,35 @@ def facts(run: Run, verdict: Verdict) -> str:
     return "; ".join([*said, *rest])
 
 
+def _outweighed(verdict: Verdict) -> str:
+    """`score 98.24, outweighed by 2 regressions`: why a release with a good score is bad."""
+    if verdict.verdict != "fail" or verdict.score is None or verdict.score <= verdict.threshold:
+        return ""
+    kinds = Counter(label for _, label in _heaviest(verdict))
+    named = [
+        counted(count, "critical check" if kind == "critical" else kind)
+        if kind in _BY_WEIGHT
+        else f"{kind} at {counted(count, 'check')}"
+        for kind, count in kinds.items()
+    ]
+    return f"score {number(verdict.score)}, outweighed by {', '.join(named)}" if named else ""
+
+
+def _heaviest(verdict: Verdict) -> list[tuple[str, str]]:
+    """Each check that vetoes, with the kind that weighs most."""
+    kinds: dict[str, list[str]] = {}
+    for veto in verdict.vetoes:
+        kinds.setdefault(veto.check, []).append(veto.kind)
+    return [
+        (check, next(kind for kind in (*_BY_WEIGHT, *found) if kind in found))
+        for check, found in kinds.items()
+    ]
+
+
+_NAMED = 3
+"""Failed checks that the first line of a pass names."""
+
+
 def _failures(checks: list[Check]) -> str:
     """`2 critical checks failed`; the severity is named when all share it."""
     severities = {check.severity for check in checks}
@@ -185,24 +269,22 @@ def _failures(checks: list[Check]) -> str:
 
 def name(check_id: str) -> str:
     """A check's id without its file, in one line; of a probe or operation, its own alone."""
-    test = check_id.partition("::")[2] or check_id
-    kind, _, subject = test.partition("[")
-    said = subject.removesuffix("]") if kind in _SAY_ENOUGH and test.endswith("]") else test
-    return line(said, 120)
-
-
-_SAY_ENOUGH = ("test_probe", "test_operation")
-"""Tests whose parameter alone says what was checked."""
+    return line(subject(check_id), 120)
 
 
 def reasons(run: Run, verdict: Verdict) -> list[str]:
     """The judge's reasons that `facts` does not give already, as single lines."""
     said = facts(run, verdict)
+    vetoed = {line(veto.text) for veto in verdict.vetoes}  # the failed checks say it themselves
     return [
         reason
         for reason in map(line, verdict.reasons)
-        if reason not in said and not reason.startswith("the score must be")
+        if reason not in said and reason not in vetoed and reason != _bar(verdict)
     ]
+
+
+def _bar(verdict: Verdict) -> str:
+    return f"the score must be greater than {number(verdict.threshold)}"
 
 
 def gist(message: str) -> str:

@@ -2,14 +2,12 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from pytest_prodcheck.errors import ContractBroken
 from pytest_prodcheck.live.database.connection import Database
-
-Measure = Callable[[str, float], None]
-"""Takes the name and value of what a check measured."""
+from pytest_prodcheck.measuring import Measure
 
 OURS = "pytest-prodcheck/"
 """How the application_name of our own connections begins."""
@@ -36,7 +34,6 @@ class ConnectionsRun:
 
     def check(self) -> None:
         """Return when at most so many are in use, ours not counted. Raises ContractBroken."""
-        __tracebackhide__ = True
         from sqlalchemy import text
 
         with self._database.asked() as connection:
@@ -69,7 +66,6 @@ class QueryRun:
 
     def check(self) -> None:
         """Return when the database needs no longer for it than it may. Raises ContractBroken."""
-        __tracebackhide__ = True
         with self._database.asked() as connection:
             take = _explained if self._database.dialect == "postgresql" else _fetched
             milliseconds, scans = take(connection, self._sql)

@@ -28,7 +28,6 @@ class TableRun:
 
         Raises ContractBroken with every difference.
         """
-        __tracebackhide__ = True
         live = self._live()
         if isinstance(live, str):
             raise ContractBroken(live, [UNREACHABLE], "connect")

@@ -5,7 +5,7 @@ when it was killed (`live.drills.watchdog`), by `prodcheck drill restore` when t
 """
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from pytest_prodcheck.live.expectations import differences
 from pytest_prodcheck.live.flags import FlagsRun
 from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.live.release import at
+from pytest_prodcheck.measuring import Measure
 from pytest_prodcheck.model import Failure, FlagsTold
 from pytest_prodcheck.record.undo import FILE, Begin, UndoJournal, rehearsals, unfinished
 
@@ -33,8 +34,6 @@ WRITES = 3
 
 TTL_SPARE = 60.0
 """Seconds on top of what a drill may take, for `{ttl}`."""
-
-Measure = Callable[[str, float], None]
 
 
 class DrillRun:
@@ -74,7 +73,6 @@ class DrillRun:
         Raises NotAsked when another drill on this target is under way or was never undone, and
         ContractBroken when the target is not well: then nothing is switched.
         """
-        __tracebackhide__ = True
         self._take_lease()
         troubles = self._site.troubles(self._site.probes)
         if self._before is not None:
@@ -138,7 +136,6 @@ class DrillRun:
         Raises ContractBroken when it cannot be flipped or does not take effect, when something
         written meanwhile is lost, and when the target is not as before afterwards.
         """
-        __tracebackhide__ = True
         if self._before is None:
             self.steady_state()
         assert self._lease
@@ -203,7 +200,6 @@ class DrillRun:
 
     def _back(self, begin: Begin, journal: UndoJournal, failed: BaseException | None) -> None:
         """Undo, and judge what became of what was written."""
-        __tracebackhide__ = True
         found: dict[str, str] = {}
         lost: dict[str, str] = {}
         began = time.monotonic()
@@ -245,7 +241,6 @@ class DrillRun:
         Its mode, the probes (with those of the drill in place of their like), what it writes, and
         the circuit breaker. Raises ContractBroken with all that is wrong.
         """
-        __tracebackhide__ = True
         found: dict[str, str] = {}
         if self.drill.breaker:
             found |= self._opens()

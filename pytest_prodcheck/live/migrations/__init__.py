@@ -8,4 +8,6 @@ scratch        a database to try things on, gone afterwards for certain
 schema_dump    the live schema and history, read only
 snapshot       a schema object by object, rows as counts and digests
 filling        made-up rows, parents first
+loosened       what only the new schema allows
+use            rows that it allows, written before one more rollback
 """

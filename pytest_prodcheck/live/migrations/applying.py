@@ -36,11 +36,28 @@ LOCKS = (
 """Of PostgreSQL, the strongest last: with it not even a SELECT gets through.
 https://www.postgresql.org/docs/current/explicit-locking.html"""
 
-_OWN = ("BEGIN", "START", "COMMIT", "END", "ROLLBACK")
-"""A file with these has transactions of its own."""
+_OWN = ("BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT")
+"""First words of what begins or ends a transaction: a file with these has its own."""
 
-_NEVER_INSIDE = ("VACUUM", "PRAGMA", "ATTACH", "DETACH", "CONCURRENTLY", "DATABASE", "TABLESPACE")
-"""Among the first words of what no transaction may hold (or, as PRAGMA, takes no effect in)."""
+_NEVER_INSIDE = (
+    ("VACUUM",),
+    ("PRAGMA",),
+    ("ATTACH",),
+    ("DETACH",),
+    ("CREATE", "DATABASE"),
+    ("DROP", "DATABASE"),
+    ("ALTER", "DATABASE"),
+    ("CREATE", "TABLESPACE"),
+    ("DROP", "TABLESPACE"),
+    ("ALTER", "SYSTEM"),
+    ("CREATE", "SUBSCRIPTION"),
+    ("DROP", "SUBSCRIPTION"),
+    ("CREATE", "INDEX", "CONCURRENTLY"),
+    ("CREATE", "UNIQUE", "INDEX", "CONCURRENTLY"),
+    ("DROP", "INDEX", "CONCURRENTLY"),
+    ("REINDEX",),
+)
+"""First words of what no transaction may hold (or, as PRAGMA, takes no effect in)."""
 
 
 class Failure(Record, frozen=True):
@@ -102,14 +119,33 @@ class _Watch:
 
 
 def run_file(scratch: Scratch, file: Path, limit: float) -> Outcome:
-    """Run a file of SQL. Raises NotAsked when the server is lost meanwhile."""
-    blocks = _blocks(file.read_text(encoding="utf-8-sig"), scratch.dialect)
+    """Run a file of SQL.
+
+    Raises NotAsked when the server is lost meanwhile, and for what only a client could run.
+    """
+    try:
+        blocks = _blocks(file.read_text(encoding="utf-8-sig"), scratch.dialect)
+    except ValueError as error:
+        raise NotAsked(
+            f"not run: {file.name} is not only SQL, {error}; write it as SQL alone, so that it can "
+            "be rehearsed"
+        ) from None
     with scratch.connect(limit) as connection:
         watch = _Watch(connection)
         with _timed(connection, limit, watch) as told:
             for block in blocks:
                 _send(watch, block)
         return told[0]
+
+
+def run_script(connection: sa.Connection, text: str) -> None:
+    """Run SQL that is not a migration: a dump, or rows of the team's own.
+
+    Raises the driver's own error, and ValueError for what only a client like psql could run.
+    """
+    watch = _Watch(connection)
+    for block in _blocks(text, "postgresql" if watch.postgresql else "sqlite"):
+        _send(watch, block)
 
 
 def run_revision(scratch: Scratch, folder: Path, name: str, limit: float, *, back: bool) -> Outcome:
@@ -171,16 +207,17 @@ class _Block(NamedTuple):
 
 
 def _blocks(text: str, dialect: Dialect) -> list[_Block]:
-    whole = Statement(text=text, line=1, words=())
-    try:
-        statements = split(text, dialect)
-    except ValueError:
-        return [_Block((whole,), transaction=True)]
-    own = any(one.words[0].upper() in _OWN for one in statements)
+    """Raises ValueError, with the reason, for what only a client like psql could run."""
+    statements = split(text, dialect)
+    for one in statements:
+        if one.client:
+            raise ValueError(f"line {one.line}: {one.trouble}")
+    if any(one.trouble for one in statements):  # the database says what is wrong with it
+        return [_Block((Statement(text=text, line=1, words=()),), transaction=True)]
+    own = any(one.starts(word) for one in statements for word in _OWN)
     alone = [_is_alone(one) for one in statements]
     if not own and not any(alone):
-        # PostgreSQL takes a file as it is; SQLite's driver takes one statement at a time.
-        return [_Block((whole,) if dialect == "postgresql" else statements, transaction=True)]
+        return [_Block(statements, transaction=True)]
     return [
         _Block((one,), transaction=not (own or by_itself))
         for one, by_itself in zip(statements, alone, strict=True)
@@ -188,7 +225,9 @@ def _blocks(text: str, dialect: Dialect) -> list[_Block]:
 
 
 def _is_alone(statement: Statement) -> bool:
-    return any(word.upper() in _NEVER_INSIDE for word in statement.words[:4])
+    return any(statement.starts(*words) for words in _NEVER_INSIDE) or (
+        statement.starts("ALTER", "TABLE") and statement.words[-1].upper() == "CONCURRENTLY"
+    )
 
 
 def _send(watch: _Watch, block: _Block) -> None:
@@ -198,13 +237,21 @@ def _send(watch: _Watch, block: _Block) -> None:
         if statement.words[:1] and statement.words[0].upper() in ("COMMIT", "END"):
             watch.look()
         try:
-            watch.driver.execute(statement.text)
+            _execute(watch.driver, statement)
         except Exception as error:
             error.line = _line(statement, error)  # type: ignore[attr-defined]
             raise
     if block.transaction:
         watch.look()
         watch.driver.execute("COMMIT")
+
+
+def _execute(driver: Any, statement: Statement) -> None:
+    if statement.data is None:
+        driver.execute(statement.text)
+        return
+    with driver.cursor() as cursor, cursor.copy(statement.text) as copy:
+        copy.write(statement.data)
 
 
 def _line(statement: Statement, error: Exception) -> int | None:

@@ -10,7 +10,7 @@ import contextlib
 import itertools
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -34,14 +34,17 @@ def fill(connection: sa.Connection, tables: set[tuple[str, str]]) -> dict[str, s
     """Put rows into these tables. Returns those that stay empty, and what the database said."""
     refused: dict[str, str] = {}
     rows: dict[str, list[dict[str, Any]]] = {}
-    for table in _parents_first(connection, tables):
+    for table in parents_first(connection, tables):
         rows[table.fullname], trouble = _fill(connection, table, rows)
         if trouble:
             refused[table.fullname] = trouble
     return refused
 
 
-def _parents_first(connection: sa.Connection, wanted: set[tuple[str, str]]) -> list[sa.Table]:
+def parents_first(
+    connection: sa.Connection, wanted: set[tuple[str, str]], *, with_parents: bool = False
+) -> list[sa.Table]:
+    """These tables, or with those that they refer to, in an order in which rows can be added."""
     import sqlalchemy as sa
 
     metadata = sa.MetaData()
@@ -50,7 +53,9 @@ def _parents_first(connection: sa.Connection, wanted: set[tuple[str, str]]) -> l
         warnings.simplefilter("ignore", sa.exc.SAWarning)
         for schema in sorted({schema for schema, _ in wanted}):
             names = [name for space, name in wanted if space == schema and name not in HISTORY]
-            metadata.reflect(connection, schema=schema or None, only=names, resolve_fks=False)
+            metadata.reflect(
+                connection, schema=schema or None, only=names, resolve_fks=with_parents
+            )
         return list(metadata.sorted_tables)
 
 
@@ -60,17 +65,16 @@ def _fill(
     """The rows of one table, and what the database said when there are none."""
     import sqlalchemy as sa
 
-    checks = _checks(connection, table)
+    checks = checked_values(connection, table)
     parents = {
-        constraint: rows.get(_parent(constraint), [])
-        for constraint in table.foreign_key_constraints
+        constraint: rows.get(parent(constraint), []) for constraint in table.foreign_key_constraints
     }
-    options = [_candidates(table, number, parents, checks) for number in range(ROWS)]
+    options = [candidates(table, number, parents, checks) for number in range(ROWS)]
     firsts = [next(each) for each in options]
     try:
         return _insert(connection, table, firsts), ""
     except sa.exc.SQLAlchemyError as error:
-        _unless_lost(error)
+        unless_lost(error)
     made: list[dict[str, Any]] = []
     trouble = ""
     for first, others in zip(firsts, options, strict=True):
@@ -79,7 +83,7 @@ def _fill(
                 made += _insert(connection, table, [row])
                 break
             except sa.exc.SQLAlchemyError as error:
-                _unless_lost(error)
+                unless_lost(error)
                 trouble = reason(error)
     return made, "" if made else trouble
 
@@ -100,17 +104,17 @@ def _insert(
     return made
 
 
-def _unless_lost(error: Exception) -> None:
+def unless_lost(error: Exception) -> None:
     if getattr(error, "connection_invalidated", False):
         raise error
 
 
-def _parent(constraint: Any) -> str:
+def parent(constraint: Any) -> str:
     target: str = constraint.elements[0].target_fullname
     return target.rpartition(".")[0]
 
 
-def _candidates(
+def candidates(
     table: sa.Table,
     number: int,
     parents: dict[Any, list[dict[str, Any]]],
@@ -123,7 +127,7 @@ def _candidates(
             continue
         if column.server_default is not None and column.name not in checks:
             continue
-        row[column.name] = _value(column, number)
+        row[column.name] = value(column, number)
     for constraint, known in parents.items():
         for element in constraint.elements:
             name, wanted = element.parent.name, element.target_fullname.rpartition(".")[2]
@@ -143,7 +147,7 @@ def _candidates(
     yield {name: value for name, value in row.items() if not table.columns[name].nullable}
 
 
-def _value(column: Any, number: int) -> Any:
+def value(column: Any, number: int) -> Any:
     """A value of the column's type, another for each row; None for what nobody can make up."""
     import sqlalchemy as sa
     from sqlalchemy.dialects import postgresql as pg
@@ -196,13 +200,10 @@ def _value(column: Any, number: int) -> Any:
     return pg.Range(empty=True) if isinstance(kind, AbstractRange) else None
 
 
-def _checks(connection: sa.Connection, table: sa.Table) -> dict[str, list[Any]]:
-    """Column -> values that its CHECKs speak of, and those just beside."""
+def checked_values(connection: sa.Connection, table: sa.Table) -> dict[str, list[Any]]:
+    """Column -> values that the CHECKs of its table speak of, and those just beside."""
     import sqlalchemy as sa
-    import sqlglot
-    from sqlglot import exp
 
-    found: dict[str, list[Any]] = {}
     texts = [
         one["sqltext"]
         for one in sa.inspect(connection).get_check_constraints(table.name, schema=table.schema)
@@ -213,11 +214,18 @@ def _checks(connection: sa.Connection, table: sa.Table) -> dict[str, list[Any]]:
         for name, kind in kinds
         if getattr(kind, "check", None) is not None  # of a domain
     ]
+    return values_of(connection.dialect.name, table, texts)
+
+
+def values_of(dialect: str, table: sa.Table, texts: Iterable[str]) -> dict[str, list[Any]]:
+    """Column -> values that these expressions speak of, and those just beside."""
+    import sqlglot
+    from sqlglot import exp
+
+    found: dict[str, list[Any]] = {}
     for text in texts:
         try:
-            tree = sqlglot.parse_one(
-                text, read="postgres" if connection.dialect.name == "postgresql" else "sqlite"
-            )
+            tree = sqlglot.parse_one(text, read="postgres" if dialect == "postgresql" else "sqlite")
         except sqlglot.errors.SqlglotError:
             continue
         values: list[Any] = []

@@ -175,14 +175,12 @@ class MigrationRun:
 
         Raises ContractBroken with every flaw.
         """
-        __tracebackhide__ = True
         with _needing_the_extra():
             found = tuple(self._by_reading())
         self._judge("by reading", found)
 
     def check_backward_compatible(self) -> None:
         """Return when the release before can run on the new schema. Raises ContractBroken."""
-        __tracebackhide__ = True
         with _needing_the_extra():
             *earlier, own = self._library.until(self.name)
             unread = [one for one in own.statements if one.trouble]
@@ -197,7 +195,6 @@ class MigrationRun:
 
         NotAsked when there is nothing to rehearse on: the run is then inconclusive.
         """
-        __tracebackhide__ = True
         with _needing_the_extra():
             from pytest_prodcheck.live.migrations.rehearsal import rehearse
 
@@ -232,7 +229,6 @@ class MigrationRun:
             yield flaw("migration.no_rollback", text.place, what)
 
     def _judge(self, how: str, found: Iterable[Flaw]) -> None:
-        __tracebackhide__ = True
         flaws = [one for one in found if one.rule not in self._plan.settings.ignore]
         if not flaws:
             return

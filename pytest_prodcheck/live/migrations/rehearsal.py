@@ -6,6 +6,8 @@ apply         within the limit; rows that were there are what they were
 roll back     nothing is left, nothing is lost
 apply         and the next attempt works like the first
 again         on top of itself it changes nothing (files of SQL: other tools apply once only)
+use           rows that the new schema alone allows are written, as the new release may
+roll back     and the way back is still open, with no row lost
 """
 
 from __future__ import annotations
@@ -14,13 +16,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_prodcheck.config import Migrations
 from pytest_prodcheck.errors import NotAsked
 from pytest_prodcheck.live.database.connection import reason
-from pytest_prodcheck.live.migrations import snapshot
-from pytest_prodcheck.live.migrations.applying import Outcome, run_file, run_revision
+from pytest_prodcheck.live.migrations import loosened, snapshot, use
+from pytest_prodcheck.live.migrations.applying import Outcome, run_file, run_revision, run_script
 from pytest_prodcheck.live.migrations.filling import fill
 from pytest_prodcheck.live.migrations.schema_dump import dumped
 from pytest_prodcheck.live.migrations.scratch import Scratch, scratch
@@ -32,7 +34,12 @@ from pytest_prodcheck.model import Record
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
+    from pytest_prodcheck.live.migrations.loosened import Shape
     from pytest_prodcheck.live.migrations.snapshot import Rows, Schema, Table
+
+
+_MOST = 3
+"""Kinds of rows that a message names."""
 
 
 class Plan(Record, frozen=True):
@@ -93,6 +100,8 @@ class _Rehearsal:
         self.database = database
         self.limit = plan.settings.limit
         self.flaws: list[Flaw] = []
+        self.old: dict[Table, Shape] = {}
+        """The tables that the migration changes, as they are without it."""
 
     # --- the story ---
 
@@ -106,7 +115,9 @@ class _Rehearsal:
             self._check_rows(before, after)
             applied = self._check_back(before, after)
             if applied and self.plan.tool == "sql":
-                self._check_again()
+                applied = self._check_again()
+            if applied and self.old:
+                self._check_use(before, new=after.schema.columns.keys() - before.schema.columns)
         return Report(
             flaws=tuple(self.flaws), seconds=first.seconds, lock=first.lock, notices=first.notices
         )
@@ -180,7 +191,8 @@ class _Rehearsal:
                 message = f"fills the new column {name}.{column} of {given} rows that were there"
                 self._say("migration.filled", message)
 
-    def _check_again(self) -> None:
+    def _check_again(self) -> bool:
+        """Whether the second time changes nothing, even if it fails."""
         once = self._moment()
         second = self._run(self.migration)
         twice = self._moment()
@@ -200,6 +212,7 @@ class _Rehearsal:
         elif once.rows != twice.rows:
             message = f"changes rows the second time: {_changed_rows(once, twice)}"
             self._say("migration.not_idempotent", message)
+        return not changed and once.rows == twice.rows
 
     def _check_back(self, before: Moment, after: Moment) -> bool:
         """Whether the way back leads to where it began, and forth again; True when it is applied
@@ -222,6 +235,10 @@ class _Rehearsal:
         if not changed and restored.rows != before.rows:
             message = f"the rollback leaves other rows: {_changed_rows(before, restored)}"
             self._say("migration.not_restored", message, back=True)
+        if not changed:
+            with self.database.connect(self.limit) as connection:
+                tables = loosened.changed(before.schema, after.schema)
+                self.old = loosened.shapes(connection, tables)
         return self._check_once_more(after, clean=not changed)
 
     def _check_once_more(self, after: Moment, *, clean: bool) -> bool:
@@ -235,6 +252,48 @@ class _Rehearsal:
             message = f"makes another schema after a rollback: {changed}"
             self._say("migration.again", message)
         return True
+
+    def _check_use(self, before: Moment, new: set[Table]) -> None:
+        """Whether the rollback still works when the new release has written what it may."""
+        with self.database.connect(self.limit) as connection:
+            used = use.use(connection, self.old, new)
+            counts = use.counts(connection, list(self.old))
+        if used.missing:
+            message = (
+                f"no row could be made up with {'; '.join(used.missing)}, which this migration "
+                "allows, so the rollback was not rehearsed with one"
+            )
+            self._say("migration.unproven", message)
+        if not used.rows:
+            return
+        written = f"once the new release has written {_written(used)}"
+        outcome = self._run(self.migration, back=True)
+        failure = outcome.failure
+        if failure and not failure.timed_out:
+            message = f"{written}, the rollback fails: {failure.message}"
+            self._say("migration.rollback_after_use", message, back=True, line=failure.line)
+            return
+        if not self._worked(outcome, "migration.rollback_fails"):
+            return
+        changed = snapshot.difference(before.schema, self._moment().schema)
+        if changed:
+            message = f"{written}, the rollback does not restore the schema: {changed}"
+            self._say("migration.rollback_after_use", message, back=True)
+            return
+        self._check_used_rows(used, counts, written)
+
+    def _check_used_rows(self, used: use.Used, counts: dict[Table, int], written: str) -> None:
+        with self.database.connect(self.limit) as connection:
+            now = use.counts(connection, list(counts))
+            shortened = list(use.shortened(connection, used.rows, self.old))
+        for table, count in counts.items():
+            if now[table] < count:
+                lost = f"{count - now[table]} of {count} rows of {snapshot.spelled(table)}"
+                message = f"{written}, the rollback deletes {lost}"
+                self._say("migration.lost_after_use", message, back=True)
+        for one in shortened:
+            message = f"{written}, the rollback shortens it: {one}"
+            self._say("migration.lost_after_use", message, back=True)
 
     # --- its means ---
 
@@ -285,11 +344,11 @@ class _Rehearsal:
 
     def _restore(self, sql: str) -> None:
         with self._base("the schema of `database` cannot be made again on a scratch database") as c:
-            _execute(c, sql)
+            run_script(c, sql)
 
     def _seed(self, file: Path) -> None:
         with self._base(f"{file.name} does not fit the schema") as connection:
-            _execute(connection, file.read_text(encoding="utf-8-sig"))
+            run_script(connection, file.read_text(encoding="utf-8-sig"))
 
     def _fill(self) -> None:
         with self.database.connect(self.limit) as connection:
@@ -310,7 +369,7 @@ class _Rehearsal:
             driver_error = _driver_error(connection)
             try:
                 yield connection
-            except driver_error as error:
+            except (driver_error, ValueError) as error:
                 raise NotAsked(f"not run: {what}: {reason(error)}") from error
 
 
@@ -326,15 +385,19 @@ def _changed_rows(old: Moment, new: Moment) -> str:
     return ", ".join(told)
 
 
+def _written(used: use.Used) -> str:
+    """What is special about the rows that were written, or which tables have one more."""
+    told = list(dict.fromkeys(row.what for row in used.rows if row.what))
+    if not told:
+        tables = dict.fromkeys(snapshot.spelled(row.table) for row in used.rows)
+        return f"one more row in {', '.join(tables)}"
+    more = f" and {len(told) - _MOST} more" if len(told) > _MOST else ""
+    return f"{', '.join(told[:_MOST])}{more}, which this migration allows"
+
+
 def _driver_error(connection: sa.Connection) -> type[Exception]:
     error: type[Exception] = connection.dialect.loaded_dbapi.Error
     return error
-
-
-def _execute(connection: sa.Connection, sql: str) -> None:
-    driver: Any = connection.connection.driver_connection
-    run = driver.executescript if connection.dialect.name == "sqlite" else driver.execute
-    run(sql)
 
 
 def _held(outcome: Outcome) -> str:

@@ -281,6 +281,12 @@ class Rows(Record, frozen=True):
     digest: str
 
 
+_VALUE = """
+    CASE pg_typeof({0})::text WHEN 'numeric' THEN trim_scale({0}::text::numeric)::text
+    WHEN 'date' THEN {0}::text::date::timestamp::text ELSE {0}::text END"""
+"""A value as text that stays the same when the type of its column gets wider: 1.50 is 1.5."""
+
+
 def rows(connection: sa.Connection, columns: dict[Table, tuple[str, ...]]) -> dict[Table, Rows]:
     """Of each table, over these of its columns; the order of rows does not count."""
     found = {}
@@ -292,9 +298,10 @@ def rows(connection: sa.Connection, columns: dict[Table, tuple[str, ...]]) -> di
             digest = _digest(sorted(repr(tuple(row)) for row in content))
             found[table] = Rows(count=len(content), digest=digest)
             continue
+        values = ", ".join(_VALUE.replace("{0}", quote(name)) for name in names)
         query = f"""
             SELECT count(*), md5(coalesce(string_agg(h, '' ORDER BY h COLLATE "C"), ''))
-            FROM (SELECT md5(ROW({quoted})::text) AS h FROM {place(table)}) AS each"""  # noqa: S608
+            FROM (SELECT md5(ROW({values})::text) AS h FROM {place(table)}) AS each"""  # noqa: S608
         count, digest = run(connection, query).one()
         found[table] = Rows(count=count, digest=digest)
     return found

@@ -1,0 +1,63 @@
+"""What the exchanges of a run add up to, in little room: parts of a run can be joined."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pytest_prodcheck.model import Metrics
+
+
+class Traffic:
+    """Counts of requests, of failed ones, and of latencies in steps of four digits.
+
+    There are at most 9,000 steps between 10 ms and 100 ms, as many up to 1 s, and so on: thousands
+    of requests or millions take the same room.
+    """
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.failed = 0
+        """No answer, or a 5xx."""
+        self.steps: Counter[str] = Counter()
+        """Milliseconds (`"12.34"`) -> how many answers took that long."""
+
+    def count(self, answered_ms: float | None, failed: bool) -> None:
+        """Add one exchange; `answered_ms` is None where no answer came."""
+        self.requests += 1
+        self.failed += failed
+        if answered_ms is not None:
+            self.steps[f"{answered_ms:.4g}"] += 1
+
+    def add(self, plain: Mapping[str, Any]) -> Self:
+        """Add what `plain` returned for another part of the run."""
+        self.requests += plain["requests"]
+        self.failed += plain["failed"]
+        self.steps.update(plain["steps"])
+        return self
+
+    def plain(self) -> dict[str, Any]:
+        """Plain data for the journal."""
+        return {"requests": self.requests, "failed": self.failed, "steps": dict(self.steps)}
+
+    def metrics(self) -> Metrics:
+        """Requests, share of failed ones, and percentiles by nearest rank."""
+        if not self.requests:
+            return Metrics()
+        ascending = sorted((float(step), times) for step, times in self.steps.items())
+        answered = self.steps.total()
+        latency = {f"p{p}": _percentile(ascending, answered, p) for p in (50, 95, 99)}
+        return Metrics(
+            requests=self.requests,
+            error_rate=round(self.failed / self.requests, 6),
+            latency_ms=latency if answered else {},
+        )
+
+
+def _percentile(ascending: list[tuple[float, int]], answered: int, percent: int) -> float:
+    """The smallest value, in milliseconds, that *percent* of all do not exceed."""
+    left = max(-(-percent * answered // 100), 1)
+    for value, times in ascending:
+        left -= times
+        if left <= 0:
+            return round(value, 1)
+    return 0.0
