@@ -7,13 +7,16 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pytest_prodcheck.errors import ProdcheckError, UsageError
-from pytest_prodcheck.judge import EXIT_BY_RULING, EXIT_INTERNAL, EXIT_USAGE
+from pytest_prodcheck.judge import EXIT_BY_RULING, EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_USAGE
 from pytest_prodcheck.model import Release
+
+if TYPE_CHECKING:
+    from pytest_prodcheck.config import ReleaseSource, Target
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ProdcheckError, OSError) as error:
         print(f"prodcheck: {error}", file=sys.stderr)
         return EXIT_INTERNAL
+    except KeyboardInterrupt:
+        print("prodcheck: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
 
 
 class _Parser(argparse.ArgumentParser):
@@ -50,6 +56,13 @@ def _parser() -> argparse.ArgumentParser:
         default=timedelta(minutes=10),
         metavar="SPAN",
         help="how long at most: 90s, 10m (default: 10m)",
+    )
+    wait.add_argument(
+        "--share",
+        type=_share,
+        default="90%",
+        metavar="PERCENT",
+        help="the share of answers that must be proven to come from it (default: 90%%)",
     )
     wait.add_argument("--json", action="store_true", help="print one line of JSON")
     wait.set_defaults(command=_wait)
@@ -156,48 +169,99 @@ def _span(text: str) -> timedelta:
     return timedelta(**{units[match[2]]: int(match[1])})
 
 
-PAUSE = 3.0
-"""Seconds between two questions of `wait`: a deploy takes minutes."""
+def _share(text: str) -> float:
+    """`90%` as 0.9."""
+    match = re.fullmatch(r"(\d{1,2}(?:\.\d{1,3})?)%", text)
+    if not match or not float(match[1]):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a share that answers can prove; write a percentage above 0% and "
+            "below 100%, like 90%"
+        )
+    return float(match[1]) / 100
 
 
 def _wait(options: argparse.Namespace) -> int:
+    from pytest_prodcheck.config import load
     from pytest_prodcheck.live.alone import alone
-    from pytest_prodcheck.live.release import place_of_release, read, read_usual, wait
+    from pytest_prodcheck.live.rollout import Answer, ask, record, wait
 
     wanted = Release(version=options.version, commit=options.commit)
-    if wanted == Release():
+    if not (wanted.version or wanted.commit):
         raise UsageError("wait for what? Give --commit SHA, --version V, or both")
+    settings = load(options.target, root=Path.cwd(), environ=os.environ)
+    source = _release_source(settings.target, wanted)
+    progress = _Progress(silent=options.json)
     with alone(options.target, root=Path.cwd()) as there:
-        source, place = there.settings.target.release, place_of_release(there.settings.target)
-        if source is None and not place:
-            raise UsageError(
-                f"target {options.target} does not say where it tells its release; write "
-                f"[targets.{options.target}.release] with from, and version or commit"
-            )
 
-        def ask() -> Release:
-            with there.connect() as client:
-                if source:
-                    return read(client, source, well=True)
-                return read_usual(client, place, well=True)
+        def question() -> Answer:
+            with there.connect_anew() as client:
+                return ask(client, source)
 
-        live, told = wait(
-            ask,
-            wanted,
-            seconds=options.timeout.total_seconds(),
-            pause=PAUSE,
-            say=lambda text: None if options.json else print(text, flush=True),
+        def say(text: str) -> None:
+            progress.say(there.clean(text))
+
+        seconds = options.timeout.total_seconds()
+        outcome = wait(question, wanted, options.share, seconds=seconds, say=say)
+        progress.end()
+        found = record(outcome, wanted)
+        found["reason"] = there.clean(found["reason"])
+    code = EXIT_BY_RULING["pass" if outcome.live else "inconclusive"]
+    _print(found | {"exit_code": code} if options.json else found["reason"])
+    return code
+
+
+def _release_source(target: "Target", wanted: Release) -> "ReleaseSource | str":
+    """Where the target says its release: as configured, else the path that usually does. Raises
+    UsageError where *wanted* can never be seen."""
+    from pytest_prodcheck.live.release import place_of_release
+
+    if target.start:
+        raise UsageError(
+            f"{target.name} is started by each run itself, so there is no deploy to wait for; "
+            "name a target that is deployed"
         )
-    if options.json:
-        _print({"live": live, **msgspec.to_builtins(told)})
-    elif live:
-        print("that is the one")
-    else:
-        print(
-            f"not live after {options.timeout}: a health check that fails keeps the old deployment "
-            "in place; look at the platform's deploy log"
+    source = target.release
+    if source is None and (place := place_of_release(target)):
+        return place
+    if source is None:
+        raise UsageError(
+            f"target {target.name} does not say where it tells its release; write "
+            f"[targets.{target.name}.release] with from, and version or commit"
         )
-    return EXIT_BY_RULING["pass" if live else "inconclusive"]
+    if wanted.commit and not source.commit:
+        raise UsageError(
+            f"--commit cannot be seen: [targets.{target.name}.release] names no place of the "
+            'commit; add commit = "$.…", or wait for --version'
+        )
+    if wanted.version and not (source.version or source.header):
+        raise UsageError(
+            f"--version cannot be seen: [targets.{target.name}.release] names no place of the "
+            'version; add version = "$.…" or header, or wait for --commit'
+        )
+    return source
+
+
+class _Progress:
+    """One line that is rewritten at a terminal; elsewhere a line for each change."""
+
+    def __init__(self, *, silent: bool) -> None:
+        self._silent = silent
+        self._rewrites = sys.stdout.isatty()
+        self._before = ""
+
+    def say(self, text: str) -> None:
+        if self._silent:
+            return
+        if self._rewrites:
+            print(f"\r{text[:150]:<{min(len(self._before), 150)}}", end="", flush=True)
+            self._before = text
+        elif (what := re.sub(r"\d+ of \d+", "", text[8:])) != self._before:
+            print(text, flush=True)
+            self._before = what
+
+    def end(self) -> None:
+        if self._rewrites and self._before:
+            print(flush=True)
 
 
 def _gate(options: argparse.Namespace) -> int:

@@ -22,6 +22,7 @@ from pytest_prodcheck.model import (
     Veto,
     subject,
 )
+from pytest_prodcheck.remarks import in_common
 from pytest_prodcheck.triggers import default_action, is_figure, matching
 from pytest_prodcheck.vetoes import vetoes
 
@@ -208,7 +209,7 @@ _PHRASES = {
 
 def _remarks(run: Run) -> list[str]:
     """What a reader of a pass should know all the same."""
-    remarks = []
+    remarks = in_common(run.checks)
     for severity in SEVERITIES:
         for outcome in ("failed", "skipped", "flaky", "known"):
             some = [c for c in run.checks if c.severity == severity and c.outcome == outcome]

@@ -97,6 +97,8 @@ class Failure(Record):
     reason: Reason = "assertion"
     data_loss: bool = False
     """Whether what the service was given is gone, whatever the reason."""
+    severity: Severity | None = None
+    """How bad it is; None: as bad as its check is planned."""
 
     @property
     def kinds(self) -> set[str]:

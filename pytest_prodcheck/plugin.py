@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pytest_prodcheck.config import Target
     from pytest_prodcheck.hooks.inspector import Inspector
     from pytest_prodcheck.live.baseline import CompatibilityRun, PreviousRun
+    from pytest_prodcheck.live.catch_all import CatchAll
     from pytest_prodcheck.live.client import LiveClient
     from pytest_prodcheck.live.contract import OperationRun
     from pytest_prodcheck.live.database.pressure import ConnectionsRun, QueryRun
@@ -191,6 +192,12 @@ def api_session(request: pytest.FixtureRequest) -> Generator[LiveClient]:
 def probe(request: pytest.FixtureRequest) -> ProbeRun:
     """One declared or derived probe; a test that asks for it runs once for each."""
     return _inspector(request).probe(request.node, request.param)
+
+
+@pytest.fixture
+def catch_all(request: pytest.FixtureRequest) -> CatchAll:
+    """The answer that every path of the target gets, if there is one: it proves nothing."""
+    return _inspector(request).catch_all
 
 
 @pytest.fixture

@@ -25,6 +25,9 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
+NO_SUCH_PATH = "/prodcheck-no-such-path-"
+"""How the path begins that a run asks for to see what every path gets (live/catch_all.py)."""
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -253,8 +256,8 @@ class FaultyServer:
         return self
 
     def paths(self) -> list[str]:
-        """Paths of all requests, in order of arrival."""
-        return [seen.path for seen in self.ledger]
+        """Paths of all requests, in order of arrival, without the one that cannot exist."""
+        return [seen.path for seen in self.ledger if not seen.path.startswith(NO_SUCH_PATH)]
 
     def seen(self, path: str) -> list[Seen]:
         """The requests for one path."""

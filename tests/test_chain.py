@@ -245,7 +245,7 @@ def test_one_probe_per_interval_goes_out_and_a_good_answer_closes_the_breaker(
 def test_a_request_that_waits_when_the_breaker_opens_is_refused_and_not_counted(
     open_chain: Open,
 ) -> None:
-    chain = open_chain(rate=1)
+    chain = open_chain(rate=0.05)
     chain.admit()
     refused: list[Exception] = []
 
@@ -262,10 +262,10 @@ def test_a_request_that_waits_when_the_breaker_opens_is_refused_and_not_counted(
         time.sleep(0.001)
     for _ in range(SILENT_LIMIT):
         chain.observe(False, transport_failure=True)
-    waiting.join(5)
+    waiting.join(15)
     assert len(refused) == 1
     assert chain.sent == 1
-    assert time.monotonic() - began < 0.9, "it waited for its slot although nothing is sent"
+    assert time.monotonic() - began < 10, "it waited for its slot although nothing is sent"
 
 
 def test_no_slot_before_the_deadline_is_said_at_once(open_chain: Open) -> None:
@@ -274,7 +274,7 @@ def test_no_slot_before_the_deadline_is_said_at_once(open_chain: Open) -> None:
     began = time.monotonic()
     with pytest.raises(NotAsked) as refused:
         chain.admit(deadline=time.monotonic() + 2)
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 1.8  # it would wait for 2 s, or for 10
     assert chain.sent == 1
     assert str(refused.value) == (
         "not run: at 0.1 requests per second the next one may leave in 10.2 s, and the check "

@@ -51,15 +51,15 @@ def ref(name) -> dict:
 
 # --- schemas: each aspect, of each subject, in both directions
 
-TEXT, COUNT = {"type": "string"}, {"type": "integer"}
+TEXT, COUNT, FLAG = {"type": "string"}, {"type": "integer"}, {"type": "boolean"}
 LIST = {"type": "array", "items": {}}
 OBJECT = {"type": "object"}
 
 ASPECTS = [
     # what narrows a request, what widens a response when undone, wide, narrow
     ("type-changed", "type-changed", {"type": "number"}, COUNT),
-    ("type-changed", "type-changed", {}, TEXT),
-    ("type-changed", "type-changed", {"type": ["string", "integer"]}, TEXT),
+    ("type-changed", "type-changed", {}, COUNT),
+    ("type-changed", "type-changed", {"type": ["boolean", "integer"]}, COUNT),
     ("type-changed", "type-changed", TEXT, TEXT | {"format": "uuid"}),
     ("type-changed", "type-changed", COUNT | {"format": "int64"}, COUNT | {"format": "int32"}),
     ("became-not-nullable", "became-nullable", {"type": ["string", "null"]}, TEXT),
@@ -68,8 +68,8 @@ ASPECTS = [
     ("enum-value-removed", "enum-value-added", TEXT | {"enum": ["a", "b"]}, TEXT | {"const": "a"}),
     ("pattern-added", "pattern-removed", TEXT, TEXT | {"pattern": "^a"}),
     ("unique-items-required", "unique-items-dropped", LIST, LIST | {"uniqueItems": True}),
-    ("one-of-removed", "one-of-added", {"oneOf": [TEXT, COUNT]}, {"oneOf": [TEXT]}),
-    ("any-of-removed", "any-of-added", {"anyOf": [TEXT, COUNT, OBJECT]}, {"anyOf": [TEXT, OBJECT]}),
+    ("one-of-removed", "one-of-added", {"oneOf": [FLAG, COUNT]}, {"oneOf": [COUNT]}),
+    ("any-of-removed", "any-of-added", {"anyOf": [FLAG, COUNT, OBJECT]}, {"anyOf": [FLAG, OBJECT]}),
     ("additional-properties-forbidden", None, OBJECT, OBJECT | {"additionalProperties": False}),
     ("additional-properties-forbidden", None, OBJECT, OBJECT | {"unevaluatedProperties": False}),
     *(
@@ -241,6 +241,12 @@ OPERATIONS = [
     (OPTIONAL, REQUIRED, "request-parameter-became-required", PARAMETER),
     (OPTIONAL, NO_PARAMETER, "request-parameter-removed", PARAMETER),
     (
+        parameter(LIST),
+        parameter(LIST, explode=False),
+        "request-parameter-serialization-changed",
+        PARAMETER,
+    ),
+    (
         parameter(COUNT | {"default": 1}),
         parameter(COUNT | {"default": 2}),
         "request-parameter-default-value-changed",
@@ -292,6 +298,7 @@ BREAKS_BOTH_WAYS = {
     "response-success-status-removed",
     "api-security-component-type-changed",
     "request-parameter-default-value-changed",
+    "request-parameter-serialization-changed",
     "api-removed-without-deprecation",
     "api-removed-with-deprecation",
 }
@@ -386,7 +393,7 @@ def test_parameters_bodies_responses_headers_and_paths_may_be_references():
         {
             "parameters": [{"name": "q", "in": "query", "schema": TEXT}],
             "requestBody": {"content": {JSON: {"schema": TEXT}}},
-            "responses": {"200": {"headers": {"X": {"schema": TEXT}}}},
+            "responses": {"200": {"headers": {"X": {"schema": COUNT}}}},
         }
     )
     operation = plain["paths"]["/pets"]["post"]
@@ -394,7 +401,7 @@ def test_parameters_bodies_responses_headers_and_paths_may_be_references():
         "q": operation["parameters"][0],
         "body": operation["requestBody"],
         "ok": {"headers": {"X": {"$ref": "#/x/header"}}},
-        "header": {"schema": TEXT},
+        "header": {"schema": COUNT},
     }
     referring = {
         "parameters": [{"$ref": "#/x/q"}],
@@ -408,7 +415,7 @@ def test_parameters_bodies_responses_headers_and_paths_may_be_references():
     }
     assert told(plain, new) == told(new, plain) == []
     plain = copy.deepcopy(plain)
-    parts["header"]["schema"] = parts["q"]["schema"] = COUNT
+    parts["q"]["schema"], parts["header"]["schema"] = COUNT, TEXT
     assert [rule for rule, _ in told(plain, new)] == [
         "request-parameter-type-changed",
         "response-header-type-changed",

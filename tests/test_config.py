@@ -647,6 +647,39 @@ def test_only_the_variables_of_the_chosen_target_are_read(given_file: Load) -> N
     assert environ.asked == {"PLACE"}
 
 
+def test_health_is_a_path_or_a_table_with_what_is_accepted(given_file: Load) -> None:
+    text = (
+        f'{PROD}health = {{ path = "/ready", accept = ["$.db", "$.parts[0][\'a b\']"] }}\n'
+        '[targets.child]\nextends = "prod"\n[targets.plain]\nextends = "prod"\nhealth = "/up"\n'
+        '[targets.none]\nextends = "prod"\nhealth = ""\n'
+    )
+    for name in ("prod", "child"):
+        target = given_file(text, name).target
+        assert target.health == "/ready"
+        assert target.health_accept == ("$.db", "$.parts[0]['a b']")
+    assert given_file(text, "plain").target.health == "/up"
+    assert given_file(text, "plain").target.health_accept == ()
+    assert given_file(text, "none").target.health is None
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ('{ path = "/h", acept = [] }', 'health.acept: is not a key here. Did you mean "accept"?'),
+        ('{ accept = ["$.db"] }', "health: `path` is missing"),
+        ('{ path = "/h", accept = ["db"] }', "health.accept[0]: is not a path into JSON"),
+        ('{ path = "/h", accept = ["$"] }', "health.accept[0]: accepts every answer"),
+        ('{ path = "h://x" }', "health.path: "),
+        ('{ path = "/h", accept = "$.db" }', "health.accept: expected an array"),
+        ("5", "health: expected a text or a table, as "),
+    ],
+)
+def test_health_that_cannot_be_is_refused(
+    refusal: Callable[..., str], written: str, said: str
+) -> None:
+    assert f"prodcheck.toml:3: targets.prod.{said}" in refusal(f"{PROD}health = {written}\n")
+
+
 def test_value_of_a_variable_is_not_filled_in_again(given_file: Load) -> None:
     found = given_file(WITH_TOKEN, environ={"PROD_TOKEN": "${HOME}-0123456789"})
     assert revealed(found.target.headers["Authorization"]) == "Bearer ${HOME}-0123456789"
@@ -871,7 +904,14 @@ def test_openapi_is_a_path_a_url_or_a_file_beside_the_configuration(
     given_file: Load, refusal: Callable[..., str], tmp_path: Path
 ) -> None:
     (tmp_path / "openapi.json").write_text("{}")
+    (tmp_path / "open api.yaml").write_text("{}")
     for written, expected in {
+        "file:openapi.json": (tmp_path / "openapi.json").as_uri(),
+        "file://localhost/" + str(tmp_path / "openapi.json").lstrip("/"): (
+            tmp_path / "openapi.json"
+        ).as_uri(),
+        (tmp_path / "open api.yaml").as_uri(): (tmp_path / "open api.yaml").as_uri(),
+        "file:open%20api.yaml": (tmp_path / "open api.yaml").as_uri(),
         "/openapi.json": "/openapi.json",
         "https://Docs.example.com/v1.json?x=1": "https://docs.example.com/v1.json?x=1",
         "openapi.json": (tmp_path / "openapi.json").as_uri(),
@@ -882,6 +922,8 @@ def test_openapi_is_a_path_a_url_or_a_file_beside_the_configuration(
         "prodcheck.toml:3: targets.prod.openapi: there is no file openapi.yaml beside "
         "prodcheck.toml; correct the path"
     )
+    for gone in ("file:gone.yaml", "file:///gone.yaml", "file:"):
+        assert "there is no file" in refusal(f'{PROD}openapi = "{gone}"\n')
     assert "has a user name or password in it" in refusal(f'{PROD}openapi = "https://u@a.b/c"\n')
 
 
@@ -953,7 +995,11 @@ def test_proxy_is_a_url_whose_password_is_a_secret(
         ),
         (
             "release = { from = '/', version = 'version' }",
-            "release.version: is not a path into JSON; write it like $.build.version or $.items[0]",
+            "release.version: is not a path into JSON: it begins with $, at position 1; ",
+        ),
+        (
+            "release = { from = '/', commit = '$.items[*].id' }",
+            "release.commit: is not a path into JSON: [*].id at position 8 may lead to many ",
         ),
         ("release = { from = '/', header = 'X V' }", "release.header: is not a header's name"),
     ],
@@ -1071,7 +1117,7 @@ FLAGS = "[flags]\nfrom = '/info'\nvalues = { A = '$.a', B = '$.b' }\n[flags.mode
         ),
         (
             "[flags]\nfrom = '/info'\nvalues = { A = 'a' }\n",
-            "5: flags.values.A: is not a path into JSON; write it like $.build.version or ",
+            "5: flags.values.A: is not a path into JSON: it begins with $, at position 1; ",
         ),
         (
             "[flags]\nfrom = 'environment'\nvalues = { A = '$.a' }\n",
@@ -1151,6 +1197,7 @@ def tables_and_keys() -> Iterator[tuple[str, str]]:
     places = {
         "Contents": "",
         "TargetTable": PROD,
+        "HealthTable": f"{PROD}[targets.prod.health]\n",
         "ProbeTable": f"{PROD}[[probes]]\n",
         "LimitsTable": f"{PROD}[targets.prod.limits]\n",
         "ReleaseTable": f"{PROD}[targets.prod.release]\n",
@@ -1170,7 +1217,7 @@ def tables_and_keys() -> Iterator[tuple[str, str]]:
     for table, definition in schema.items():
         required = {
             **dict.fromkeys(("action", "when", "name", "switch", "restore"), "'a'"),
-            **dict.fromkeys(("from", "post", "get"), "'/a'"),
+            **dict.fromkeys(("from", "post", "get", "path"), "'/a'"),
             "values": "{ a = '$' }",
             "state": "'$.a'",
             "read": "'/{id}'",
@@ -1273,3 +1320,40 @@ def test_the_scheme_before_a_variable_is_no_secret(given_file: Load, scheme: str
     header = found.target.headers["Authorization"]
     assert isinstance(header, Secret)
     assert header.template == f"{scheme} ${{PROD_TOKEN}}"
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        ("300", 300.0),
+        ("1.5", 1.5),
+        ('"90 s"', 90.0),
+        ('"90s"', 90.0),
+        ('"0.5 min"', 30.0),
+        ('"1 h"', 3600.0),
+    ],
+)
+def test_time_budget_is_a_number_of_seconds_or_has_a_unit(tmp_path, written, seconds):
+    text = f'[targets.prod]\nbase_url = "https://a.example"\ntime_budget = {written}\n'
+    (tmp_path / "prodcheck.toml").write_text(text)
+    settings = load("prod", root=tmp_path, environ={})
+    assert settings.target.time_budget == seconds
+    assert f"time budget {seconds:g} s (prodcheck.toml)" in describe(settings)
+
+
+@pytest.mark.parametrize("written", ["0", "-1", '"5 days"', '"soon"', '"0 s"', '"25 h"', "true"])
+def test_a_time_budget_that_is_not_one_is_a_usage_error(tmp_path, written):
+    text = f'[targets.prod]\nbase_url = "https://a.example"\ntime_budget = {written}\n'
+    (tmp_path / "prodcheck.toml").write_text(text)
+    with pytest.raises(UsageError, match=r"targets\.prod\.time_budget"):
+        load("prod", root=tmp_path, environ={})
+
+
+@pytest.mark.parametrize("host", ["unix:", "unix:app.sock", "unix:/run/../app.sock"])
+def test_a_socket_among_hosts_is_named_by_its_whole_path(tmp_path, host):
+    text = f'[targets.prod]\nbase_url = "https://a.example"\nhosts = ["{host}"]\n'
+    (tmp_path / "prodcheck.toml").write_text(text)
+    with pytest.raises(UsageError, match="is not the whole path of a socket"):
+        load("prod", root=tmp_path, environ={})
+    (tmp_path / "prodcheck.toml").write_text(text.replace(host, "unix:/run/app.sock"))
+    assert load("prod", root=tmp_path, environ={}).target.hosts == ("unix:/run/app.sock",)

@@ -410,9 +410,13 @@ def test_a_schemathesis_toml_is_heeded_for_phases_and_checks(served: Project, mo
     )
     served.write("conftest.py", "")
     outcome = served.run("-m", "contract")
-    # No examples in the document, and no other phase: nothing was asked.
-    assert set(outcome.outcomes().values()) == {"not_run"}
+    # No examples in the document, and no other phase: only what exists was asked for.
     assert "was not asked" in outcome.check("[GET /items]")["message"]
+    asked = [path for path in served.server.paths() if path.startswith("/items/")]
+    assert len(asked) == len(set(asked))
+    served.write("schemathesis.toml", "[phases]\nenabled = false\n")
+    outcome = served.run("-m", "contract")
+    assert set(outcome.outcomes().values()) == {"not_run"}
     served.write("schemathesis.toml", "[checks]\nresponse_schema_conformance.enabled = false\n")
     assert served.run("-m", "contract").ruling == ("pass", 0)
 

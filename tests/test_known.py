@@ -111,7 +111,7 @@ def test_what_another_day_finds_is_added_and_then_the_list_has_settled() -> None
     added = entries_for(found, there, "old", TODAY, TODAY)
     assert [(one.check, one.failures) for one in added] == [("a", ("Undocumented status code",))]
     assert entries_for(found, [*there, *added], "old", TODAY, TODAY) == []
-    assert KnownFailures([*there, *added], TODAY).accepted("a", found[0].failures)
+    assert KnownFailures([*there, *added], TODAY).accepted("a", found[0].titles)
 
 
 def test_an_expired_entry_accepts_nothing_so_another_is_added() -> None:

@@ -148,6 +148,17 @@ def test_what_was_withheld_never_happened(tmp_path: Path) -> None:
 
 def test_half_a_line_of_a_killed_process_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "tally"
-    path.write_text("\n200 1.000\n\n20")
+    path.write_text("\n200 1.000 -\n\n20")
     Tally(path).add([Exchange(method="GET", url="/", status=500, elapsed_ms=2)])
     assert Tally(path).measured() == [*seen(1, ms=1), *seen(1, 500, ms=2)]
+
+
+def test_cases_of_the_contract_are_traffic_but_no_limit_judges_them(tmp_path: Path) -> None:
+    tally = Tally(tmp_path / "tally")
+    tally.add([Exchange(method="GET", url="/", status=200, elapsed_ms=2)])
+    tally.add([Exchange(method="GET", url="/", status=500, elapsed_ms=4)] * 3, generated=True)
+    tally.add([Exchange(method="GET", url="/", kind="withheld")], generated=True)
+    assert tally.measured() == seen(1, ms=2)
+    metrics = tally.traffic().metrics()
+    assert (metrics.requests, metrics.error_rate) == (4, 0.75)
+    assert metrics.latency_ms == {"p50": 4.0, "p95": 4.0, "p99": 4.0}

@@ -208,6 +208,16 @@ RULE_BY_RULE = [
         "DO $$ BEGIN CREATE TYPE mood AS ENUM ('a'); END $$;",
         [("if_not_exists", "1: creates type mood without IF NOT EXISTS")],
     ),
+    (  # Drizzle
+        "DO $$ BEGIN CREATE TYPE mood AS ENUM ('a'); EXCEPTION WHEN duplicate_object THEN null; "
+        "END $$;",
+        [],
+    ),
+    (
+        "DO $$ BEGIN CREATE TYPE mood AS ENUM ('a'); EXCEPTION WHEN insufficient_privilege THEN "
+        "null; END $$;",
+        [("if_not_exists", "1: creates type mood without IF NOT EXISTS")],
+    ),
     (
         "ALTER TABLE a ADD COLUMN IF NOT EXISTS b INT NOT NULL;",
         [

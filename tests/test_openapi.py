@@ -332,6 +332,17 @@ def test_an_answer_that_is_promised_as_json_must_be_json(
     assert probe.headers == headers
 
 
+@pytest.mark.parametrize("status", ["204", "205", "304"])
+@pytest.mark.parametrize("content", [{}, {"content": {"application/json": {"schema": {"x": 1}}}}])
+def test_where_an_answer_without_a_body_is_documented_no_type_is_promised(
+    status: str, content: Any
+) -> None:
+    typed = {"content": {"application/json": {"schema": {"type": "object"}}}}
+    responses = {"200": typed, status: {"description": "nothing yet", **content}}
+    (probe,) = derive(spec({"/a": {"get": {"responses": responses}}}), target())
+    assert probe.headers == {}
+
+
 def test_swagger_promises_by_produces() -> None:
     typed = {"get": {"responses": {"200": {"schema": {"type": "object"}}}}}
     bare = {"get": {"responses": {"200": {}}}}
@@ -414,6 +425,17 @@ def test_a_document_that_is_not_there_is_a_sentence() -> None:
 
 
 @pytest.mark.fault(32)
+def test_a_path_on_the_target_that_is_a_file_here_is_named_as_one(tmp_path: Path) -> None:
+    path = tmp_path / "open api.json"
+    path.write_text(json.dumps(spec({"/a": {"get": OK}})))
+    client = Asking(httpx.Response(404))
+    assert fetch_spec(client, target(openapi=str(path))) == (
+        f"the OpenAPI document {path} answers 404; it is a path on the target, and there is a "
+        "file of this name on this machine: to read that, write "
+        f'openapi = "{path.as_uri()}"'
+    )
+
+
 def test_a_document_that_is_redirected_is_not_followed() -> None:
     assert "answers 302" in fetched(b"", status=302)
 
@@ -444,35 +466,3 @@ def test_no_document_configured_is_a_sentence() -> None:
     assert fetch_spec(Asking(httpx.Response(200)), target()) == (
         "the target has no `openapi`; set it to a path on the target, a URL or a file"
     )
-
-
-# --- YAML
-
-
-def test_dates_of_yaml_are_text() -> None:
-    document = fetched(b"swagger: '2.0'\ninfo: {version: 2020-01-02}\npaths: {/a: {get: {}}}\n")
-    assert isinstance(document, dict)
-    assert document["info"]["version"] == "2020-01-02"
-
-
-def test_yaml_is_read() -> None:
-    document = fetched(b"openapi: 3.1.0\npaths:\n  /a:\n    get:\n      responses: {200: {}}\n")
-    assert derived(document) == ["/a"]
-
-
-@pytest.mark.fault(37)
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (b"a: &a [x]\nb: *a\n", "uses YAML aliases, which are not read"),
-        (b"a: " + b"[" * 1000, "is nested more than 200 deep"),
-        (b"a: !!python/object/apply:os.system [x]\n", "is neither JSON nor YAML"),
-        (b"a: [", "is neither JSON nor YAML"),
-        (b"openapi: 2020-99-99\n", "is neither JSON nor YAML"),
-        (b"a: !!set {b}\n", "has what JSON does not have: a set"),
-        (b"? 2020-01-01\n: x\n", "has what JSON does not have: keys must be"),
-        (b"a: .inf\n", "has what JSON does not have: Out of range float"),
-    ],
-)
-def test_yaml_that_is_dangerous_or_broken_is_a_sentence(content: bytes, reason: str) -> None:
-    assert f"the OpenAPI document /openapi.json {reason}" in fetched(content)

@@ -34,6 +34,12 @@ async def by_aiohttp(url, number):
                 await answer.read()
         await asyncio.gather(*(get() for _ in range(number)))
 
+async def by_aiohttp_in_turn(url, number):
+    async with aiohttp.ClientSession() as session:
+        for _ in range(number):
+            async with session.get(url) as answer:
+                await answer.read()
+
 def by_http_client(url):
     host, _, path = url.removeprefix("http://").partition("/")
     connection = http.client.HTTPConnection(host)
@@ -167,6 +173,25 @@ def test_a_target_that_answers_no_raw_client_is_left_alone(project, client, work
     counts = outcome.verdict["counts"]
     assert counts["failed"] <= 4, outcome.output
     assert counts["not_run"] == 10 - counts["failed"]
+
+
+KEPT = {
+    "httpx": "with httpx.Client() as client: [client.get(url) for _ in range(5)]",
+    "httpx2": "with httpx2.Client() as client: [client.get(url) for _ in range(5)]",
+    "requests": "with requests.Session() as session: [session.get(url) for _ in range(5)]",
+    "urllib3": "with urllib3.PoolManager() as pool: [pool.request('GET', url) for _ in range(5)]",
+    "aiohttp": "asyncio.run(by_aiohttp_in_turn(url, 5))",
+}
+
+
+@pytest.mark.fault(91, 102, 130)
+@pytest.mark.parametrize("client", KEPT)
+def test_each_request_on_a_kept_connection_counts(project, client):
+    project.configure(request_budget="3")
+    project.write("test_a.py", checks_by({client: KEPT[client]}))
+    outcome = project.run("test_a.py")
+    assert len(project.server.paths()) == 3
+    assert outcome.verdict["counts"]["not_run"] == 1, outcome.output
 
 
 @pytest.mark.fault(130)

@@ -233,6 +233,46 @@ def test_a_bad_migration_is_named_by_the_right_rule(tmp_path, server, case):
         assert wanted is None or message == wanted.format("public." if server else "")
 
 
+MOVED = {
+    "rename a column": ("ALTER TABLE users RENAME COLUMN name TO full_name;", []),
+    "rename two columns": (
+        "ALTER TABLE users RENAME COLUMN name TO full_name;"
+        "ALTER TABLE users RENAME COLUMN id TO user_id;",
+        [],
+    ),
+    "rename a table": ("ALTER TABLE users RENAME TO people;", []),
+    "rename a column and add another": (
+        "ALTER TABLE users RENAME COLUMN name TO full_name; ALTER TABLE users ADD nick TEXT;",
+        [],
+    ),
+    "drop a column and add one of its type": (
+        "ALTER TABLE users DROP COLUMN name;ALTER TABLE users ADD label TEXT NOT NULL DEFAULT 'x';",
+        ["{}users.name are gone (3 rows)"],
+    ),
+    "drop a column": ("ALTER TABLE users DROP COLUMN name;", ["{}users.name are gone (3 rows)"]),
+    "rename and change": (
+        "ALTER TABLE users RENAME COLUMN name TO full_name; UPDATE users SET full_name = 'x';",
+        ["{}users.name are gone (3 rows)", "fills the new column {}users.full_name of 3 rows"],
+    ),
+    "another table of that kind": (
+        "DROP TABLE users; CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT NOT NULL);",
+        ["{}users had 3 rows and has 0"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MOVED)
+def test_values_under_another_name_are_not_gone(tmp_path, server, case):
+    forth, expected = MOVED[case]
+    path = write(tmp_path / "m", {**USERS, "002.sql": forth})
+    report = rehearsed(path, "002", server, forward_only=True)
+    place = "public." if server else ""
+    lost = [message for rule, message in told(report) if rule in ("rows", "filled")]
+    assert len(lost) == len(expected), lost
+    for message, wanted in zip(lost, expected, strict=True):
+        assert wanted.format(place) in message
+
+
 def test_not_null_without_a_default_fails_on_rows(tmp_path, postgres):
     path = write(
         tmp_path / "m",
@@ -397,6 +437,52 @@ def test_a_failure_tells_its_line(tmp_path, postgres):
     assert told(rehearsed(path, "001", postgres)) == [
         ("fails", 'm/001.sql:5: it fails: relation "nowhere" does not exist')
     ]
+
+
+def test_rows_are_copied_as_psql_copies_them(tmp_path, postgres):
+    forth = (
+        "\\set ON_ERROR_STOP on\n"
+        "CREATE TABLE IF NOT EXISTS kinds (id int PRIMARY KEY, name text);\n"
+        "TRUNCATE kinds;\nCOPY kinds (id, name) FROM stdin;\n1\tit's; one\n2\t\\N\n\\.\n\n"
+        "DO $$ BEGIN IF (SELECT count(*) FROM kinds) <> 2 THEN RAISE 'not copied'; END IF; END $$;"
+    )
+    path = write(tmp_path, {"001.sql": forth, "001.down.sql": "DROP TABLE IF EXISTS kinds;"})
+    assert rehearsed(path, "001", postgres).flaws == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (
+            "SELECT 1;\n\\i other.sql\n",
+            r"001.sql is not only SQL, line 2: \i is a command of psql; ",
+        ),
+        (
+            "DELIMITER $$\nSELECT 1$$",
+            r"001.sql is not only SQL, line 1: DELIMITER is a command of ",
+        ),
+    ],
+)
+def test_what_only_a_client_runs_is_never_a_pass(tmp_path, postgres, text, why):
+    path = write(tmp_path, {"001.sql": text})
+    with pytest.raises(NotAsked) as error:
+        rehearsed(path, "001", postgres, forward_only=True)
+    assert why in str(error.value)
+
+
+def test_a_rule_of_two_commands_is_one_statement(tmp_path, postgres):
+    forth = """
+        BEGIN;
+        CREATE TABLE IF NOT EXISTS audit (id int, what text);
+        CREATE OR REPLACE RULE seen AS ON UPDATE TO users DO ALSO (
+          INSERT INTO audit VALUES (old.id, 'update');
+          INSERT INTO audit VALUES (new.id, 'update');
+        );
+        COMMIT;
+        """
+    back = "BEGIN; DROP RULE IF EXISTS seen ON users; DROP TABLE IF EXISTS audit; COMMIT;"
+    path = write(tmp_path, {**USERS, "002.sql": forth, "002.down.sql": back})
+    assert rehearsed(path, "002", postgres).flaws == ()
 
 
 # --- SQLite's way to change a table

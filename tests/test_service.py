@@ -301,7 +301,7 @@ def test_silence_ends_at_start_timeout_and_leaves_no_process(
     began = time.monotonic()
     with pytest.raises(UsageError) as refused:
         start(a_target(f"{{python}} -S -c '{silent}' {{port}}", health="/up", within=0.4))
-    assert 0.4 <= time.monotonic() - began < 2
+    assert 0.4 <= time.monotonic() - began < 30  # it would sleep for 60
     said = str(refused.value).splitlines()
     assert "` did not answer at http://127.0.0.1:" in said[0]
     assert said[0].endswith("/up within 0.4 s.")
@@ -333,7 +333,7 @@ def test_a_service_that_takes_calls_and_never_answers_ends_at_start_timeout(
     began = time.monotonic()
     with pytest.raises(UsageError, match=r"did not answer at .* within 0\.4 s"):
         start(a_target(f'{{python}} -I -S -c "{deaf} time.sleep(60)" {{port}}', within=0.4))
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 30  # likewise
 
 
 @pytest.mark.parametrize(
@@ -419,7 +419,7 @@ def test_a_service_that_ignores_sigterm_is_killed_after_its_grace(start: Start) 
     service = start("{python} -I -S serve.py {port} stubborn")
     began = time.monotonic()
     service.stop(grace=0.3)
-    assert 0.3 <= time.monotonic() - began < 1.5
+    assert 0.3 <= time.monotonic() - began < 5
     assert service.ended == "was killed by SIGKILL"
 
 

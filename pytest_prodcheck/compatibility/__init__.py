@@ -5,13 +5,17 @@
     rules.py        Change, and the table of every rule with its severity and remedy
     document.py     one reading of 2.0, 3.0 and 3.1: operations, parameters, bodies, answers
     schema.py       one reading of schemas: `$ref` and `allOf` merged, null and bounds alike
+    alternatives.py the alternatives of schemas, paired by what they say
     values.py       how one value became narrower, or wider
     schemas.py      the walk through two schemas: properties, items, alternatives
     operations.py   what of an operation is gone, or asks for more
 
-Not compared: callbacks, webhooks, servers and base paths, how parameters are serialised
-(`style`, `collectionFormat`), discriminators, and of JSON Schema `not`, `if`, `multipleOf`,
-`contains`, `prefixItems`, `patternProperties`, `propertyNames` and `dependent…`.
+What is compared is what is on the wire: names of components and security schemes, the order and
+the nesting of alternatives are free, and parameters, headers and fields of forms are text.
+
+Not compared: callbacks, webhooks, servers and base paths, discriminators of a schema without
+alternatives, and of JSON Schema `not`, `if`, `multipleOf`, `contains`, `prefixItems`,
+`patternProperties`, `propertyNames` and `dependent…`.
 """
 
 from pytest_prodcheck.compatibility.operations import breaking_changes

@@ -5,7 +5,7 @@ A document may be malformed in any way: what is not of the expected kind counts 
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pytest_prodcheck.model import Record
 from pytest_prodcheck.references import METHODS, array, pointed, resolved, table
@@ -20,6 +20,11 @@ Nodes = tuple[Any, ...]
 """Schemas as the document writes them; a value must satisfy each of them."""
 
 
+Encoding = Literal["json", "form", "list", "text"]
+"""How a value is on the wire: JSON; a form, whose fields are text; a text that holds a whole list,
+`1,2`; or a text of one value."""
+
+
 class Parameter(Record):
     """A value with a name, sent in a request, or in a response as a header."""
 
@@ -28,6 +33,9 @@ class Parameter(Record):
     required: bool
     deprecated: bool
     schema: Nodes
+    encoding: Encoding = "text"
+    serialization: str = ""
+    """How a list or an object is written: `form`, `form, exploded`, `deepObject` …"""
 
 
 class Body(Record):
@@ -106,7 +114,7 @@ class Document:
         """A later definition, that of the operation, replaces an earlier one of its path."""
         positions = {name: str(n) for n, name in enumerate(re.findall(r"\{([^{}]*)\}", path))}
         parameters = {}
-        for each in stated:
+        for each in self._separately(stated):
             where, name = each.get("in"), each.get("name")
             if not isinstance(name, str):
                 continue
@@ -119,20 +127,39 @@ class Document:
                 continue
             if key:
                 label = f"{where} parameter {name}"
-                parameters[where, key] = self._named(each, label, required=where == "path")
+                parameters[where, key] = self._named(each, label, str(where))
         return parameters
 
-    def _named(self, stated: Mapping[str, Any], label: str, *, required: bool) -> Parameter:
+    def _separately(self, stated: list[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+        """An object in the query is one parameter for each property: `page=1` or `filter[a]=1`."""
+        for each in stated:
+            schema = self.resolved(each.get("schema"))
+            inside = table(schema.get("properties"))
+            how = _serialization(each, "query")
+            alone = schema.keys() <= {"type", "properties", "required", "title", "description"}
+            if each.get("in") != "query" or not inside or not alone or how == "form":
+                yield each
+                continue
+            needed = array(schema.get("required")) if each.get("required") is True else []
+            for name, node in inside.items():
+                written = f"{each.get('name')}[{name}]" if how == "deepObject" else str(name)
+                yield {"in": "query", "name": written, "schema": node, "required": name in needed}
+
+    def _named(self, stated: Mapping[str, Any], label: str, where: str) -> Parameter:
         if self._is_swagger:
             schema: Any = stated
         else:
             contents = [table(media).get("schema") for media in _tables(stated.get("content"))]
             schema = stated.get("schema", contents[0] if contents else {})
+        how = _serialization(stated, where)
+        encoding: Encoding = "text" if how == "form, exploded" else "list"
         return Parameter(
             label=label,
-            required=required or stated.get("required") is True,
+            required=where == "path" or stated.get("required") is True,
             deprecated=stated.get("deprecated") is True,
             schema=(schema,),
+            encoding="json" if stated.get("content") else encoding,
+            serialization=how,
         )
 
     def _body(self, operation: Mapping[str, Any]) -> Body | None:
@@ -173,7 +200,7 @@ class Document:
         else:
             content = {}
         headers = {
-            str(name).lower(): self._named(self.resolved(header), f"header {name}", required=False)
+            str(name).lower(): self._named(self.resolved(header), f"header {name}", "header")
             for name, header in table(response.get("headers")).items()
             if str(name).lower() != "content-type"
         }
@@ -203,6 +230,28 @@ class Document:
                 words[1] = words[1].lower()
             schemes[str(name)] = " ".join(word for word in words if isinstance(word, str))
         return schemes
+
+
+_COLLECTIONS = {
+    "csv": "",
+    "multi": "form, exploded",
+    "ssv": "spaceDelimited",
+    "tsv": "tabDelimited",
+    "pipes": "pipeDelimited",
+}
+"""`collectionFormat` of 2.0 -> the style of 3.x."""
+
+
+def _serialization(stated: Mapping[str, Any], where: str) -> str:
+    """How a list is written: the style, and whether each item stands on its own (`explode`)."""
+    if stated.get("content"):
+        return "content"
+    default = "form" if where in ("query", "cookie") else "simple"
+    if "collectionFormat" in stated or ("style" not in stated and "schema" not in stated):
+        return _COLLECTIONS.get(str(stated.get("collectionFormat", "csv"))) or default
+    style = str(stated.get("style", default))
+    exploded = stated.get("explode", style == "form") is True
+    return "form, exploded" if style == "form" and exploded else style
 
 
 def _tables(value: Any) -> list[Any]:

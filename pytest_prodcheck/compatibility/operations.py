@@ -10,13 +10,18 @@ from pytest_prodcheck.compatibility.document import (
     Alternative,
     Body,
     Document,
+    Encoding,
     Nodes,
     Operation,
     Parameter,
     Response,
 )
 from pytest_prodcheck.compatibility.rules import Change, change
+from pytest_prodcheck.compatibility.schema import Shape
 from pytest_prodcheck.compatibility.schemas import Comparison, Step
+
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+"""Media types whose fields are text on the wire."""
 
 
 def breaking_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
@@ -38,7 +43,7 @@ def _operations(old: Document, new: Document) -> Iterator[Change]:
     wanted: dict[str, list[Operation]] = defaultdict(list)
     for operation in old.operations():
         wanted[operation.path].append(operation)
-    comparison = Comparison(old, new)
+    comparison, logins = Comparison(old, new), _old_names(old, new)
     for path, operations in wanted.items():
         now = served.get(_shape(path))
         if now is None:
@@ -46,7 +51,7 @@ def _operations(old: Document, new: Document) -> Iterator[Change]:
             continue
         for was in operations:
             if was.method in now:
-                yield from _operation(was, now[was.method], comparison)
+                yield from _operation(was, now[was.method], comparison, logins)
             else:
                 yield _removed_operation(was)
 
@@ -74,17 +79,22 @@ def _removed_operation(was: Operation) -> Change:
     )
 
 
-def _operation(was: Operation, now: Operation, comparison: Comparison) -> Iterator[Change]:
+def _operation(
+    was: Operation, now: Operation, comparison: Comparison, logins: Mapping[str, str]
+) -> Iterator[Change]:
     place = f"{was.method} {was.path}"
-    yield from _security(place, was.security, now.security)
+    renamed = ({logins.get(name, name): s for name, s in each.items()} for each in now.security)
+    yield from _security(place, was.security, tuple(renamed))
     yield from _parameters(place, was.parameters, now.parameters, comparison)
     yield from _body(f"{place} · request body", was.body, now.body, comparison)
     for status, response in was.responses.items():
         here = f"{place} · response {status}"
-        answer = _answer(status, now.responses)
-        if answer is not None:
+        answers = _answers(status, was.responses, now.responses)
+        for answer in answers:
             yield from _response(here, response, answer, comparison)
-        elif status.startswith("2") and now.responses:
+        if answers:
+            continue
+        if status.startswith("2") and now.responses:
             left = ", ".join(now.responses)
             yield change(
                 "response-success-status-removed", here, f"{status} was an answer, only {left} is"
@@ -127,12 +137,21 @@ def _parameter(
     if now.required and not was.required:
         message = f"the {was.label} was optional, is required"
         yield change("request-parameter-became-required", place, message)
-    yield from comparison.changes("request-parameter", place, was.schema, now.schema)
-    before = comparison.old.shape(was.schema).default
-    default = comparison.new.shape(now.schema).default
-    if before is not None and default is not None and before != default:
-        message = f"the default was {before}, is {default}"
+    before, after = comparison.old.shape(was.schema), comparison.new.shape(now.schema)
+    if was.serialization != now.serialization and _both_hold_several(before, after):
+        message = f"lists were written as {was.serialization}, are as {now.serialization}"
+        yield change("request-parameter-serialization-changed", place, message)
+    yield from comparison.changes(
+        "request-parameter", place, was.schema, now.schema, encoding=was.encoding
+    )
+    if None not in (before.default, after.default) and before.default != after.default:
+        message = f"the default was {before.default}, is {after.default}"
         yield change("request-parameter-default-value-changed", place, message)
+
+
+def _both_hold_several(was: Shape, now: Shape) -> bool:
+    """Lists or objects: a single value is written alike in every style."""
+    return all(bool((shape.types or frozenset()) & {"array", "object"}) for shape in (was, now))
 
 
 def _body(
@@ -154,7 +173,8 @@ def _body(
         taken = _covering(kind, now.content)
         if taken is not None:
             here = _with_media_type(place, kind)
-            yield from comparison.changes("request-body", here, schema, taken, seen)
+            encoding: Encoding = "form" if kind in FORMS else "json"
+            yield from comparison.changes("request-body", here, schema, taken, seen, encoding)
         else:
             yield change(
                 "request-body-media-type-removed",
@@ -166,9 +186,20 @@ def _body(
 # --- responses
 
 
-def _answer(status: str, responses: Mapping[str, Response]) -> Response | None:
-    """The new response for `status`: its own, or that of its class (`2XX`)."""
-    return responses.get(status) or responses.get(f"{status[:1]}XX")
+def _answers(
+    status: str, old: Mapping[str, Response], new: Mapping[str, Response]
+) -> list[Response]:
+    """The new responses where `status` was: its own, that of its class (`2XX`), those left of it
+    where it was a class or the only success, the default."""
+    for key in (status, f"{status[:1]}XX"):
+        if key in new:
+            return [new[key]]
+    only_success = status == "DEFAULT" and not any(key.startswith("2") for key in old)
+    if status.endswith("XX") or only_success:
+        first = "2" if only_success else status[0]
+        if within := [one for key, one in new.items() if key.startswith(first)]:
+            return within
+    return [new["DEFAULT"]] if "DEFAULT" in new else []
 
 
 def _response(place: str, was: Response, now: Response, comparison: Comparison) -> Iterator[Change]:
@@ -204,7 +235,9 @@ def _header(
     if was.required and not now.required:
         message = f"the {was.label} was {promised}, is optional"
         yield change("response-header-became-optional", place, message)
-    yield from comparison.changes("response-header", place, was.schema, now.schema)
+    yield from comparison.changes(
+        "response-header", place, was.schema, now.schema, encoding=now.encoding
+    )
 
 
 # --- media types
@@ -228,6 +261,13 @@ def _with_media_type(place: str, kind: str) -> str:
 
 
 # --- security
+
+
+def _old_names(old: Document, new: Document) -> dict[str, str]:
+    """New name of a security scheme -> old one, where only the name is another."""
+    before, after = old.security_schemes(), new.security_schemes()
+    free = {kind: name for name, kind in before.items() if kind and name not in after}
+    return {name: free[kind] for name, kind in after.items() if name not in before and kind in free}
 
 
 def _security(

@@ -116,6 +116,9 @@ OPERATIONS = {
     "request-parameter-default-value-changed": Rule(
         severity="minor", remedy="keep the old default, or have clients send what they rely on"
     ),
+    "request-parameter-serialization-changed": Rule(
+        severity="critical", remedy="read lists as they were written before as well"
+    ),
     "request-body-added-required": Rule(severity="critical", remedy=_OPTIONAL_FIRST),
     "request-body-became-required": Rule(severity="critical", remedy=_OPTIONAL_FIRST),
     "request-body-removed": Rule(

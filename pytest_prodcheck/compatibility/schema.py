@@ -50,8 +50,12 @@ class Shape(Record):
     items: Nodes
     keyword: str
     """`one-of` or `any-of` when there are alternatives."""
-    alternatives: dict[str, Nodes]
-    """By the name of the reference, the title or the type."""
+    union: Nodes
+    """The alternatives as the document writes them, null left out."""
+    more_unions: Nodes
+    """Further ones, of which a value must satisfy one each."""
+    parts: Nodes
+    """What all of `nodes` refers to and is merged of; tables alone."""
     names: tuple[str, ...]
     """What it would be called as an alternative itself."""
     default: str | None
@@ -61,7 +65,7 @@ class Shape(Record):
 
     @property
     def is_leaf(self) -> bool:
-        return not (self.properties or self.items or self.additional or self.alternatives)
+        return not (self.properties or self.items or self.additional or self.union)
 
 
 class Schemas:
@@ -100,7 +104,7 @@ class Schemas:
     def _merged(self, nodes: Nodes) -> Shape:
         parts: dict[int, Mapping[str, Any]] = {}
         known, nullable, keyword = True, False, ""
-        alternatives: list[Any] = []
+        unions: list[Nodes] = []
         waiting = list(reversed(nodes))
         while waiting:
             node = waiting.pop()
@@ -119,8 +123,9 @@ class Schemas:
                 nullable = nullable or len(some) < len(stated)
                 if len(some) == 1:
                     waiting.append(some[0])
-                elif some and not alternatives:
-                    alternatives, keyword = some, {"oneOf": "one-of", "anyOf": "any-of"}[name]
+                elif some:
+                    unions.append(tuple(some))
+                    keyword = keyword or {"oneOf": "one-of", "anyOf": "any-of"}[name]
         each_part = list(parts.values())
         types = _types(each_part)
         flags = {name for part in each_part for name in _FLAGS if part.get(name) is True}
@@ -151,7 +156,9 @@ class Schemas:
                 part["items"] for part in each_part if isinstance(part.get("items"), Mapping)
             ),
             keyword=keyword,
-            alternatives=_named(alternatives),
+            union=unions[0] if unions else (),
+            more_unions=tuple({"anyOf": list(each)} for each in unions[1:]),
+            parts=tuple(each_part),
             names=tuple(self._names.get(id(p)) or name_of(p) for p in each_part) or ("any",),
             default=next((text(p["default"]) for p in each_part if "default" in p), None),
             deprecated="deprecated" in flags,
@@ -228,7 +235,19 @@ def _both(one: frozenset[str], other: frozenset[str]) -> frozenset[str]:
 def _format(parts: list[Mapping[str, Any]]) -> str:
     if any(part.get("type") == "file" for part in parts):
         return "binary"
-    return next((part["format"] for part in parts if isinstance(part.get("format"), str)), "")
+    stated = (part.get("format") or _encoding(part) for part in parts)
+    return next((e for e in stated if e and isinstance(e, str) and e not in _FREE_FORMATS), "")
+
+
+_FREE_FORMATS = frozenset(("password", "path", "slug", "string", "text", "textarea", "html"))
+"""Formats that leave a string free: what an editor shows, or how a framework routes."""
+
+
+def _encoding(part: Mapping[str, Any]) -> str:
+    """JSON Schema's keywords for what are formats in OpenAPI 3.0."""
+    if part.get("contentEncoding") in ("base64", "base64url"):
+        return "byte"
+    return "binary" if part.get("contentMediaType") == "application/octet-stream" else ""
 
 
 def _enum(part: Mapping[str, Any]) -> list[Any] | None:
@@ -305,14 +324,6 @@ def _additional(part: Mapping[str, Any]) -> Any:
     if part.get("unevaluatedProperties") is False:
         return False
     return part.get("additionalProperties")
-
-
-def _named(alternatives: list[Any]) -> dict[str, Nodes]:
-    named: dict[str, Nodes] = {}
-    for position, node in enumerate(alternatives):
-        name = name_of(node)
-        named[f"{name} {position}" if name in named else name] = (node,)
-    return named
 
 
 def name_of(node: Any) -> str:

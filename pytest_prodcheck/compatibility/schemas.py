@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pytest_prodcheck.compatibility.document import Document, Nodes
+from pytest_prodcheck.compatibility.alternatives import Alternatives, Side, paired
+from pytest_prodcheck.compatibility.document import Document, Encoding, Nodes
 from pytest_prodcheck.compatibility.rules import Change, change
 from pytest_prodcheck.compatibility.schema import Key, Schemas, Shape
 from pytest_prodcheck.compatibility.values import (
@@ -20,10 +21,8 @@ from pytest_prodcheck.compatibility.values import (
     OF_RESPONSES,
     Found,
     both_may_be,
-    narrower_null,
     overlap,
     type_changes,
-    wider_null,
 )
 
 MOST = 20_000
@@ -38,6 +37,15 @@ class Pair(NamedTuple):
     new: Nodes
     null_is_free: bool = False
     """Null is right here whatever these two say: the schemas around them allow it."""
+    encoding: Encoding = "json"
+
+
+class View(NamedTuple):
+    """From where a pair is looked at."""
+
+    sent: bool
+    """In a request, so that it must not become narrower; else in a response, nor wider."""
+    encoding: Encoding
 
 
 @dataclass(eq=False, slots=True)
@@ -57,12 +65,19 @@ class Comparison:
 
     def __init__(self, old: Document, new: Document) -> None:
         self.old, self.new = Schemas(old), Schemas(new)
-        self._steps: dict[tuple[Key, Key, bool], Step] = {}
+        self._of_old, self._of_new = Alternatives(self.old), Alternatives(self.new)
+        self._steps: dict[tuple[Key, Key, View], Step] = {}
 
     def changes(
-        self, subject: str, place: str, old: Nodes, new: Nodes, seen: set[Step] | None = None
+        self,
+        subject: str,
+        place: str,
+        old: Nodes,
+        new: Nodes,
+        seen: set[Step] | None = None,
+        encoding: Encoding = "json",
     ) -> Iterator[Change]:
-        """Breaking changes of the value at `place`.
+        """Breaking changes of the value at `place`, which is on the wire as `encoding` says.
 
         Recursion ends because a pair in `seen` is not looked at again. So a schema that is used
         in several places of one value is told for the one nearest to the top.
@@ -71,7 +86,7 @@ class Comparison:
         first = not seen
         seen = set() if seen is None else seen
         broken = False
-        top = Pair("", old, new)
+        top = Pair("", old, new, encoding=encoding)
         queue = deque([("", top, self._step(top, sent=sent))])
         while queue and len(seen) < MOST:
             path, pair, step = queue.popleft()
@@ -108,27 +123,57 @@ class Comparison:
         )
 
     def _step(self, pair: Pair, *, sent: bool) -> Step:
-        was, now = self.old.shape(pair.old), self.new.shape(pair.new)
-        key = (was.key, now.key, sent)
+        was, now = self._shapes(pair)
+        view = View(sent, pair.encoding)
+        key = (was.key, now.key, view)
         step = self._steps.get(key)
         if step is None:
-            step = self._steps[key] = self._worked_out(was, now, sent=sent)
+            step = self._steps[key] = self._worked_out(was, now, view)
         return step
 
-    def _worked_out(self, was: Shape, now: Shape, *, sent: bool) -> Step:
+    def _shapes(self, pair: Pair) -> tuple[Shape, Shape]:
+        return self.old.shape(pair.old), self.new.shape(pair.new)
+
+    def _worked_out(self, was: Shape, now: Shape, view: View) -> Step:
         if not (was.known and now.known):
             return Step((), ())
-        if bool(was.alternatives) != bool(now.alternatives):
-            return _one_and_several(was, now, sent=sent)
-        changed = tuple(type_changes(was, now, sent=sent))
+        if was.union or now.union:
+            return self._of_alternatives(was, now, view)
+        if (of_one := _one_became_many(was, now, view)) is not None:
+            return of_one
+        changed = tuple(type_changes(was, now, sent=view.sent, encoding=view.encoding))
         if changed and not overlap(was.types, now.types):
             return Step(changed, ())
-        checks = OF_REQUESTS if sent else OF_RESPONSES
-        found, inside = _alternatives(was, now, sent=sent)
-        found += [each for check in checks for each in check(was, now)]
-        found += self._of_properties(was, now, sent=sent)
-        inside += self._inside(was, now, sent=sent)
-        return Step((*changed, *found), tuple(inside))
+        checks = OF_REQUESTS if view.sent else OF_RESPONSES
+        found = [each for check in checks for each in check(was, now)]
+        found += self._of_properties(was, now, sent=view.sent)
+        return Step((*changed, *found), tuple(self._inside(was, now, view)))
+
+    def _of_alternatives(self, was: Shape, now: Shape, view: View) -> Step:
+        """Each alternative that was sent must be accepted, each that is received was known."""
+        plain = next((shape for shape in (was, now) if not shape.union), None)
+        if plain is not None and plain.types is None:
+            if (plain is was) != view.sent:
+                return Step((), ())
+            old, new = _names(was, self._of_old), _names(now, self._of_new)
+            return Step((Found("type-changed", f"the type was {old}, is {new}"),), ())
+        old_side = Side(self._of_old.of(was), self._of_old)
+        new_side = Side(self._of_new.of(now), self._of_new)
+        wanted, offered = (old_side, new_side) if view.sent else (new_side, old_side)
+        pairs = paired(wanted, offered, as_text=view.encoding != "json")
+        null_was, null_is = (_may_be_null(*each) for each in ((was, old_side), (now, new_side)))
+        found = list(_null_changes(null_was, null_is, sent=view.sent))
+        alone = [one.name for one, other in pairs if other is None]
+        if alone:
+            found.append(_without_counterpart(alone, was, now, offered, sent=view.sent))
+        free = null_is if view.sent else null_was
+        inside = []
+        for one, other in pairs:
+            if other is not None:
+                before, after = (one, other) if view.sent else (other, one)
+                nodes = before.shape.nodes, after.shape.nodes
+                inside.append(Pair(f"({one.name})", *nodes, free, view.encoding))
+        return Step(tuple(found), tuple(inside))
 
     def _of_properties(self, was: Shape, now: Shape, *, sent: bool) -> Iterator[Found]:
         check = _sent_property if sent else _received_property
@@ -147,20 +192,23 @@ class Comparison:
         shape = schemas.shape(of.properties.get(name, ()))
         return None if _is_hidden(shape, sent=sent) else shape
 
-    def _inside(self, was: Shape, now: Shape, *, sent: bool) -> Iterator[Pair]:
+    def _inside(self, was: Shape, now: Shape, view: View) -> Iterator[Pair]:
+        below: Encoding = "json" if view.encoding == "json" else "text"
         for name, old in was.properties.items():
-            pair = Pair(f".{name}", old, now.properties.get(name, ()))
-            if name in now.properties and not self._settled(pair, sent=sent):
+            pair = Pair(f".{name}", old, now.properties.get(name, ()), encoding=below)
+            if view.encoding == "form" and both_may_be(*self._shapes(pair), "object"):
+                pair = pair._replace(encoding="json")  # a part of its own
+            if name in now.properties and not self._settled(pair, sent=view.sent):
                 yield pair
         if both_may_be(was, now, "array") and (was.items or now.items):
-            yield Pair("[]", was.items, now.items)
+            yield Pair("[]", was.items, now.items, encoding=below)
         open_to_more = both_may_be(was, now, "object") and not (was.closed or now.closed)
         if open_to_more and (was.additional or now.additional):
-            yield Pair(".*", was.additional, now.additional)
+            yield Pair(".*", was.additional, now.additional, encoding=below)
 
     def _settled(self, pair: Pair, *, sent: bool) -> bool:
         """Does not count on one side, or is plain on both without a finding."""
-        shapes = self.old.shape(pair.old), self.new.shape(pair.new)
+        shapes = self._shapes(pair)
         if any(_is_hidden(shape, sent=sent) for shape in shapes):
             return True
         leaves = all(shape.is_leaf for shape in shapes)
@@ -215,47 +263,47 @@ def _received_property(
         yield Found("response-property-became-optional", message, f".{name}")
 
 
+# --- one and many
+
+
+def _one_became_many(was: Shape, now: Shape, view: View) -> Step | None:
+    """In a URL or a header a single value is a list of one: `q=1` is read as [1]."""
+    many, one = (now, was) if view.sent else (was, now)
+    if view.encoding == "json" or many.types != frozenset({"array"}) or one.types is None:
+        return None
+    if "array" in one.types or "object" in one.types:
+        return None
+    found = []
+    if (least := many.limits.get("min-items")) and least.tightness > 1:
+        found.append(Found("min-items-set" if view.sent else "min-items-unset", "one was enough"))
+    pair = Pair("", one.nodes, many.items) if view.sent else Pair("", many.items, one.nodes)
+    return Step(tuple(found), (pair._replace(encoding="text"),))
+
+
 # --- alternatives
 
 
-def _one_and_several(was: Shape, now: Shape, *, sent: bool) -> Step:
-    """A plain schema became one of several, or the reverse."""
-    plain = now if was.alternatives else was
-    if plain.types is None:
-        narrowed = plain is was
-        if narrowed != sent:
-            return Step((), ())
-        old, new = (" or ".join(shape.alternatives) or "any" for shape in (was, now))
-        return Step((Found("type-changed", f"the type was {old}, is {new}"),), ())
-    null = narrower_null(was, now) if sent else wider_null(was, now)
-    found, inside = _alternatives(was, now, sent=sent)
-    return Step((*null, *found), tuple(inside))
+def _may_be_null(shape: Shape, side: Side) -> bool:
+    return shape.nullable or any(choice.shape.nullable for choice in side.choices)
 
 
-def _alternatives(was: Shape, now: Shape, *, sent: bool) -> tuple[list[Found], list[Pair]]:
-    """Alternatives are matched by name; a plain schema is an alternative of its own."""
-    if not (was.alternatives or now.alternatives):
-        return [], []
-    old = was.alternatives or _alone(was, now)
-    new = now.alternatives or _alone(now, was)
-    gone = [name for name in old if name not in new]
-    added = [name for name in new if name not in old]
-    matched = [(name, name) for name in old if name in new]
-    if gone and added and not (was.alternatives and now.alternatives):
-        matched.append((gone.pop(0), added.pop(0)))
-    null_is_free = now.nullable if sent else was.nullable
-    inside = [Pair(f"({name})", old[one], new[name], null_is_free) for one, name in matched]
-    keyword = was.keyword or now.keyword
-    if sent and gone:
-        message = f"{', '.join(gone)} was accepted, only {', '.join(new)} is"
-        return [Found(f"{keyword}-removed", message)], inside
-    if not sent and added:
-        message = f"was {' or '.join(old)}, is {' or '.join(added)} too"
-        return [Found(f"{keyword}-added", message)], inside
-    return [], inside
+def _names(shape: Shape, alternatives: Alternatives) -> str:
+    return " or ".join(one.name for one in alternatives.of(shape)) if shape.union else "any"
 
 
-def _alone(plain: Shape, several: Shape) -> dict[str, Nodes]:
-    """A plain schema as the alternative that it has a name with, if any."""
-    shared = [name for name in plain.names if name in several.alternatives]
-    return {(shared or plain.names)[0]: plain.nodes}
+def _null_changes(null_was: bool, null_is: bool, *, sent: bool) -> Iterator[Found]:
+    if sent and null_was and not null_is:
+        yield Found(NOT_NULLABLE, "null was accepted, is refused")
+    if not sent and null_is and not null_was:
+        yield Found(NULLABLE, "was never null, is null at times")
+
+
+def _without_counterpart(
+    alone: list[str], was: Shape, now: Shape, offered: Side, *, sent: bool
+) -> Found:
+    keyword, others = was.keyword or now.keyword, [one.name for one in offered.choices]
+    if sent:
+        message = f"{', '.join(alone)} was accepted, only {', '.join(others)} is"
+        return Found(f"{keyword}-removed", message)
+    message = f"was {' or '.join(others)}, is {' or '.join(alone)} too"
+    return Found(f"{keyword}-added", message)

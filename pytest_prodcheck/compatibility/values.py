@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from pytest_prodcheck.compatibility.document import Encoding
 from pytest_prodcheck.compatibility.rules import UPPER_BOUNDS
 from pytest_prodcheck.compatibility.schema import Shape
 
@@ -18,13 +19,31 @@ class Found(NamedTuple):
     milder: int = 0
 
 
-def type_changes(was: Shape, now: Shape, *, sent: bool) -> Iterator[Found]:
+def type_changes(was: Shape, now: Shape, *, sent: bool, encoding: Encoding) -> Iterator[Found]:
     narrow, wide = (was, now) if sent else (now, was)
     message = f"the type was {_words(was)}, is {_words(now)}"
+    if encoding != "json" and _reads_text(wide, narrow, encoding):
+        return
     if not _accepts(wide.types, narrow.types):
         yield Found("type-changed", message)
     elif wide.types == narrow.types and not _accepts_format(wide.format, narrow.format):
         yield Found("type-changed", message, milder=1)
+
+
+def _reads_text(wide: Shape, narrow: Shape, encoding: Encoding) -> bool:
+    """Whether each value of `narrow`, once it is text in a URL, header or form, is a string.
+
+    A list is one only where its items stand in one text: `1,2`, not `q=1&q=2`.
+    """
+    if wide.types is None or "string" not in wide.types or wide.format not in _ANY_TEXT:
+        return False
+    texts = _SCALARS | {"array"} if encoding == "list" else _SCALARS
+    return narrow.types is None or narrow.types <= texts
+
+
+_SCALARS = frozenset(("boolean", "integer", "number", "string"))
+_ANY_TEXT = ("", "password")
+"""Formats that leave a string free."""
 
 
 def _words(shape: Shape) -> str:
@@ -38,11 +57,29 @@ def _accepts(wide: frozenset[str] | None, narrow: frozenset[str] | None) -> bool
     return all(kind in wide or (kind == "integer" and "number" in wide) for kind in narrow)
 
 
-_WIDER_FORMATS = {("int64", "int32"), ("double", "float"), ("double", "int32")}
+_RANGES = {
+    "int8": (-(2**7), 2**7 - 1),
+    "int16": (-(2**15), 2**15 - 1),
+    "int32": (-(2**31), 2**31 - 1),
+    "int64": (-(2**63), 2**63 - 1),
+    "uint8": (0, 2**8 - 1),
+    "uint16": (0, 2**16 - 1),
+    "uint32": (0, 2**32 - 1),
+    "uint64": (0, 2**64 - 1),
+    "float": (-(2**24), 2**24),
+    "double": (-(2**53), 2**53),
+}
+"""Format of a number -> the integers that it holds exactly."""
 
 
 def _accepts_format(wide: str, narrow: str) -> bool:
-    return wide in ("", narrow) or (wide, narrow) in _WIDER_FORMATS
+    if wide in ("", narrow):
+        return True
+    if wide in _RANGES and narrow in _RANGES:
+        whole_in_fraction = wide not in ("float", "double") and narrow in ("float", "double")
+        (least, most), (from_, to) = _RANGES[wide], _RANGES[narrow]
+        return least <= from_ and to <= most and not whole_in_fraction
+    return False
 
 
 def overlap(one: frozenset[str] | None, other: frozenset[str] | None) -> bool:
@@ -68,7 +105,7 @@ def wider_null(was: Shape, now: Shape) -> Iterator[Found]:
 
 def _says_of_null(shape: Shape) -> bool:
     """A schema for any type allows null without a word."""
-    return shape.types is not None or bool(shape.alternatives)
+    return shape.types is not None or bool(shape.union)
 
 
 def _narrower_enum(was: Shape, now: Shape) -> Iterator[Found]:
@@ -76,7 +113,7 @@ def _narrower_enum(was: Shape, now: Shape) -> Iterator[Found]:
         return
     if was.values is None:
         yield Found("became-enum", f"any value was accepted, only {_listed(now.values)} is")
-    elif gone := was.values - now.values:
+    elif gone := _missing(was, now):
         yield Found(
             "enum-value-removed", f"{_listed(gone)} was accepted, only {_listed(now.values)} is"
         )
@@ -87,10 +124,18 @@ def _wider_enum(was: Shape, now: Shape) -> Iterator[Found]:
         return
     if now.values is None:
         yield Found("enum-value-added", f"was one of {_listed(was.values)}, is any value")
-    elif added := now.values - was.values:
+    elif added := _missing(now, was):
         yield Found(
             "enum-value-added", f"was one of {_listed(was.values)}, is {_listed(added)} too"
         )
+
+
+def _missing(of: Shape, there: Shape) -> frozenset[str]:
+    """Values that the other has not; 1 and "1" are one where they are text on the wire."""
+    values, others = of.values or frozenset(), there.values or frozenset()
+    if of.types != there.types:
+        return frozenset(each.strip('"') for each in values) - {e.strip('"') for e in others}
+    return values - others
 
 
 def _narrower_limits(was: Shape, now: Shape) -> Iterator[Found]:

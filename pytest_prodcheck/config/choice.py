@@ -134,7 +134,8 @@ def _demo(name: str | None, threshold: str | None) -> Settings:
     settings = _resolved(file, _DEMO, {}, threshold)
     target = settings.target
     if incident:
-        target = replace(target, start=f"{target.start} --incident {incident.name}")
+        start = f"{target.start} --incident {incident.name}"
+        target = replace(target, start=start, time_budget=incident.time_budget)
         if incident.migrations and settings.migrations:
             changed = replace(settings.migrations, folder=path.parent / incident.migrations)
             settings = replace(settings, migrations=changed)
@@ -142,7 +143,9 @@ def _demo(name: str | None, threshold: str | None) -> Settings:
         setting: "built-in demo" if source == file.label else source
         for setting, source in settings.origins.items()
     }
-    return replace(settings, target=target, file=None, origins=origins | {"target": origin})
+    for setting in ("target", "time_budget"):
+        origins[setting] = origin
+    return replace(settings, target=target, file=None, origins=origins)
 
 
 def _unknown_target(choice: str, file: ConfigFile | None, known: list[str]) -> UsageError:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from msgspec import UNSET
 
-from pytest_prodcheck import urls
+from pytest_prodcheck import jsonpath, urls
 from pytest_prodcheck.config.file import ConfigFile
 from pytest_prodcheck.config.misfit import Keys
 from pytest_prodcheck.config.settings import Secret
@@ -19,7 +19,6 @@ from pytest_prodcheck.errors import UsageError
 
 T = TypeVar("T")
 
-_JSONPATH = re.compile(r"""\$(\.[A-Za-z_][A-Za-z0-9_-]*|\[[0-9]+\]|\['[^']+'\]|\["[^"]+"\])*""")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.6.2
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 _FRAMING = frozenset(("connection", "content-length", "te", "transfer-encoding", "upgrade"))
@@ -138,7 +137,12 @@ class Reader:
         raise self.error(keys, f"is {what}, which JSON does not have; write it as a text")
 
     def check_jsonpath(self, text: str, keys: Keys) -> None:
-        if not _JSONPATH.fullmatch(text):
+        """Raise UsageError for what is not a JSONPath to one value."""
+        try:
+            jsonpath.parse(text)
+        except jsonpath.BadJsonPath as problem:
             raise self.error(
-                keys, "is not a path into JSON; write it like $.build.version or $.items[0]"
-            )
+                keys,
+                f"is not a path into JSON: {problem}; write it like $.build.version, "
+                "$['build info'] or $.items[0]",
+            ) from None

@@ -227,6 +227,8 @@ class Target(Record):
     """A path on the target (`/openapi.json`), a URL, or a file (`file:///...`)."""
     headers: dict[str, str | Secret] = msgspec.field(default_factory=dict)
     health: str | None = None
+    health_accept: tuple[str, ...] = ()
+    """JSONPaths into the health answer where trouble is accepted."""
     rate: float | None = None
     """Requests per second, all workers together; None: bounded by concurrency alone."""
     request_budget: int = 5000

@@ -106,6 +106,19 @@ class ReleaseTable(Table):
     ] = UNSET
 
 
+class HealthTable(Table):
+    """The path that tells the service's health, with more about it."""
+
+    path: Annotated[Text, Meta(description="Path below base_url.", examples=["/health"])]
+    accept: Annotated[
+        Texts | UnsetType,
+        Meta(
+            description="JSONPaths of what may be down or absent, with all that is below them.",
+            examples=[["$.cache"]],
+        ),
+    ] = UNSET
+
+
 class TargetTable(Table):
     """An environment that can be chosen with --target.
 
@@ -129,7 +142,10 @@ class TargetTable(Table):
     ] = UNSET
     openapi: Annotated[
         str | UnsetType,
-        Meta(description="Path on the target, URL or file of the OpenAPI document."),
+        Meta(
+            description="Where the OpenAPI document is: a path on the target, a URL, or a file "
+            "(file:openapi.yaml, from the folder of the configuration).",
+        ),
     ] = UNSET
     headers: Annotated[
         Headers | UnsetType,
@@ -139,7 +155,11 @@ class TargetTable(Table):
         ),
     ] = UNSET
     health: Annotated[
-        str | UnsetType, Meta(description="Path that tells the service's health.")
+        str | HealthTable | UnsetType,
+        Meta(
+            description="Path that tells the service's health.",
+            examples=["/health", {"path": "/health", "accept": ["$.cache"]}],
+        ),
     ] = UNSET
     rate: Annotated[
         Rate | UnsetType,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from math import isfinite
 from os.path import normpath
 from typing import Any
+from urllib.parse import unquote
 
 from msgspec import UNSET
 
@@ -15,7 +16,7 @@ from pytest_prodcheck.config.misfit import Keys, did_you_mean
 from pytest_prodcheck.config.probes import probes
 from pytest_prodcheck.config.reader import Reader, written_or
 from pytest_prodcheck.config.settings import Limits, ReleaseSource, Secret, Target
-from pytest_prodcheck.config.tables import LimitsTable, ReleaseTable, TargetTable
+from pytest_prodcheck.config.tables import HealthTable, LimitsTable, ReleaseTable, TargetTable
 from pytest_prodcheck.errors import UsageError
 
 STAND_IN = 65535
@@ -72,6 +73,7 @@ def resolve(reader: Reader, name: str) -> tuple[Target, dict[str, str]]:
                 break
     if "base_url" not in values:
         raise reader.error(("targets", name), 'has no base_url; write base_url = "https://..."')
+    values["health"], values["health_accept"] = values.get("health") or (None, ())
     values["probes"] = probes(reader, chain)
     if values["probes"]:
         origins["probes"] = label
@@ -147,14 +149,30 @@ def _openapi(reader: Reader, text: str, keys: Keys) -> str:
     text = reader.text(text, keys)
     if text.startswith("/"):
         return reader.checked(urls.path, text, keys)
-    if text.startswith("file://"):
-        return reader.beside(text.removeprefix("file://"), keys).as_uri()
+    if text.startswith("file:"):
+        path = unquote(text.removeprefix("file:").removeprefix("//"))
+        return reader.beside(path.removeprefix("localhost") or ".", keys).as_uri()
     if "://" in text:
         place, mark, query = text.partition("?")
         address = reader.checked(urls.address, place, keys)
         rest = reader.checked(urls.path, f"/?{query}", keys) if mark else ""
         return address.url + rest.removeprefix("/")
     return reader.beside(text, keys).as_uri()
+
+
+def _health(reader: Reader, written: str | HealthTable, keys: Keys) -> tuple[str, tuple[str, ...]]:
+    """The path, and the places of its answer where trouble is accepted."""
+    if isinstance(written, str):
+        return reader.path(written, keys), ()
+    accepted = tuple(written_or(written.accept, ()))
+    for i, place in enumerate(accepted):
+        reader.check_jsonpath(place, (*keys, "accept", i))
+        if place == "$":
+            raise reader.error(
+                (*keys, "accept", i),
+                "accepts every answer, so the check could not fail; name a place in it, as $.cache",
+            )
+    return reader.path(written.path, (*keys, "path")), accepted
 
 
 def _ca_bundle(reader: Reader, text: str, keys: Keys) -> str:
@@ -261,7 +279,7 @@ _READERS: dict[str, Callable[[Reader, Any, Keys], Any]] = {
     "base_url": Reader.text,
     "openapi": _openapi,
     "headers": Reader.sent_headers,
-    "health": Reader.path,
+    "health": _health,
     "rate": _rate,
     "request_budget": _as_it_is,
     "time_budget": _time_budget,

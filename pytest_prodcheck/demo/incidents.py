@@ -57,6 +57,8 @@ class Incident(Record, frozen=True):
     """What the demo is checked by, as a file beside this one."""
     needs: tuple[str, ...] = ()
     """Packages beyond those of the demo; they are imported by the same name."""
+    time_budget: float | None = None
+    """Seconds for a run; None: as long as it takes."""
     change: str | None = None
     """A module of the demo: its `plant` is applied to the application before it starts."""
 
@@ -85,6 +87,7 @@ _ALL = (
         fact="fact 67",
         rule="latency.slow",
         answers=(Answer(path="/**", delay=1.2),),
+        time_budget=30.0,  # all suites would take more than 400 s
     ),
     Incident(
         name="maintenance-page",

@@ -93,10 +93,13 @@ def _probes(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterable[Any]:
     ]
 
 
-def _health(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterable[str]:
+def _health(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterable[Any]:
     if not inspector.target.health and not _is_wanted(inspector, metafunc):
         return []  # looking for one would ask the target
-    return [inspector.described.health] if inspector.described.health else []
+    from pytest_prodcheck.live.health import HealthCheck
+
+    path = inspector.described.health
+    return [pytest.param(HealthCheck(inspector.described), id=path)] if path else []
 
 
 def _certificate(inspector: Inspector, _: pytest.Metafunc) -> Iterable[str]:

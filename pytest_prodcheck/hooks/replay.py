@@ -70,6 +70,8 @@ class _Player:
             if entry["kind"] == "collectreport":
                 config.hook.pytest_collectreport(report=report)
                 continue
+            if isinstance(report.longrepr, list):  # JSON has no tuple, and JUnit wants the one
+                report.longrepr = tuple(report.longrepr)
             config.hook.pytest_runtest_logreport(report=report)
             unfinished[report.nodeid] = report
             if report.when == "teardown":

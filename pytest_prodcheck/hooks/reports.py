@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from pytest_prodcheck.hooks.subtests import Subtests
 from pytest_prodcheck.model import Exchange, Problem, Run, Verdict
 from pytest_prodcheck.record import html, junit, markdown
 from pytest_prodcheck.record.folder import Folder
@@ -44,6 +45,7 @@ class Reports:
         self._written: dict[str, Path] = {}
         self._reporters: dict[str, tuple[Any, str | None]] = {}
         self._failed: dict[str, Exception] = {}
+        self._subtests = Subtests()
         self._titled: Any = None
         if hasattr(config.option, "htmlpath"):
             self._written["report.html"] = self._aim("htmlpath", ".report.html.new")
@@ -104,7 +106,8 @@ class Reports:
         exchanges = msgspec.convert(shown, tuple[Exchange, ...])
         given = getattr(report, "extras", [])
         report.extras = html.extras(given, exchanges, report.nodeid)  # type: ignore[attr-defined]
-        self._tell("pytest_runtest_logreport", report=report)
+        for one in self._subtests.folded(report):
+            self._tell("pytest_runtest_logreport", report=one)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_internalerror(self, excrepr: object) -> None:

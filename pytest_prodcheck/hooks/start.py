@@ -179,13 +179,13 @@ def _release_query(inspector: Inspector) -> ReleaseQuery:
     target = inspector.target
 
     def ask() -> Release:
-        from pytest_prodcheck.live.release import place_of_release, read, read_usual
+        from pytest_prodcheck.live.release import place_of_release, read
 
         seen, place = inspector.release_seen, place_of_release(target)
         if seen and (seen.is_told or not place):
             return seen.release()
         with inspector.connect() as client:
-            return read(client, target.release) if target.release else read_usual(client, place)
+            return read(client, target.release or place)
 
     return ReleaseQuery(ask, at_once=target.release is not None)
 

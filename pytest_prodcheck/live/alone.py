@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -21,6 +21,8 @@ class Alone(Record):
 
     settings: Settings
     connect: Callable[[], LiveClient]
+    connect_anew: Callable[[], AbstractContextManager[LiveClient]]
+    """A client whose first request opens a connection, and which closes it in the end."""
     clean: Callable[[str], str]
 
 
@@ -38,10 +40,20 @@ def alone(choice: str, *, root: Path, base_url: str = "") -> Iterator[Alone]:
     with tempfile.TemporaryDirectory(prefix="prodcheck-") as work:
         chain = Chain(Path(work) / "chain", rate=target.rate, budget=None, breaker=False)
         transport = LiveTransport(target, chain)
+
+        @contextmanager
+        def connect_anew() -> Iterator[LiveClient]:
+            own = LiveTransport(msgspec.structs.replace(target, concurrency=1), chain)
+            try:
+                yield LiveClient(target, own, redact=redactor.text)
+            finally:
+                own.close()
+
         try:
             yield Alone(
                 settings=settings,
                 connect=lambda: LiveClient(target, transport, redact=redactor.text),
+                connect_anew=connect_anew,
                 clean=redactor.text,
             )
         finally:

@@ -6,6 +6,7 @@ from typing import Any
 from pytest_prodcheck.compatibility import Change, breaking_changes
 from pytest_prodcheck.errors import ContractBroken
 from pytest_prodcheck.listing import listing
+from pytest_prodcheck.model import Failure
 
 
 class CompatibilityRun:
@@ -26,7 +27,13 @@ class CompatibilityRun:
             return
         noun = "change breaks" if len(changes) == 1 else "changes break"
         lines = listing(f"{len(changes)} {noun} clients of {self.source}", changes)
-        raise ContractBroken("\n".join(lines), (change.rule for change in changes), "schema")
+        raise ContractBroken(
+            "\n".join(lines),
+            [
+                Failure(title=change.rule, reason="schema", severity=change.severity)
+                for change in changes
+            ],
+        )
 
     def changes(self) -> list[Change]:
         """What would break a client, the worst first."""

@@ -12,9 +12,25 @@ MAX_DEPTH = 200
 EXCERPT = 16 * 1024
 """Bytes from the start of a decoded body that are kept for the record."""
 
+BODILESS = (204, 205, 304)
+"""Statuses of answers that have no body (RFC 9110, 15.3.5, 15.3.6, 15.4.5)."""
+
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 _BRACKET = re.compile(rb"[\[{\]}]")
 _STEP = 64 * 1024
+
+
+_ALIASES = {"x-gzip": "gzip", "x-compress": "compress"}
+"""RFC 9110, 8.4.1: a recipient takes them for the same."""
+
+
+def codings(value: str) -> list[str]:
+    """Return the content codings that a Content-Encoding names, in the order of their use.
+
+    In small letters and without the old prefix; `identity` and empty elements say nothing.
+    """
+    names = [part.strip(" \t").lower() for part in value.split(",")]
+    return [_ALIASES.get(name, name) for name in names if name not in ("", "identity")]
 
 
 class BadJson(ValueError):

@@ -21,25 +21,33 @@ import msgspec
 
 from pytest_prodcheck.config import Contract as Limits
 from pytest_prodcheck.config import Target
-from pytest_prodcheck.errors import ContractBroken, NotAsked
+from pytest_prodcheck.errors import NotAsked
 from pytest_prodcheck.live import real_time
 from pytest_prodcheck.live.failures import GONE, kind_of
 from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.live.openapi import is_under
 from pytest_prodcheck.live.operations import Operation
 from pytest_prodcheck.live.patience import Patience
-from pytest_prodcheck.live.transport import WITHOUT
+from pytest_prodcheck.live.provenance import Known
+from pytest_prodcheck.live.transport import WITHOUT, cookie_names
 from pytest_prodcheck.live.values import RealValues
-from pytest_prodcheck.model import Exchange, Failure, Reason, Record
+from pytest_prodcheck.live.violations import (
+    SHOWN,
+    Violation,
+    contract_broken,
+    key_of,
+    remarks,
+    size_of,
+    told_once,
+    violation,
+)
+from pytest_prodcheck.model import Exchange, Failure
 
 if TYPE_CHECKING:
     import requests
 
     from pytest_prodcheck.live.client import LiveClient
     from pytest_prodcheck.live.generation import Broken, Case, Contract, Response
-
-SHOWN = 20
-"""Distinct failures of one operation that are told; the rest is counted."""
 
 LOADING = 60.0
 """Seconds that Schemathesis may take to read a document; one of 5 MB takes it 2."""
@@ -51,27 +59,14 @@ GUESSED_EVERY = 4
 """Of so many cases, one keeps the generated value where a real one is known."""
 
 LEFT_OUT = 30
-"""Requests of one operation to see which optional parameters its failures do not need."""
+"""Requests of one operation to see which optional parameters its failures do not need; and for
+fields of a body that are left out one by one."""
+
+ABOUT_DATA = (400, 422)
+"""Statuses that call the body itself wrong."""
 
 
-class Finding(Record):
-    """One distinct way in which an operation breaks its contract, by the smallest case seen."""
-
-    check: str
-    title: str
-    message: str
-    exchange: Exchange
-    times: int = 1
-
-    @property
-    def lines(self) -> list[str]:
-        """What is wrong, in the words of the check; then the smallest case that shows it."""
-        facts = [line.strip() for line in self.message.splitlines() if line.strip()]
-        times = f" ({self.times} times)" if self.times > 1 else ""
-        answer = self.exchange.status or "no answer"
-        asked = f"{self.exchange.method} {self.exchange.url} -> {answer}"
-        return [f"{self.title}{times}", *facts, asked, *filter(None, [self.exchange.curl])]
-
+EMPTY: Known = {}
 
 Accepted: TypeAlias = Callable[[Sequence[str]], str]
 """Why the team lives with failures of these titles; "" if it does not."""
@@ -83,6 +78,31 @@ class Stop(BaseException):
     def __init__(self, why: str, cause: NotAsked | None = None) -> None:
         super().__init__(why)
         self.cause = cause
+
+
+class CurrentValues:
+    """Values of one operation's parameters that exist, read again when one turns out to be gone."""
+
+    def __init__(
+        self, read: Callable[[], dict[str, dict[str, Sequence[Any]]]], *, changing: bool, tries: int
+    ) -> None:
+        self._read = read
+        self._changing = changing
+        self._left = tries
+        self.known = read()
+        self.certain = True
+        """Whether what was gone when it was asked for is listed all the same."""
+
+    def renew(self) -> bool:
+        """Read them again after one was gone; True when they are others now."""
+        if not self._changing:
+            return False
+        self.certain = self._left > 0
+        if not self.certain:
+            return False
+        self._left -= 1
+        before, self.known = self.known, self._read()
+        return self.known != before
 
 
 class Enough(Stop):
@@ -116,6 +136,13 @@ class Explorer:
         self._spec = spec
         self._home = home
 
+    @property
+    def things_per_operation(self) -> int:
+        """How many of the things in a list are asked for one by one: of the request budget, all
+        operations together use a quarter for that at most."""
+        share = self.target.request_budget // 4 // max(self.values.operations, 1)
+        return max(share, 1)
+
     @cached_property
     def contract(self) -> "Contract":
         """Loaded once a process, and not before an operation runs. Raises Untestable."""
@@ -129,7 +156,8 @@ class Explorer:
             seed=self.seed,
         )
         headers = frozenset(self.target.headers)
-        return generation.Contract(self._spec(), headers, effort, self._home)
+        cookies = cookie_names(self.target)
+        return generation.Contract(self._spec(), headers, effort, self._home, cookies)
 
 
 class Exploration:
@@ -145,8 +173,10 @@ class Exploration:
         self._fruitless = 0
         self._until = real_time.monotonic() + seconds
         self._seconds = seconds
-        self.findings: dict[tuple[str, ...], Finding] = {}
+        self.findings: dict[tuple[str, ...], Violation] = {}
         self._smallest: dict[tuple[str, ...], Case] = {}
+        self._accepted_body: Case | None = None
+        self._fields = 0
         self.statuses: Counter[int] = Counter()
         self.cases = 0
         self.unsendable = 0
@@ -162,35 +192,74 @@ class Exploration:
         def ask_all(contract: "Contract") -> None:
             from pytest_prodcheck.live.generation import is_by_chance
 
-            known = self._known(contract, operation)
-            deletes = operation.method == "DELETE"
-            left = SOUGHT_AGAIN if self._explorer.values.changing and not deletes else 0
+            changing = self._explorer.values.changing
+            values = CurrentValues(
+                lambda: self._known(contract, operation),
+                changing=changing,
+                tries=0 if operation.method == "DELETE" else SOUGHT_AGAIN,
+            )
 
             def ask(case: "Case") -> None:
-                nonlocal known, left
                 if is_by_chance(case):
                     self.try_luck()
-                real = self.put_in(case, known)
-                response = self._send_in_turn(case, operation)
-                if response is not None and response.status_code in GONE and real and left:
-                    left -= 1
-                    known, before = self._known(contract, operation), known
-                    if known != before:  # what was asked for has been deleted meanwhile
-                        self._client.exchanges.clear()
-                        self.put_in(case, known)
-                        response = self._send_in_turn(case, operation)
-                if response is not None:
-                    self.judge(case, response, operation)
+                self._ask(case, operation, values)
 
+            self._ask_each_value(contract, operation)
             try:
                 self.troubles = contract.cases(operation, ask)
             except Enough as enough:
                 self.stopped = str(enough)
             # Whatever ends this, time or a target that is busy: what failed has failed.
             with contextlib.suppress(Stop):
-                self._leave_out(operation)
+                self._leave_out_fields(contract, operation)
+                self._leave_out(operation, values)
 
         self.run(ask_all)
+
+    def _ask(self, case: "Case", operation: Operation, values: "CurrentValues") -> None:
+        """Send one case, with values that exist, and judge its answer."""
+        real = self.put_in(case, values.known)
+        response = self._send_in_turn(case, operation)
+        known: Known = values.known
+        if response is not None and response.status_code in GONE and real:
+            if values.renew():  # what was asked for has been deleted meanwhile
+                self._client.exchanges.clear()
+                self.put_in(case, values.known)
+                response = self._send_in_turn(case, operation)
+            known = values.known if values.certain else EMPTY
+        if response is not None:
+            self.judge(case, response, operation, known=known)
+
+    def _ask_each_value(self, contract: "Contract", operation: Operation) -> None:
+        """Ask a plain case for each thing that is known to exist: one of twelve may be broken."""
+        from pytest_prodcheck.live.generation import Untestable
+
+        names = contract.parameters(operation)["path_parameters"]
+        if operation.writes or not names or not contract.asks_examples(operation):
+            return
+        known = self._known(contract, operation, also_deleted=True)
+        lists = known["path_parameters"]
+        if set(names) - set(lists):
+            return
+        try:
+            plain = contract.plain(operation)
+        except Untestable:
+            return  # `cases` tells why
+        half = real_time.monotonic() + self._seconds / 2
+        most = min(max(map(len, lists.values())), self._explorer.things_per_operation)
+        for number in range(most):
+            if real_time.monotonic() > half:
+                return
+            thing = {name: lists[name][number % len(lists[name])] for name in names}
+            case = contract.about(plain, thing)
+            response = self.send(case, operation)
+            if response is None:
+                continue
+            gone = response.status_code in GONE and self._explorer.values.changing
+            if gone and self._known(contract, operation, also_deleted=True) != known:
+                self._client.exchanges.clear()  # deleted meanwhile
+                continue
+            self.judge(case, response, operation, known=known)
 
     def run(self, ask_all: Callable[["Contract"], None]) -> None:
         """Let it ask, and note what it ended with."""
@@ -213,23 +282,29 @@ class Exploration:
         """Before each case, or sequence, by chance. Raises Enough where the check has failed, and
         they have long found no other failure: the verdict stands, and it is time to mend."""
         limit = math.ceil(self._explorer.limits.max_examples / 4)
-        if self._fruitless >= limit and self.findings:
-            titles = [finding.title for finding in self.findings.values()]
+        if self._fruitless >= limit and self.severe:
+            titles = [finding.title for finding in self.severe]
             if not self._accepted(titles):
                 raise Enough(f"the last {limit} by chance found nothing else")
         self._fruitless += 1
 
+    @property
+    def severe(self) -> list[Violation]:
+        """What fails the operation: all that is more than minor."""
+        return [one for one in self.findings.values() if not one.minor]
+
     def _known(
-        self, contract: "Contract", operation: Operation
+        self, contract: "Contract", operation: Operation, *, also_deleted: bool = False
     ) -> dict[str, dict[str, Sequence[Any]]]:
         """Real values by place and name of the parameter."""
-        values = self._explorer.values
+
+        def of(name: str, place: str) -> Sequence[Any]:
+            return self._explorer.values.of(
+                name, operation, self._client, place, also_deleted=also_deleted
+            )
+
         return {
-            place: {
-                name: real
-                for name in names
-                if (real := values.of(name, operation, self._client, place))
-            }
+            place: {name: real for name in names if (real := of(name, place))}
             for place, names in contract.parameters(operation).items()
         }
 
@@ -276,9 +351,12 @@ class Exploration:
         operation: Operation,
         recorder: Any = None,
         ignored: Collection[str] = (),
+        known: Known = EMPTY,
+        exists: bool = False,
     ) -> None:
         """Note what is wrong with this answer, and keep the evidence of that alone. What the
-        checks *ignored* say of it is passed over."""
+        checks *ignored* say of it is passed over. *known* are values that exist; `exists`: the
+        service has accepted all the values of this case."""
         exchange = self._client.exchanges[-1]
         self.statuses[response.status_code] += 1
         try:
@@ -287,8 +365,10 @@ class Exploration:
                 return
             declared = case.operation.responses.status_codes
             self.proven |= is_success(response.status_code, declared)
+            if 200 <= response.status_code < 300 and operation.writes:
+                self._note_accepted(case)
             contract = self._explorer.contract
-            wrong = contract.broken(case, response, operation.base, recorder)
+            wrong = contract.broken(case, response, operation.base, known, recorder)
             stranger = None
             if self._needs_credentials(operation, response):
                 self._asked_as_stranger.add(operation.id)
@@ -301,17 +381,41 @@ class Exploration:
             raise Stop(str(withheld), withheld) from withheld
         finally:
             self._client.exchanges.clear()
-        for broken in wrong:
+        if exists:
+            wrong = [msgspec.structs.replace(one, invented=False) for one in wrong]
+        for broken in told_once(wrong):
             if broken.check in ignored:
                 continue
-            key = _key(broken, exchange)
+            key = key_of(broken, exchange)
             self._note(broken, exchange, key)
             if self.findings[key].exchange is exchange:
                 self._smallest[key] = case
         if stranger:
-            self._note(stranger, last, _key(stranger, last))
+            self._note(stranger, last, key_of(stranger, last))
 
-    def _leave_out(self, operation: Operation) -> None:
+    def _leave_out_fields(self, contract: "Contract", operation: Operation) -> None:
+        """Send what was accepted once more without each field that the document calls optional.
+
+        Where the same again is refused (a name that is taken), a refusal says nothing about the
+        field.
+        """
+        accepted = self._accepted_body
+        if accepted is None:
+            return
+        fields = contract.optional_fields(accepted)[:LEFT_OUT]
+        again = self._send_in_turn(accepted, operation) if fields else None
+        if again is None:
+            return
+        self.judge(accepted, again, operation)
+        repeatable = 200 <= again.status_code < 300
+        for field in fields:
+            smaller = contract.without_field(accepted, field)
+            response = self._send_in_turn(smaller, operation)
+            if response is not None:
+                about = response.status_code in ABOUT_DATA
+                self.judge(smaller, response, operation, exists=repeatable and about)
+
+    def _leave_out(self, operation: Operation, values: CurrentValues) -> None:
         """Ask what failed once more without each optional parameter: what a failure does not need
         is not to be told. But where the request itself is judged another one is another question,
         and no service is made to crash for a shorter request."""
@@ -319,14 +423,26 @@ class Exploration:
 
         left = LEFT_OUT
         for key, smallest in list(self._smallest.items()):
-            if key[0] in ABOUT_REQUESTS or (self.findings[key].exchange.status or 0) >= 500:
+            found = self.findings[key]
+            if found.minor or key[0] in ABOUT_REQUESTS or (found.exchange.status or 0) >= 500:
                 continue
             for place, name in optional(smallest)[:left]:
                 left -= 1
                 smaller = without(self._smallest[key], place, name)
                 response = self._send_in_turn(smaller, operation)
                 if response is not None:
-                    self.judge(smaller, response, operation, ignored=ABOUT_REQUESTS)
+                    known = values.known
+                    self.judge(smaller, response, operation, ignored=ABOUT_REQUESTS, known=known)
+
+    def _note_accepted(self, case: "Case") -> None:
+        """Keep the case with the most fields that was accepted."""
+        from pytest_prodcheck.live.generation import is_allowed
+
+        if not isinstance(case.body, dict) or not is_allowed(case):
+            return
+        fields = _fields_of(case.body)
+        if self._accepted_body is None or fields > self._fields:
+            self._accepted_body, self._fields = case, fields
 
     def _needs_credentials(self, operation: Operation, response: "Response") -> bool:
         """Whether it is yet to be seen that this operation refuses strangers."""
@@ -337,16 +453,10 @@ class Exploration:
         seen = self.findings.get(key)
         self._fruitless = self._fruitless if seen else 0
         times = 1 + (seen.times if seen else 0)
-        if seen and _size(seen.exchange) <= _size(exchange):
+        if seen and size_of(seen.exchange) <= size_of(exchange):
             self.findings[key] = msgspec.structs.replace(seen, times=times)
         else:
-            self.findings[key] = Finding(
-                check=broken.check,
-                title=broken.title,
-                message=broken.message,
-                exchange=exchange,
-                times=times,
-            )
+            self.findings[key] = msgspec.structs.replace(violation(broken, exchange), times=times)
 
     def note_last(self, check: str, title: str, message: str) -> None:
         """What the last request has shown, beyond what one answer can break."""
@@ -354,7 +464,7 @@ class Exploration:
 
         broken = Broken(check=check, title=title, message=message)
         exchange = self._last_exchange()
-        self._note(broken, exchange, _key(broken, exchange))
+        self._note(broken, exchange, key_of(broken, exchange))
 
     def _note_silence(self, failure: httpx.RequestError) -> None:
         from pytest_prodcheck.live.generation import Broken
@@ -446,18 +556,21 @@ class ContractRun:
         self, explorer: Explorer, connect: Callable[[], "LiveClient"], accepted: Accepted
     ) -> None:
         self.evidence: tuple[Exchange, ...] = ()
+        self.remarks: tuple[Failure, ...] = ()
+        """What was found that does not fail the check."""
         self._explorer = explorer
         self._connect = connect
         self._accepted = accepted
 
     def _explored(self, seconds: float, work: Callable[[Exploration], None]) -> Exploration:
-        """Let *work* explore. Raises ContractBroken with all distinct failures that it found."""
+        """Let *work* explore. Raises ContractBroken with all distinct failures that it found,
+        unless they are minor."""
         with self._connect() as client:
             found = Exploration(self._explorer, client, seconds, self._accepted)
             work(found)
         self.evidence = tuple(finding.exchange for finding in found.findings.values())[:SHOWN]
-        if found.findings:
-            raise broken(found, self._explorer.seed)
+        if found.severe:
+            raise contract_broken(found, self._explorer.seed)
         return found
 
 
@@ -501,50 +614,13 @@ class OperationRun(ContractRun):
             raise NotAsked(f"not run: {operation.id} cannot be tested: {operation.obstacle}")
         seconds = self._explorer.limits.time_per_operation
         found = self._explored(seconds, lambda found: found.explore(operation))
+        self.remarks = remarks(found.findings.values())
         if unproven := _unproven(operation, found):
             raise NotAsked(f"not run: {unproven}")
         return found
 
     def __repr__(self) -> str:
         return f"<operation {self.id}>"
-
-
-def broken(found: Exploration, seed: int) -> ContractBroken:
-    """All distinct failures, the first line as a headline."""
-    findings = sorted(found.findings.values(), key=lambda one: (one.check, one.exchange.url))
-    titles = list(dict.fromkeys(finding.title for finding in findings))
-    lines = [f"{'; '.join(titles)} (in {found.cases} cases, seed {seed})"]
-    for number, finding in enumerate(findings[:SHOWN], 1):
-        title, *rest = finding.lines
-        lines += [f"{number}. {title}", *(f"   {line}" for line in rest)]
-    if len(findings) > SHOWN:
-        lines.append(f"and {len(findings) - SHOWN} more")
-    if found.stopped:
-        lines.append(f"not all cases were asked: {found.stopped}")
-    return ContractBroken("\n".join(lines), map(_failure, findings))
-
-
-REASONS: dict[str, Reason] = {
-    "not_a_server_error": "server_error",
-    "ignored_auth": "auth",
-    "content_type_conformance": "content_type",
-    "response_schema_conformance": "schema",
-    "response_headers_conformance": "header",
-    "allow_header_conformance": "header",
-    "use_after_free": "data",
-    "ensure_resource_availability": "data",
-}
-"""Check of Schemathesis -> why the operation failed; all others judge the status."""
-
-
-def _failure(finding: Finding) -> Failure:
-    silent = finding.exchange.status is None and finding.exchange.kind
-    reason = msgspec.convert(silent or REASONS.get(finding.check, "status"), Reason)
-    return Failure(
-        title=finding.title,
-        reason=reason,
-        data_loss=finding.check == "ensure_resource_availability",
-    )
 
 
 def _unproven(operation: Operation, found: Exploration) -> str:
@@ -591,20 +667,9 @@ def is_success(status: int, declared: Sequence[str]) -> bool:
     return not promised and status < 400 and str(status) in declared
 
 
-def _key(broken: "Broken", exchange: Exchange) -> tuple[str, ...]:
-    """What tells one failure of an operation from another."""
-    shape = _shape(broken.message)
-    return broken.check, broken.title, str(exchange.status), broken.parameter, shape
-
-
-def _shape(message: str) -> str:
-    """A message without the values in it: what is the same failure in another case."""
-    first = message.strip().partition("\nValue:")[0]
-    return re.sub(r"\"[^\"]*\"|'[^']*'|`[^`]*`|[\d.]+", "…", first)[:300]
-
-
-def _size(exchange: Exchange) -> int:
-    return len(exchange.url) + len(exchange.curl)
+def _fields_of(body: Any) -> int:
+    """How many fields an object has, with those of the objects in it."""
+    return sum(1 + _fields_of(value) for value in body.values()) if isinstance(body, dict) else 0
 
 
 def _bytes(value: Any) -> bytes:

@@ -5,12 +5,12 @@ import re
 import secrets
 from collections.abc import Callable
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 import msgspec
 
 from pytest_prodcheck.config import Target
 from pytest_prodcheck.errors import NotAsked
+from pytest_prodcheck.live.catch_all import PREFIX, Page, page_of_response
 from pytest_prodcheck.live.failures import GONE
 from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.live.openapi import derive, fetch_spec
@@ -72,14 +72,15 @@ class Explorer:
         self._client = client
         self._target = target
         self._errors = 0
-        self._unknown: httpx.Response | None = None
+        self._unknown: Page | None = None
 
     def explore(self, release_is_told: Callable[[], bool]) -> Discovery:
         """What the target shows. Nothing is raised where it shows nothing."""
         found = Discovery()
         try:
             # What a path that cannot exist gets: a single-page app answers everything with 200.
-            self._unknown = self._ask(f"/{secrets.token_hex(8)}")
+            unknown = f"{PREFIX}{secrets.token_hex(12)}"
+            self._unknown = page_of_response(unknown, self._ask(unknown))
             found = self._document()
             found = msgspec.structs.replace(found, health=self._health(found))
             if found.spec:
@@ -93,7 +94,7 @@ class Explorer:
     def get(self, url: str, /) -> httpx.Response:
         """For `fetch_spec`: as the client's, but a page that every path gets is not there."""
         response = self._ask(url)
-        return response if self._exists(response) else httpx.Response(404)
+        return response if self._exists(url, response) else httpx.Response(404)
 
     def _ask(self, path: str) -> httpx.Response:
         try:
@@ -107,9 +108,9 @@ class Explorer:
             raise Silence
         return response
 
-    def _exists(self, response: httpx.Response) -> bool:
+    def _exists(self, path: str, response: httpx.Response) -> bool:
         """Whether this is another answer than that of a path that cannot exist."""
-        return self._unknown is None or not _alike(response, self._unknown)
+        return self._unknown is None or not self._unknown.same(page_of_response(path, response))
 
     def _document(self) -> Discovery:
         for path in DOCUMENTS:
@@ -125,7 +126,7 @@ class Explorer:
                 return probe.path
         for path in HEALTH:
             response = self._ask(path)
-            if self._exists(response) and _is_health(response):
+            if self._exists(path, response) and _is_health(response):
                 return path
         return ""
 
@@ -133,11 +134,11 @@ class Explorer:
         """A sentence where operations answer under another prefix than the document says."""
         target = msgspec.structs.replace(self._target, openapi=found.openapi)
         first = next(iter(derive(found.spec, target)), None)
-        if first is None or self._is_there(self._ask(first.path)):
+        if first is None or self._is_there(first.path):
             return ""
         folder = found.openapi.rpartition("/")[0]
         for prefix in dict.fromkeys(filter(None, (folder, *PREFIXES))):
-            if self._is_there(self._ask(prefix + first.path)):
+            if self._is_there(prefix + first.path):
                 home = self._target.base_url.rstrip("/")
                 return (
                     f"the document {found.openapi} has {first.path}, which is not there, but "
@@ -147,22 +148,12 @@ class Explorer:
                 )
         return ""
 
-    def _is_there(self, response: httpx.Response) -> bool:
-        return response.status_code not in GONE and self._exists(response)
+    def _is_there(self, path: str) -> bool:
+        response = self._ask(path)
+        return response.status_code not in GONE and self._exists(path, response)
 
 
 def _is_health(response: httpx.Response) -> bool:
     """A service that is ill may say so with 503; a page for people is not a health answer."""
     page = "html" in response.headers.get("content-type", "")
     return not page and (response.is_success or response.status_code == 503)
-
-
-def _alike(one: httpx.Response, other: httpx.Response) -> bool:
-    """Whether two answers are one page, apart from tokens and the path that some show."""
-    kinds = [(page.status_code, page.headers.get("content-type")) for page in (one, other)]
-    return kinds[0] == kinds[1] and _said(one) == _said(other)
-
-
-def _said(page: httpx.Response) -> str:
-    path = urlsplit(str(page.request.url)).path
-    return re.sub(r"[\w/.+=-]*\d[\w/.+=-]*", "", page.text[:5000].replace(path, ""))

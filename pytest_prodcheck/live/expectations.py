@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from pytest_prodcheck.config import Probe
-from pytest_prodcheck.live.bodies import strict_json
+from pytest_prodcheck.live.bodies import BODILESS, strict_json
 from pytest_prodcheck.model import Record
 
 SHOWN = 200
@@ -121,7 +121,7 @@ def _unmet_by(probe: Probe, answer: Answer, clean: Clean) -> Iterator[Mismatch]:
 
 def _claims_json(probe: Probe, answer: Answer) -> bool:
     """The answer should carry a body, and says that it is JSON."""
-    if probe.method == "HEAD" or answer.status in (204, 205, 304):
+    if probe.method == "HEAD" or answer.status in BODILESS:
         return False
     types = [_media_type(value) for name, value in answer.headers if name.lower() == "content-type"]
     return any(kind == "application/json" or kind.endswith("+json") for kind in types)

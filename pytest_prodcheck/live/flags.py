@@ -12,9 +12,9 @@ import msgspec
 
 from pytest_prodcheck.config import Flags
 from pytest_prodcheck.errors import ContractBroken
+from pytest_prodcheck.jsonpath import value_at
 from pytest_prodcheck.live.bodies import strict_json
 from pytest_prodcheck.live.client import LiveClient
-from pytest_prodcheck.live.release import at
 from pytest_prodcheck.model import INVALID, FlagsTold, Record, flags_shown
 
 ON = ("true", "1", "yes", "on")
@@ -56,9 +56,9 @@ def read(source: Flags, client: Callable[[], LiveClient]) -> State:
             ["flags.unread"],
             "flags",
         ) from None
-    raw = {flag: at(body, place) for flag, place in source.values.items()}
-    dependencies = {flag: at(body, place) for flag, place in source.dependencies.items()}
-    return _state(source, raw, at(body, source.mode), dependencies)
+    raw = {flag: value_at(body, place) for flag, place in source.values.items()}
+    dependencies = {flag: value_at(body, place) for flag, place in source.dependencies.items()}
+    return _state(source, raw, value_at(body, source.mode), dependencies)
 
 
 def _state(source: Flags, raw: dict[str, Any], mode: Any, dependencies: dict[str, Any]) -> State:

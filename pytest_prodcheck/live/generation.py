@@ -5,9 +5,11 @@ runs, never earlier: it takes half a second.
 """
 
 import contextlib
+import copy
 import gzip
 import json
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -27,6 +29,7 @@ from hypothesis.internal import constants_ast
 from hypothesis.internal.charmap import charmap_file
 from hypothesis.internal.conjecture import providers
 from schemathesis.core.failures import Failure, FailureGroup
+from schemathesis.core.result import Ok
 from schemathesis.generation.drivers import CoverageGenerator, ExamplesGenerator
 from schemathesis.generation.feedback import NO_FEEDBACK
 from schemathesis.generation.hypothesis.examples import generate_one
@@ -38,18 +41,28 @@ from schemathesis.hooks import (
     dispatch_after_call,
     dispatch_before_call,
 )
-from schemathesis.specs.openapi.checks import ignored_auth, object_level_authorization
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    ignored_auth,
+    object_level_authorization,
+    response_schema_conformance,
+)
 
+from pytest_prodcheck.live.bodies import BODILESS
+from pytest_prodcheck.live.exchanges import HARMLESS
 from pytest_prodcheck.live.lean_httpx import httpx
-from pytest_prodcheck.live.operations import Operation, closed
+from pytest_prodcheck.live.operations import Credential, Operation, closed
+from pytest_prodcheck.live.provenance import Documented, Known
+from pytest_prodcheck.live.transport import COOKIE
 from pytest_prodcheck.model import Record
+from pytest_prodcheck.references import array, resolved, table
 
 Case: TypeAlias = schemathesis.Case[Any]
 Response: TypeAlias = schemathesis.Response
 Wire = Callable[
     [requests.PreparedRequest, Mapping[str, str | bytes], frozenset[str]], httpx.Response
 ]
-"""Sends a request with these headers, without those of the target that are named."""
+"""Sends a request with these headers, without those of the target that are named (see WITHOUT)."""
 
 PLACEHOLDER = "prodcheck"
 """Stands for the value of a header of the target, which is never given to Schemathesis."""
@@ -87,13 +100,17 @@ class Broken(Record):
     message: str
     parameter: str = ""
     """What the request was about, where that is what is judged."""
+    invented: bool = False
+    """Whether the request held values that need not exist."""
+    forbidden: bool = False
+    """Whether the document forbids the request, so that it has to be refused."""
 
 
 class Contract:
     """The document as Schemathesis reads it, and the cases that follow from it.
 
-    `headers` are the names of what the target adds to each request on its own. Raises
-    Untestable when the document cannot be read.
+    `headers` are the names of what the target adds to each request on its own, `cookies` those
+    of the cookies among them. Raises Untestable when the document cannot be read.
     """
 
     def __init__(
@@ -102,11 +119,16 @@ class Contract:
         headers: frozenset[str],
         effort: Effort,
         home: Path,
+        cookies: Collection[str] = (),
     ) -> None:
         set_hypothesis_home_dir(home)
         _spare_tables()
         self._effort = effort
+        self._values: dict[str, Documented] = {}
         self._headers = dict.fromkeys(headers, PLACEHOLDER)
+        # Cookies of a case are sent together with those of the target, see live.transport.
+        self._placed = {name: PLACEHOLDER for name in headers if name.lower() != "cookie"}
+        self._cookies = cookies
         try:
             self._schema = schemathesis.openapi.from_dict(
                 closed(spec), config=schemathesis.Config.discover()
@@ -220,6 +242,45 @@ class Contract:
                 raise Untestable(_told(error)) from error
         return case
 
+    def asks_examples(self, operation: Operation) -> bool:
+        """Whether a `schemathesis.toml` leaves the examples in, which are values that exist."""
+        found = self._find(operation)
+        enabled: bool = self._schema.config.phases_for(operation=found).examples.enabled
+        return enabled
+
+    def plain(self, operation: Operation) -> Case:
+        """As `sample`, with nothing that the document does not require."""
+        case = self.sample(operation)
+        for place, name in optional(case):
+            case = without(case, place, name)
+        return case
+
+    def about(self, case: Case, thing: Mapping[str, Any]) -> Case:
+        """A copy of this case with these parameters of the path."""
+        copied: Case = case.derive(keep_auth=True)
+        copied.path_parameters = {**(case.path_parameters or {}), **thing}
+        return copied
+
+    def optional_fields(self, case: Case) -> list[tuple[str, ...]]:
+        """Fields of the body that the document does not require, as paths into it."""
+        schemas = [
+            one.validation_schema
+            for one in case.operation.body
+            if one.media_type == case.media_type
+        ]
+        body: Any = case.body
+        return list(_optional(table(schemas[0]), schemas[0], body)) if schemas else []
+
+    def without_field(self, case: Case, path: tuple[str, ...]) -> Case:
+        """A copy of this case without that field of its body."""
+        smaller: Case = case.derive(keep_auth=True)
+        body: Any = copy.deepcopy(case.body)
+        smaller.body = body
+        for name in path[:-1]:
+            body = body[name]
+        del body[path[-1]]
+        return smaller
+
     # --- workflows ---
 
     def workflows(
@@ -276,63 +337,111 @@ class Contract:
         context = schemathesis.HookContext(operation=case.operation)
         dispatch_before_call(GLOBAL_HOOK_DISPATCHER, context=context, case=case, kwargs={})
         try:
-            kwargs = case.as_transport_kwargs(base_url=base, headers=self._headers)
+            kwargs = case.as_transport_kwargs(base_url=base, headers=self._placed)
             prepared = requests.Request(**kwargs).prepare()
         except (requests.RequestException, ValueError, TypeError) as error:
             raise Untestable(f"{type(error).__name__}: {error}") from error
-        response = self._send(prepared, wire)
+        response = _response(prepared, self._wire(prepared, wire))
         hooks = (GLOBAL_HOOK_DISPATCHER, self._schema.hooks)
         dispatch_after_call(*hooks, context=context, case=case, response=response)
         return response
 
-    def _send(self, prepared: requests.PreparedRequest, wire: Wire) -> Response:
+    def _wire(
+        self, prepared: requests.PreparedRequest, wire: Wire, without: Collection[str] = ()
+    ) -> httpx.Response:
         headers = prepared.headers.copy()
-        withheld = set()
-        for name, placeholder in self._headers.items():
+        withheld = set(without)
+        for name, placeholder in self._placed.items():
             if headers.get(name) == placeholder:
                 del headers[name]
             else:
                 withheld.add(name.lower())
         for name in NOT_OURS.intersection(map(str.lower, headers)):
             del headers[name]
-        return _response(prepared, wire(prepared, headers, frozenset(withheld)))
+        return wire(prepared, headers, frozenset(withheld))
 
     def broken(
-        self, case: Case, response: Response, base: str, recorder: Any = None
+        self, case: Case, response: Response, base: str, known: Known, recorder: Any = None
     ) -> list[Broken]:
-        """Everything about this answer that is not as the document says."""
+        """Everything about this answer that is not as the document says. *known* are values that
+        exist."""
+        about_bodies = ABOUT_BODIES if _has_no_body(case, response) else []
         try:
             case.validate_response(
                 response,
-                excluded_checks=SENDING,
+                excluded_checks=[*SENDING, *about_bodies],
                 headers=dict(self._headers),
                 transport_kwargs={"base_url": base, "headers": dict(self._headers)},
                 recorder=recorder,
             )
         except FailureGroup as group:
-            return _broken(group.exceptions, case)
+            failures: Sequence[Any] = group.exceptions
         except Failure as failure:
-            return _broken([failure], case)
-        return []
+            failures = [failure]
+        else:
+            return []
+        invented = self._documented(case).invented(case, known)
+        described = [one for one in failures if not _goes_beyond(one, case, response)]
+        return _broken(described, case, invented=invented)
+
+    def _documented(self, case: Case) -> Documented:
+        label = case.operation.label
+        if label not in self._values:
+            self._values[label] = Documented(case.operation)
+        return self._values[label]
 
     def lets_in(self, case: Case, operation: Operation, wire: Wire) -> Broken | None:
-        """Ask this case again without credentials, then with wrong ones: who is let in?"""
-        for known, title in (
-            (False, "API accepts requests without authentication"),
-            (True, "API accepts invalid authentication"),
-        ):
-            kwargs = case.as_transport_kwargs(base_url=operation.base, headers=self._headers)
-            for place, name in operation.credentials:
-                given = kwargs.get(_KWARGS[place]) or {}
-                if isinstance(given, str):
-                    given = dict(parse_qsl(given, keep_blank_values=True))
-                given = {key: one for key, one in given.items() if key.lower() != name.lower()}
-                kwargs[_KWARGS[place]] = given | ({name: WRONG} if known else {})
-            answer = self._send(requests.Request(**kwargs).prepare(), wire)
-            if 200 <= answer.status_code < 300:
-                told = f"expected 401 or 403, got {answer.status_code}"
-                return Broken(check="ignored_auth", title=title, message=told)
-        return None
+        """Ask this case again without credentials, then with wrong ones: who is let in?
+
+        Left out is what the document names, wherever it comes from. Where the target sends
+        nothing of that kind, something else of it has opened: then all that may be a credential
+        is left out, before anybody is accused.
+        """
+        everything = bool(self._headers) and not self._sends_one_of(operation.credentials)
+        answer = self._ask_as_stranger(case, operation, wire, wrong=False, everything=False)
+        if answer.is_success and everything:
+            answer = self._ask_as_stranger(case, operation, wire, wrong=False, everything=True)
+        if answer.is_success:
+            title = "API accepts requests without authentication"
+        else:
+            answer = self._ask_as_stranger(case, operation, wire, wrong=True, everything=everything)
+            title = "API accepts invalid authentication"
+        if not answer.is_success:
+            return None
+        told = f"expected 401 or 403, got {answer.status_code}"
+        return Broken(check="ignored_auth", title=title, message=told)
+
+    def _sends_one_of(self, credentials: Sequence[Credential]) -> bool:
+        """Whether the target's own headers hold one of them."""
+        headers = {name.lower() for name in self._headers}
+        return any(
+            one.name in self._cookies if one.place == "cookie" else one.name.lower() in headers
+            for one in credentials
+            if one.place != "query"
+        )
+
+    def _ask_as_stranger(
+        self, case: Case, operation: Operation, wire: Wire, *, wrong: bool, everything: bool
+    ) -> httpx.Response:
+        kwargs = case.as_transport_kwargs(base_url=operation.base, headers=self._placed)
+        withheld = set()
+        if everything:
+            theirs = {name.lower() for name in self._headers} - HARMLESS
+            given = kwargs.get("headers") or {}
+            kwargs["headers"] = {k: v for k, v in given.items() if k.lower() not in theirs}
+            withheld.add("cookie")
+        for one in operation.credentials:
+            place = _KWARGS[one.place]
+            given = kwargs.get(place) or {}
+            if isinstance(given, str):
+                given = dict(parse_qsl(given, keep_blank_values=True))
+            given = {key: value for key, value in given.items() if key.lower() != one.name.lower()}
+            kwargs[place] = given | ({one.name: one.wrong} if wrong else {})
+            if one.place == "cookie":
+                withheld.add(f"{COOKIE}{one.name}")
+            elif one.name.lower() == "cookie":
+                withheld.add("cookie")
+        return self._wire(requests.Request(**kwargs).prepare(), wire, withheld)
 
 
 def _spare_tables() -> None:
@@ -353,9 +462,23 @@ CHARACTERS = {"ascii": [(0, 127)], "utf-8": [(0, 0xD7FF), (0xE000, sys.maxunicod
 SENDING = [ignored_auth, object_level_authorization]
 """Checks of Schemathesis that send requests of their own, past our client; the first is ours."""
 
-WRONG = "Bearer prodcheck-wrong-credentials"
+ABOUT_BODIES = [content_type_conformance, response_schema_conformance]
+"""Checks of Schemathesis that judge what an answer carries."""
 
 _KWARGS = {"header": "headers", "query": "params", "cookie": "cookies"}
+
+
+def _has_no_body(case: Case, response: Response) -> bool:
+    """Whether HTTP allows this answer no body, whatever the document says: it is wrong there.
+
+    RFC 9110, 15.3.5, 15.3.6, 15.4.5 and 9.3.2. A type that the answer to HEAD does name is that
+    of GET, so it is judged.
+    """
+    if response.content:
+        return False
+    names_a_type = any(name.lower() == "content-type" for name in response.headers)
+    is_head = case.method.upper() == "HEAD" and not names_a_type
+    return response.status_code in BODILESS or is_head
 
 
 def _response(prepared: requests.PreparedRequest, answer: httpx.Response) -> Response:
@@ -381,6 +504,37 @@ def takes_real_values(case: Case) -> bool:
         return True
     place = getattr(meta.phase.data, "parameter_location", None)
     return place != _PATH and not meta.is_negative_at(_PATH)
+
+
+def returned(case: Case, recorder: Any) -> dict[str, dict[str, list[Any]]]:
+    """Parameters of a step that come from an answer before it, by place and name."""
+    node = recorder.cases.get(case.id)
+    if node is None or node.transition is None:
+        return {}
+    return {
+        place: {
+            name: [one.value.ok()] for name, one in parameters.items() if isinstance(one.value, Ok)
+        }
+        for place, parameters in node.transition.parameters.items()
+    }
+
+
+def is_allowed(case: Case) -> bool:
+    """Whether the document allows this request."""
+    return case.meta is None or not case.meta.generation.mode.is_negative
+
+
+def _optional(
+    root: Mapping[str, Any], schema: Any, body: Mapping[str, Any], path: tuple[str, ...] = ()
+) -> Iterator[tuple[str, ...]]:
+    """Optional fields of an object and of the objects in it, outer ones first."""
+    found = resolved(root, schema)
+    required = array(found.get("required"))
+    properties = {name: one for name, one in table(found.get("properties")).items() if name in body}
+    yield from ((*path, name) for name in properties if name not in required)
+    for name, one in properties.items():
+        if isinstance(body[name], dict):
+            yield from _optional(root, one, body[name], (*path, name))
 
 
 def is_by_chance(case: Case) -> bool:
@@ -422,8 +576,27 @@ ABOUT_REQUESTS = frozenset(
 """Checks that judge a parameter: with another one it is another failure."""
 
 
-def _broken(failures: Sequence[Failure], case: Case) -> list[Broken]:
+def _goes_beyond(failure: Failure, case: Case, response: Response) -> bool:
+    """Whether a check of Schemathesis asks for more than the document says of this answer."""
+    check = next(iter(type(failure).checks), "")
+    said = case.operation.responses.find_by_status_code(response.status_code)
+    if check == "content_type_conformance":
+        # In OpenAPI 2 `produces` is about the bodies that the document has: an error page of an
+        # answer without a schema is none of them.
+        old = case.operation.schema.specification.version.startswith("2.")
+        return said is None or (old and "schema" not in said.definition)
+    if check == "response_schema_conformance" and said is not None:
+        # A file is described as a string, and so is text that Schemathesis reads as its content.
+        media_type = "".join(response.headers.get("content-type", [])[:1]).partition(";")[0]
+        schema = table(said.get_schema(media_type).schema)
+        is_file = schema.get("format") == "binary" or re.search("yaml|xml", media_type, re.I)
+        return schema.get("type") == "string" and bool(is_file)
+    return False
+
+
+def _broken(failures: Sequence[Failure], case: Case, *, invented: bool) -> list[Broken]:
     found = []
+    forbidden = case.meta is not None and case.meta.generation.mode.is_negative
     for failure in failures:
         checks = type(failure).checks
         check = checks[0] if checks else type(failure).__name__
@@ -433,6 +606,8 @@ def _broken(failures: Sequence[Failure], case: Case) -> list[Broken]:
                 title=failure.title,
                 message=_essence(failure.message),
                 parameter=aimed_at(case) if check in ABOUT_REQUESTS else "",
+                invented=invented,
+                forbidden=forbidden,
             )
         )
     names = {one.check for one in found}

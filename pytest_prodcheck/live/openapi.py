@@ -14,17 +14,18 @@ import msgspec
 from pytest_prodcheck.config import Probe, Target
 from pytest_prodcheck.errors import ProdcheckError
 from pytest_prodcheck.live import yaml_child
-from pytest_prodcheck.live.bodies import strict_json
+from pytest_prodcheck.live.bodies import BODILESS, strict_json
 from pytest_prodcheck.live.failures import GONE, kind_of
 from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.model import Record
 from pytest_prodcheck.references import METHODS, array, resolved, table
 
-YAML_SECONDS = 10
-"""Of a processor, to read a document in YAML: 1 MB takes one or two (Airflow has half a MB)."""
+YAML_SECONDS = 60
+"""Of a processor, for a document in YAML: 4 MB take one. What bounds it is `yaml_child`'s count of
+keys and values; this only ends a parser that was made to hang."""
 
 YAML_MEGABYTES = 256
-"""Of memory; 1 MB of a document takes about 60."""
+"""Of memory; 4 MB of a document take about 60."""
 
 NOT_SERVED = (401, 403, *GONE)
 
@@ -39,6 +40,10 @@ class Asking(Protocol):
 
 
 # --- the document
+
+
+_JSON = re.compile(rb'\s*(\[|\{\s*["}])')
+"""How JSON begins; `{openapi: 3.1.0, …}` is the flow style of YAML."""
 
 
 class NotServed(str):
@@ -65,11 +70,21 @@ def fetch_spec(client: Asking, target: Target) -> dict[str, Any] | str:
         return f"the OpenAPI document {named} was not asked for: {refusal}"
     if response.status_code != 200:
         why = NotServed if response.status_code in NOT_SERVED else str
-        return why(
-            f"the OpenAPI document {named} answers {response.status_code}; "
-            "set `openapi` of the target to where it is, or leave it out"
-        )
+        remedy = "set `openapi` of the target to where it is, or leave it out"
+        if _is_file(named):
+            remedy = (
+                "it is a path on the target, and there is a file of this name on this machine: "
+                f'to read that, write openapi = "{Path(named).as_uri()}"'
+            )
+        return why(f"the OpenAPI document {named} answers {response.status_code}; {remedy}")
     return _spec_from_bytes(response.content, named)
+
+
+def _is_file(named: str) -> bool:
+    try:
+        return named.startswith("/") and Path(named).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def spec_from_file(named: str) -> dict[str, Any] | str:
@@ -95,7 +110,7 @@ def _spec_from_bytes(content: bytes, named: str) -> dict[str, Any] | str:
             f"the OpenAPI document {named} is a page of HTML or XML, not JSON; "
             "set `openapi` to the document itself, often /openapi.json"
         )
-    if not start.startswith((b"{", b"[")):
+    if not _JSON.match(content):
         converted = _json_of_yaml(content)
         if isinstance(converted, str):
             return f"the OpenAPI document {named} {converted}"
@@ -109,6 +124,7 @@ def _spec_from_bytes(content: bytes, named: str) -> dict[str, Any] | str:
             f"{named} is not an OpenAPI document: it says neither `openapi` nor `swagger`; "
             "set `openapi` to the document itself"
         )
+    _complete_version(spec)
     if not any(True for _ in declared(spec)):
         return f"the OpenAPI document {named} has no operations: its `paths` are empty"
     try:
@@ -116,6 +132,16 @@ def _spec_from_bytes(content: bytes, named: str) -> dict[str, Any] | str:
     except (TypeError, ValueError) as problem:
         return f"the OpenAPI document {named} has what JSON does not have: {problem}"
     return spec
+
+
+def _complete_version(spec: dict[str, Any]) -> None:
+    """Make `3.1`, which YAML reads as a number, the text "3.1.0" that OpenAPI has."""
+    for key, form in (("openapi", "{}.0"), ("swagger", "{}")):
+        stated = spec.get(key)
+        if isinstance(stated, int | float) and not isinstance(stated, bool):
+            stated = str(float(stated))
+        if isinstance(stated, str) and re.fullmatch(r"\d\.\d", stated):
+            spec[key] = form.format(stated)
 
 
 def _json_of_yaml(content: bytes) -> bytes | str:
@@ -130,7 +156,7 @@ def _json_of_yaml(content: bytes) -> bytes | str:
     if child.returncode == 0:
         return child.stdout
     if child.returncode < 0:  # by a signal: SIGXCPU, or that of a parser that crashed
-        return f"cannot be read as YAML within {YAML_SECONDS} s; serve it as JSON"
+        return f"could not be read as YAML in {YAML_SECONDS} s of processor; serve it as JSON"
     return child.stderr.decode(errors="replace").strip()[-300:]
 
 
@@ -230,8 +256,11 @@ def _promised(spec: Mapping[str, Any], operation: Mapping[str, Any]) -> dict[str
     """The content-type that a good answer must have, where the document is definite about it.
 
     Definite: one JSON type with a schema that says something. Frameworks write the bare
-    `application/json: {}` for whatever a handler may return.
+    `application/json: {}` for whatever a handler may return. Where an answer without a body is
+    documented too, it may come without a type.
     """
+    if any(str(status) in table(operation.get("responses")) for status in BODILESS):
+        return {}
     types = _media_types(spec, operation, with_schema=True)
     json_types = {kind for kind in types if kind == "application/json" or kind.endswith("+json")}
     if len(types) == 1 and json_types and _media_types(spec, operation) == types:

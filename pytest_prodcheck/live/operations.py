@@ -4,6 +4,7 @@ Read from the document itself, without Schemathesis: it takes milliseconds, is t
 process, and leaves nothing out.
 """
 
+import base64
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,6 +24,24 @@ LONGEST_ID = 200
 """Characters of an id; a longer one is cut and told apart by a hash."""
 
 
+class Credential(Record):
+    """Where a security scheme has its value in a request."""
+
+    place: str
+    """header, query or cookie."""
+    name: str
+    scheme: str = ""
+    """Of an Authorization header, in small letters: bearer, basic, digest …"""
+
+    @property
+    def wrong(self) -> str:
+        """A value of the right form that nobody has."""
+        if self.scheme == "basic":
+            return f"Basic {base64.b64encode(b'prodcheck:wrong-credentials').decode()}"
+        value = "prodcheck-wrong-credentials"
+        return f"{self.scheme.capitalize()} {value}" if self.scheme else value
+
+
 class Operation(Record):
     """One method of one path."""
 
@@ -40,8 +59,8 @@ class Operation(Record):
     """Why it cannot be tested, if so; the rest of a sentence."""
     writes: bool = False
     """It may change something."""
-    credentials: tuple[tuple[str, str], ...] = ()
-    """Place (header, query or cookie) and name of what it asks of everybody; empty: open."""
+    credentials: tuple[Credential, ...] = ()
+    """What it asks of everybody; empty: it is open, or asks for a client's certificate alone."""
 
 
 def operations(spec: Mapping[str, Any], target: Target) -> tuple[Operation, ...]:
@@ -145,15 +164,13 @@ def _glob(path: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
-def _credentials(
-    spec: Mapping[str, Any], operation: Mapping[str, Any]
-) -> tuple[tuple[str, str], ...]:
+def _credentials(spec: Mapping[str, Any], operation: Mapping[str, Any]) -> tuple[Credential, ...]:
     """What the security requirements name; nothing where one of them asks for nothing."""
     requirements = array(operation.get("security", spec.get("security")))
     schemes = pointed(spec, "#/components/securitySchemes") or spec.get("securityDefinitions")
     if not isinstance(schemes, Mapping):
         return ()
-    found: dict[tuple[str, str], None] = {}
+    found: dict[Credential, None] = {}
     for requirement in requirements:
         names = list(requirement) if isinstance(requirement, Mapping) else []
         told = [_credential(resolved(spec, schemes.get(name))) for name in names]
@@ -163,13 +180,14 @@ def _credentials(
     return tuple(found)
 
 
-def _credential(scheme: Mapping[str, Any]) -> tuple[str, str] | None:
+def _credential(scheme: Mapping[str, Any]) -> Credential | None:
     kind = scheme.get("type")
     if kind in ("http", "basic", "oauth2", "openIdConnect"):
-        return "header", "Authorization"
+        how = {"http": str(scheme.get("scheme", "bearer")), "basic": "basic"}.get(kind, "bearer")
+        return Credential(place="header", name="Authorization", scheme=how.lower())
     place, name = scheme.get("in"), scheme.get("name")
     if kind == "apiKey" and place in ("header", "query", "cookie") and isinstance(name, str):
-        return str(place), name
+        return Credential(place=str(place), name=name)
     return None  # a certificate of the client, for instance: not to be left out here
 
 

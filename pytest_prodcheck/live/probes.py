@@ -23,6 +23,7 @@ from pytest_prodcheck import errors
 from pytest_prodcheck.config import Probe, Target, revealed
 from pytest_prodcheck.errors import ContractBroken
 from pytest_prodcheck.live import real_time
+from pytest_prodcheck.live.catch_all import CatchAll
 from pytest_prodcheck.live.expectations import ANY_ANSWER, Answer, Clean, Mismatch, unmet
 from pytest_prodcheck.live.failures import kind_of
 from pytest_prodcheck.live.lean_httpx import httpx
@@ -112,9 +113,10 @@ class Prober:
 
     `connect` makes a client for one thread. `work` is a folder that all processes of the run
     share and no other run uses. `clean` takes secrets out of texts that are shown or stored.
-    `tally` counts the exchanges for the limits of the run. `shared=False` is for a run of one
-    process: then no result has to be written down. `lock` is the open lock file of a process that
-    holds it already.
+    `tally` counts the exchanges for the limits of the run. `catch_all` knows the answer that every
+    path gets, on which no probe passes that asks for a status alone. `shared=False` is for a run
+    of one process: then no result has to be written down. `lock` is the open lock file of a
+    process that holds it already.
     """
 
     def __init__(
@@ -125,6 +127,7 @@ class Prober:
         *,
         clean: Clean = str,
         tally: Tally | None = None,
+        catch_all: CatchAll | None = None,
         shared: bool = True,
         lock: int | None = None,
     ) -> None:
@@ -132,6 +135,7 @@ class Prober:
         self._connect = connect
         self._clean = clean
         self._tally = tally
+        self._catch_all = catch_all
         self._shared = shared
         self._selected: dict[str, Probe] = {}
         self._done: dict[str, ProbeResult] = {}
@@ -236,6 +240,7 @@ class Prober:
 
     def _lead(self, queue: deque[Probe]) -> None:
         try:
+            self._ask_for_the_catch_all(queue)
             for _ in range(min(self._target.concurrency, len(queue)) - 1):
                 thread = self._thread(self._work_off, queue)
                 with self._changed:
@@ -249,6 +254,17 @@ class Prober:
                 self._threads.append(thread)
         finally:
             self._work_off(queue)
+
+    def _ask_for_the_catch_all(self, queue: deque[Probe]) -> None:
+        """Send it together with the first probes, if one of them needs it."""
+        catch_all = self._catch_all
+        if catch_all is None or not any(map(catch_all.wants, queue)):
+            return
+        thread = threading.Thread(target=catch_all.page, daemon=True, name="prodcheck-catch-all")
+        # Without a thread for it, the first probe that needs it asks.
+        with contextlib.suppress(RuntimeError):
+            thread.start()
+            self._threads.append(thread)
 
     def _work_off(self, queue: deque[Probe]) -> None:
         try:
@@ -273,7 +289,7 @@ class Prober:
                     break
                 try:
                     client = client or stack.enter_context(self._connect())
-                    result = ask(client, probe, self._clean)
+                    result = ask(client, probe, self._clean, self._catch_all)
                     if self._tally:
                         self._tally.add(result.exchanges)
                     line = self._line(result)
@@ -340,7 +356,9 @@ class Prober:
         )
 
 
-def ask(client: Connection, probe: Probe, clean: Clean = str) -> ProbeResult:
+def ask(
+    client: Connection, probe: Probe, clean: Clean = str, catch_all: CatchAll | None = None
+) -> ProbeResult:
     """Send all samples of a probe, one after the other, and compare the answers."""
     headers = revealed(probe.send)
     answers: list[Answer] = []
@@ -364,13 +382,21 @@ def ask(client: Connection, probe: Probe, clean: Clean = str) -> ProbeResult:
         exchanges += map(_slim, client.exchanges) if slim else client.exchanges
         if not_run is not None:
             break
+    mismatches = unmet(probe, answers, clean)
+    if (
+        catch_all
+        and answers
+        and not mismatches
+        and (common := catch_all.mismatch(probe, answers[0]))
+    ):
+        mismatches = [common]
     error = failures[0] if failures else None
     if error and probe.samples > 1:
         error = f"{error} ({len(failures)} of {len(failures) + len(answers)} samples)"
     return ProbeResult(
         id=probe.id,
         exchanges=tuple(exchanges),
-        mismatches=tuple(unmet(probe, answers, clean)),
+        mismatches=tuple(mismatches),
         elapsed_s=sum(exchange.elapsed_ms for exchange in exchanges) / 1000,
         error=error and clean(error),
         not_run=not_run and clean(not_run),

@@ -2,8 +2,7 @@
 
 import os
 import re
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,6 +10,7 @@ import msgspec
 
 from pytest_prodcheck.config import ReleaseSource, Target
 from pytest_prodcheck.errors import ProdcheckError
+from pytest_prodcheck.jsonpath import value_at
 from pytest_prodcheck.live.bodies import strict_json
 from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.model import Release
@@ -59,17 +59,20 @@ class Asking(Protocol):
     def get(self, url: str, /) -> httpx.Response: ...
 
 
-def read(client: Asking, source: ReleaseSource, *, well: bool = False) -> Release:
+def read(client: Asking, source: ReleaseSource | str, *, well: bool = False) -> Release:
     """Version and commit with one GET; what cannot be read is None, never an error.
 
+    *source* may be a path alone: then they are read as services usually tell them.
     `well`: an answer that is no success tells nothing; a service that starts may tell its version.
     """
     try:
-        answer = client.get(source.path)
+        answer = client.get(source if isinstance(source, str) else source.path)
     except (httpx.HTTPError, ProdcheckError):
         return Release()
     if well and not answer.is_success:
         return Release()
+    if isinstance(source, str):
+        return derived(answer)
     if source.header:
         return Release(version=_text(answer.headers.get(source.header)))
     try:
@@ -77,18 +80,9 @@ def read(client: Asking, source: ReleaseSource, *, well: bool = False) -> Releas
     except ValueError:
         return Release()
     return Release(
-        version=_text(at(body, source.version)),
-        commit=_text(at(body, source.commit)),
+        version=_text(value_at(body, source.version)),
+        commit=_text(value_at(body, source.commit)),
     )
-
-
-def read_usual(client: Asking, path: str, *, well: bool = False) -> Release:
-    """As `read`, from what is usual in the answer of *path*."""
-    try:
-        answer = client.get(path)
-    except (httpx.HTTPError, ProdcheckError):
-        return Release()
-    return Release() if well and not answer.is_success else derived(answer)
 
 
 def place_of_release(target: Target) -> str:
@@ -214,49 +208,10 @@ class ReleaseSeen:
             return Release()
 
 
-def at(body: Any, path: str | None) -> Any:
-    """The value at a plain JSONPath (`$.build.commit`, `$.items[0].id`), or None."""
-    if path is None:
-        return None
-    for name, index in re.findall(r"\.([\w-]+)|\[(\d+)\]", path):
-        try:
-            body = body[name] if name else body[int(index)]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return body
-
-
 def _text(value: Any) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     return str(value)[:LONGEST] or None
-
-
-def wait(
-    ask: Callable[[], Release],
-    wanted: Release,
-    *,
-    seconds: float,
-    pause: float,
-    say: Callable[[str], object] = lambda _: None,
-) -> tuple[bool, Release]:
-    """Ask until *wanted* is live twice in a row, or *seconds* are over; and what was told last.
-
-    Twice, since while instances are replaced either of them may answer. *pause* is in seconds.
-    """
-    deadline = time.monotonic() + seconds
-    seen, told = 0, Release()
-    while True:
-        now = ask()
-        if now != told:
-            say(f"live: {now.version or 'no version'}, {now.commit or 'no commit'}")
-        told = now
-        seen = seen + 1 if is_that(told, wanted) else 0
-        if seen == 2:
-            return True, told
-        if time.monotonic() + pause > deadline:
-            return False, told
-        time.sleep(pause)
 
 
 def is_that(told: Release, wanted: Release) -> bool:

@@ -4,14 +4,15 @@ import queue
 import re
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from copy import copy
 from datetime import timedelta
 
 import httpcore
 
 from pytest_prodcheck.config import Secret, Target
 from pytest_prodcheck.errors import NotAsked, UsageError
-from pytest_prodcheck.live.bodies import EXCERPT, BadBody, BodyOverflow, Inflation
+from pytest_prodcheck.live.bodies import EXCERPT, BadBody, BodyOverflow, Inflation, codings
 from pytest_prodcheck.live.chain import Chain
 from pytest_prodcheck.live.exchanges import HARMLESS, Added, Masking
 from pytest_prodcheck.live.failures import BodyTooLarge, UnknownEncoding, explain, kind_of
@@ -26,7 +27,11 @@ ENCODINGS = ("gzip", "deflate")
 
 WITHOUT = "prodcheck.without"
 """Extension of a request: names (in small letters) of the target's headers that do not go along,
-to see whether it is refused without them."""
+to see whether it is refused without them; COOKIE and a name is one cookie of them. With it,
+cookies of the request and of the target are sent together; else a Cookie header of the request
+replaces the target's, as any header does."""
+
+COOKIE = "cookie:"
 
 _REPEATABLE = frozenset(("GET", "HEAD"))
 _LEGAL_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")
@@ -106,19 +111,30 @@ class LiveTransport(httpx.BaseTransport):
     def _added(self, request: httpx.Request) -> list["_Header"]:
         if not self._headers or origin_of(request.url) != self._origin:
             return []
-        without = request.extensions.get(WITHOUT, ())
-        return [
-            header
-            for header in self._headers
-            if header.name not in request.headers and header.name.lower() not in without
-        ]
+        without = request.extensions.get(WITHOUT)
+        added = []
+        for header in self._headers:
+            name = header.name.lower()
+            if name == "cookie" and without is not None:
+                header = header.without_cookies(without)
+            elif name in request.headers:
+                continue
+            if header.raw[1] and name not in (without or ()):
+                added.append(header)
+        return added
 
     def _sent(self, request: httpx.Request) -> list[tuple[bytes, bytes]]:
         """With the target's headers; an empty one leaves out that of the target."""
-        written = [
-            one for one in request.headers.raw if one[1] or one[0].lower() not in self._names
-        ]
-        return written + [header.raw for header in self._added(request)]
+        added = [header.raw for header in self._added(request)]
+        written = []
+        for name, value in request.headers.raw:
+            if name.lower() == b"cookie" and (own := _cookie_of(added)):
+                # A request has one such header (RFC 6265, 5.4), and a case no credential.
+                value = _merged_cookies(value, own)
+                added = [one for one in added if one[0].lower() != b"cookie"]
+            if value or name.lower() not in self._names:
+                written.append((name, value))
+        return written + added
 
     def _seconds(self, request: httpx.Request) -> float:
         """httpx has four timeouts; the longest of those given is the time of the whole request."""
@@ -194,7 +210,7 @@ class LiveTransport(httpx.BaseTransport):
         body = _Body(content, clock)
         body.response = httpx.Response(
             raw.status,
-            headers=raw.headers,
+            headers=[_with_known_codings(header) for header in raw.headers],
             stream=body,
             request=request,
             extensions=raw.extensions,
@@ -263,12 +279,11 @@ class LiveTransport(httpx.BaseTransport):
         self, headers: list[tuple[bytes, bytes]], request: httpx.Request
     ) -> Inflation | None:
         names = [
-            part.strip().decode("latin-1").lower()
+            coding
             for name, value in headers
             if name.lower() == b"content-encoding"
-            for part in value.split(b",")
+            for coding in codings(value.decode("latin-1"))
         ]
-        names = [name for name in names if name not in ("", "identity")]
         if not names:
             return None
         if len(names) == 1 and names[0] in ENCODINGS:
@@ -333,6 +348,43 @@ class _Header:
         else:
             self.shown = f"<written in the configuration: targets.{target.name}.headers.{name}>"
 
+    def without_cookies(self, names: Collection[str]) -> "_Header":
+        """This Cookie header without those of its cookies that *names* names."""
+        cookies = _cookies(self.raw[1])
+        kept = [one for one in cookies if f"{COOKIE}{one[0]}" not in names]
+        if kept == cookies:
+            return self
+        fewer = copy(self)
+        fewer.raw = self.raw[0], "; ".join(map("=".join, kept)).encode("ascii")
+        left_out = ", ".join(name for name, _ in cookies if f"{COOKIE}{name}" in names)
+        fewer.shown = f"<{self.shown}, without {left_out}>"
+        return fewer
+
+
+def cookie_names(target: Target) -> frozenset[str]:
+    """The names of the cookies that the target's headers have."""
+    values = [value for name, value in target.headers.items() if name.lower() == "cookie"]
+    plain = [value.reveal() if isinstance(value, Secret) else value for value in values]
+    return frozenset(name for value in plain for name, _ in _cookies(value.encode("ascii")))
+
+
+def _cookies(value: bytes) -> list[tuple[str, str]]:
+    """Name and value of each cookie of a Cookie header."""
+    parts = (part.strip() for part in value.decode("latin-1").split(";"))
+    return [(name, rest) for name, _, rest in (part.partition("=") for part in parts if part)]
+
+
+def _cookie_of(headers: list[tuple[bytes, bytes]]) -> bytes:
+    return next((value for name, value in headers if name.lower() == b"cookie"), b"")
+
+
+def _merged_cookies(written: bytes, added: bytes) -> bytes:
+    """Both together; of two with one name that of the target, *added*, is kept."""
+    theirs = _cookies(added)
+    names = {name for name, _ in theirs}
+    own = [one for one in _cookies(written) if one[0] not in names]
+    return "; ".join(map("=".join, [*own, *theirs])).encode("latin-1")
+
 
 def origin_of(url: httpx.URL) -> tuple[str, bytes, int | None]:
     """Scheme, host and port; httpx leaves out a scheme's own port."""
@@ -360,6 +412,14 @@ def _proxy(target: Target) -> httpcore.Proxy | None:
         httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=b"/"),
         auth=(url.username, url.password) if url.username or url.password else None,
     )
+
+
+def _with_known_codings(header: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    """x-gzip as gzip, in which form httpx knows it: what it does not know it leaves encoded."""
+    name, value = header
+    if name.lower() != b"content-encoding" or b"x-" not in value.lower():
+        return header
+    return name, ", ".join(codings(value.decode("latin-1"))).encode("latin-1")
 
 
 def _declared_lengths(head: bytes) -> list[bytes]:

@@ -15,8 +15,8 @@ from pytest_prodcheck.live.operations import Operation
 if TYPE_CHECKING:
     from pytest_prodcheck.live.client import LiveClient
 
-MOST = 10
-"""Values taken from one list."""
+MOST = 30
+"""Values taken from one list; each is asked for once."""
 
 Once = Callable[[str, Callable[[], Any]], Any]
 """Plain data under a name, made by whichever process of the run comes first."""
@@ -35,14 +35,22 @@ class RealValues:
         changing: bool,
     ) -> None:
         self.changing = changing
+        self.operations = len(all_)
         self._configured = configured
         self._lists = {one.path: one for one in all_ if one.method == "GET"}
         self._once = once
 
     def of(
-        self, name: str, operation: Operation, client: "LiveClient", place: str
+        self,
+        name: str,
+        operation: Operation,
+        client: "LiveClient",
+        place: str,
+        *,
+        also_deleted: bool = False,
     ) -> Sequence[Any]:
-        """Values for that parameter of the operation; none known is normal.
+        """Values for that parameter of the operation; none known is normal. `also_deleted`: with
+        those that are given to deletion.
 
         May send a GET to the list that has them: once in the run, or anew when things change.
         """
@@ -59,6 +67,8 @@ class RealValues:
         else:
             listed = self._once(f"list {parent.path}", lambda: _ask(client, parent))
         values = values_in(listed, name, noun=parent.path.rstrip("/").rpartition("/")[2])
+        if also_deleted or not self.changing:
+            return values
         # What is deleted is gone for the others: of many, the last are given to deletion.
         kept = len(values) - len(values) // 3
         return values[kept:] if operation.method == "DELETE" else values[:kept]

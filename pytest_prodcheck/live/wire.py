@@ -17,6 +17,7 @@ import httpcore
 
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.live import real_time
+from pytest_prodcheck.live.certificates import CertificateChain, chain_of
 
 MAX_HEAD = 64 * 1024
 """Bytes of an answer's header, 1xx answers before it included (as http.client's longest line)."""
@@ -194,10 +195,10 @@ class Stream(httpcore.NetworkStream):
         self._request: Clock | None = None
         self._requests = 0
         self._unsent = bytearray()
-        self._certificate: Any = None
+        self._certificates: CertificateChain | None = None
         if isinstance(connection, ssl.SSLSocket):
-            # Kept, because a closed connection no longer tells it.
-            self._certificate = connection.getpeercert()
+            # Kept, because a closed connection no longer tells them.
+            self._certificates = chain_of(connection)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         clock = self._lane.clock
@@ -274,11 +275,11 @@ class Stream(httpcore.NetworkStream):
         self._socket.close()
 
     def get_extra_info(self, info: str) -> Any:
-        """What httpcore asks for; and `certificate`: the peer's, as `SSLSocket.getpeercert`."""
+        """What httpcore asks for; and `certificates`: a CertificateChain, or None without TLS."""
         if info == "is_readable":
             return self._readable()
-        if info == "certificate":
-            return self._certificate
+        if info == "certificates":
+            return self._certificates
         if info == "ssl_object":
             return self._socket if isinstance(self._socket, ssl.SSLSocket) else None
         if info == "socket":

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pytest_prodcheck.errors import NotAsked
 from pytest_prodcheck.live.bodies import strict_json
 from pytest_prodcheck.live.contract import Accepted, ContractRun, Exploration, Explorer
+from pytest_prodcheck.live.failures import GONE
 from pytest_prodcheck.live.operations import Operation
 from pytest_prodcheck.live.values import pick
 
@@ -93,11 +94,15 @@ class WorkflowRun(ContractRun):
         found.run(lambda contract: self._walk(contract, found))
 
     def _walk(self, contract: "Contract", found: Exploration) -> None:
+        from pytest_prodcheck.live.generation import returned
+
         def send(case: "Case") -> "Response | None":
             return found.send(case, self._operation(case))
 
         def judge(case: "Case", response: "Response", recorder: Any) -> None:
-            found.judge(case, response, self._operation(case), recorder)
+            gone = response.status_code in GONE  # perhaps deleted by a step before
+            known = {} if gone else returned(case, recorder)
+            found.judge(case, response, self._operation(case), recorder, known=known)
 
         for life in lives(self._operations):
             for _ in range(TRIES):
@@ -127,7 +132,8 @@ class WorkflowRun(ContractRun):
             case.path_parameters = {**(case.path_parameters or {}), **identity}
             response = found.send(case, operation)
             if response is not None and judged:
-                found.judge(case, response, operation)
+                known = {"path_parameters": {name: [one] for name, one in identity.items()}}
+                found.judge(case, response, operation, known=known)
             return response
 
         created = ask(life.create)

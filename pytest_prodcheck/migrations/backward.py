@@ -3,15 +3,23 @@
 Additive and nullable is safe. What the migration itself has created is its own, and may change.
 """
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
 from pytest_prodcheck.migrations.flaw import Flaw, flaw
-from pytest_prodcheck.migrations.names import created, dropped, name_of
+from pytest_prodcheck.migrations.names import created, dropped, folded, name_of
 from pytest_prodcheck.migrations.reading import Statement
 from pytest_prodcheck.migrations.rules import Text, added_columns, required
 
-_GONE = ("TABLE", "VIEW", "COLUMN", "FUNCTION", "TYPE", "SCHEMA", "SEQUENCE")
+_GONE = ("TABLE", "VIEW", "COLUMN", "FUNCTION", "TYPE", "SCHEMA", "SEQUENCE", "DOMAIN")
+_RENAMES = (
+    ("RENAME", "TO"),
+    ("RENAME", "VALUE"),
+    ("RENAME", "ATTRIBUTE"),
+    ("RENAME", "COLUMN"),
+    ("SET", "SCHEMA"),
+)
 _WIDER = {
     "SMALLINT": ("INT", "BIGINT", "DECIMAL"),
     "INT": ("BIGINT", "DECIMAL"),
@@ -45,6 +53,7 @@ def _breaking(text: Text, earlier: tuple[Text, ...]) -> Iterator[Flaw]:
                 message = f"requires a value for the new column {name_of(column)} of {table}"
                 yield flaw("migration.required", place, message)
         yield from _altered(statement, place, tables, columns, types)
+        yield from _renamed(statement, place, {name for _, name in own})
 
 
 def _altered(
@@ -85,6 +94,25 @@ def _altered(
         elif isinstance(action, exp.AddConstraint) and not _of_new_columns(action, table, columns):
             message = f"adds {_sql(action)[4:]} to {table}"
             yield flaw("migration.constrained", place, message)
+
+
+def _renamed(statement: Statement, place: str, own: set[str]) -> Iterator[Flaw]:
+    """What sqlglot does not parse: `ALTER TYPE … RENAME VALUE`, `ALTER VIEW … SET SCHEMA`."""
+    upper = [word.upper() for word in statement.words]
+    if statement.tree is not None or upper[:1] != ["ALTER"]:
+        return
+    kind = next((word for word in upper[1:3] if word in _GONE), "")
+    name = upper.index(kind) + 1 if kind else 0
+    while upper[name : name + 1] and upper[name] in ("IF", "EXISTS", "ONLY"):
+        name += 1
+    pairs = itertools.pairwise(upper[name + 1 :])
+    if (
+        kind
+        and any(pair in _RENAMES for pair in pairs)
+        and folded(statement.words[name]) not in own
+    ):
+        text = " ".join(statement.text.split())
+        yield flaw("migration.renamed", place, f"renames or moves what is used: {text[:80]}")
 
 
 def _of_new_columns(action: Any, table: str, columns: set[tuple[str, str]]) -> bool:

@@ -5,6 +5,7 @@ ALTER TABLE of which it cannot read one action is read action by action. Of a `D
 statements inside are read too; they are `guarded` where they stand behind a condition.
 """
 
+import itertools
 import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -21,13 +22,18 @@ _VERBS = ("ALTER", "CREATE", "DELETE", "DROP", "INSERT", "TRUNCATE", "UPDATE", "
 _AFTER = ("BEGIN", "THEN", "ELSE", "LOOP")
 """PL/pgSQL words that a statement may follow."""
 
-_NAMED = ("CREATE", "DROP")
-"""Of these the first words say all that the rules ask for (see `names`)."""
+_WITH_COLUMNS = ("INDEX", "TABLE", "VIEW")
+"""Kinds of which the rules ask for more than the first words of CREATE and DROP say."""
+
+_BEFORE_A_KIND = (
+    *("FOREIGN", "GLOBAL", "LOCAL", "MATERIALIZED", "OR", "RECURSIVE", "REPLACE", "TEMP"),
+    *("TEMPORARY", "UNIQUE", "UNLOGGED", "VIRTUAL"),
+)
 
 _HARMLESS = (
     *("ANALYZE", "BEGIN", "CHECKPOINT", "COMMENT", "COMMIT", "END", "GRANT", "LISTEN", "LOCK"),
     *("NOTIFY", "PRAGMA", "REFRESH", "REINDEX", "RELEASE", "RESET", "REVOKE", "ROLLBACK"),
-    *("SAVEPOINT", "SECURITY", "SET", "SHOW", "START", "VACUUM", "CLUSTER", "DISCARD"),
+    *("CALL", "SAVEPOINT", "SECURITY", "SET", "SHOW", "START", "VACUUM", "CLUSTER", "DISCARD"),
 )
 """First words of what neither adds nor takes away anything that the rules speak of."""
 
@@ -173,10 +179,13 @@ def _tree(text: str, dialect: Dialect) -> tuple[Any, str]:
 
 
 def _is_harmless(words: Sequence[str]) -> bool:
-    upper = [word.upper() for word in words[:3]]
-    if upper[0] == "ALTER":
-        return upper[1:2] != [] and upper[1] in _HARMLESS_ALTER
-    return upper[0] in (*_NAMED, *_HARMLESS, "CALL")
+    first, *more = [word.upper() for word in words[:6]]
+    kind = next((word for word in more if word not in _BEFORE_A_KIND), "")
+    if first == "ALTER":
+        return kind in _HARMLESS_ALTER or more[:2] == ["TEXT", "SEARCH"]
+    if first in ("CREATE", "DROP"):
+        return kind not in _WITH_COLUMNS
+    return first in _HARMLESS
 
 
 def _actions(
@@ -262,6 +271,7 @@ def _in_block(
     above = statement.text.count("\n", 0, quoted.start - written[0].start)
     found: list[Statement] = []
     trouble = ""
+    handled = _handles_what_is_there([one.upper for one in inside])
     conditions = 0
     position = 0
     while position < len(inside):
@@ -278,12 +288,19 @@ def _in_block(
                 text=body[first.start : last.end],
                 line=statement.line + above + body.count("\n", 0, first.start),
                 words=tuple(one.word for one in inside[position:end]),
-                guarded=conditions > 0,
+                guarded=conditions > 0 or handled,
             )
             found += _parsed(inner, inside[position:end], dialect)
             position = end
         position += 1
     return found, trouble
+
+
+def _handles_what_is_there(upper: Sequence[str]) -> bool:
+    """Whether a block goes on when something is there already, or is not: as Drizzle writes it."""
+    if ("EXCEPTION", "WHEN") not in itertools.pairwise(upper):
+        return False
+    return any(word.startswith(("DUPLICATE_", "UNDEFINED_")) or word == "OTHERS" for word in upper)
 
 
 def _end(inside: Sequence[Token], position: int) -> int:

@@ -27,6 +27,7 @@ from typing import Any
 import msgspec
 
 from pytest_prodcheck.model import (
+    SEVERITIES,
     VETOES,
     Check,
     Exchange,
@@ -41,6 +42,7 @@ from pytest_prodcheck.model import (
     Reason,
     Release,
     Run,
+    Severity,
     State,
     TargetInfo,
     Warned,
@@ -286,7 +288,7 @@ def _as(planned: Planned, outcome: Any, message: str, reports: list[Entry]) -> C
     return Check(
         id=planned.id,
         category=planned.category,
-        severity=planned.severity,
+        severity=_severity(planned, outcome, told),
         outcome=outcome,
         duration_s=round(sum(report.get("duration", 0.0) for report in reports), 6),
         message=message,
@@ -298,6 +300,20 @@ def _as(planned: Planned, outcome: Any, message: str, reports: list[Entry]) -> C
             for exchange in facts.get("exchanges", ())
         ),
     )
+
+
+def _severity(planned: Planned, outcome: str, told: list[Entry]) -> Severity:
+    """Return how much a check counts: the worst of what was found where it has failed, else as it
+    was planned. What a team has marked critical stays so."""
+    if outcome not in ("failed", "flaky", "known") or planned.severity == "critical":
+        return planned.severity
+    found = [
+        failure.get("severity") or planned.severity
+        for facts in told
+        if "message" in facts
+        for failure in facts.get("failures") or [{}]
+    ]
+    return min(found, key=SEVERITIES.index, default=planned.severity)
 
 
 def _reason(outcome: str, reports: list[Entry], failures: Sequence[Failure]) -> Reason | None:

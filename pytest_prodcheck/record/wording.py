@@ -13,6 +13,7 @@ from decimal import Decimal
 from pytest_prodcheck.model import SEVERITIES, Action, Check, Release, Run, Verdict, subject
 from pytest_prodcheck.record import neutral
 from pytest_prodcheck.record.verdict import release_setting
+from pytest_prodcheck.remarks import in_common
 from pytest_prodcheck.triggers import seconds
 
 DECISIONS = {"promote": "PROMOTE", "hold": "HOLD", "rollback": "ROLL BACK"}
@@ -137,8 +138,10 @@ def since(check: Check, verdict: Verdict) -> str:
 
 
 def warned(run: Run) -> list[str]:
-    """One line for each warning: `test_certificate[…]: it expires in 12 days`."""
-    return [f"{name(one.check)}: {gist(one.message)}" for one in run.warnings]
+    """One line for each warning: `test_certificate[…]: it expires in 12 days`; and for each thing
+    that operations have in common: `400 is not documented on 19 operations`."""
+    warnings = [f"{name(one.check)}: {gist(one.message)}" for one in run.warnings]
+    return [*warnings, *map(line, in_common(run.checks))]
 
 
 def next_step(run: Run, verdict: Verdict) -> str:

@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from pytest_prodcheck.errors import ContractBroken
+
 
 @pytest.mark.smoke
 def test_nothing_private_is_public(api, target, private_paths):
@@ -37,7 +39,9 @@ def test_nothing_private_is_public(api, target, private_paths):
             unclear.append(f"{path} ({answer.status_code})")
         elif answer.is_success and answer.content and not same_page(answer, catch_all):
             public.append(f"{path} ({answer.status_code}, {len(answer.content)} bytes)")
-    assert not public, f"public without credentials: {', '.join(public)}"
+    if public:
+        what = f"public without credentials: {', '.join(public)}"
+        raise ContractBroken(what, ["public without credentials"], reason="exposed")
     assert not unclear, f"cannot tell whether these are public: {', '.join(unclear)}"
 
 

@@ -16,6 +16,7 @@ import msgspec
 
 from pytest_prodcheck.config import Drill
 from pytest_prodcheck.errors import ContractBroken, NotAsked, ProdcheckError
+from pytest_prodcheck.jsonpath import value_at
 from pytest_prodcheck.live.bodies import strict_json
 from pytest_prodcheck.live.drills.lease import Lease
 from pytest_prodcheck.live.drills.restoring import Site, remove, restore, until
@@ -24,7 +25,6 @@ from pytest_prodcheck.live.drills.watchdog import Watchdog
 from pytest_prodcheck.live.expectations import differences
 from pytest_prodcheck.live.flags import FlagsRun
 from pytest_prodcheck.live.lean_httpx import httpx
-from pytest_prodcheck.live.release import at
 from pytest_prodcheck.measuring import Measure
 from pytest_prodcheck.model import Failure, FlagsTold
 from pytest_prodcheck.record.undo import FILE, Begin, UndoJournal, rehearsals, unfinished
@@ -271,7 +271,7 @@ class DrillRun:
             try:
                 with self._site.connect() as client:
                     answer = ask(writes.request, client, fill)
-                key = at(strict_json(answer.content), writes.id)
+                key = value_at(strict_json(answer.content), writes.id)
             except (httpx.HTTPError, ProdcheckError, ValueError) as failure:
                 if isinstance(failure, Refused):
                     self._journal.write("unwritten")
@@ -369,7 +369,7 @@ class DrillRun:
         assert breaker
         try:
             with self._site.connect() as client:
-                told = at(strict_json(client.get(breaker.source).content), breaker.state)
+                told = value_at(strict_json(client.get(breaker.source).content), breaker.state)
         except (httpx.HTTPError, ValueError) as failure:
             return f"unknown ({failure})"
         if told is None:

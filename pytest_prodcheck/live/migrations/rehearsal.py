@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from pytest_prodcheck.config import Migrations
 from pytest_prodcheck.errors import NotAsked
 from pytest_prodcheck.live.database.connection import reason
-from pytest_prodcheck.live.migrations import loosened, snapshot, use
+from pytest_prodcheck.live.migrations import loosened, renames, snapshot, use
 from pytest_prodcheck.live.migrations.applying import Outcome, run_file, run_revision, run_script
 from pytest_prodcheck.live.migrations.filling import fill
 from pytest_prodcheck.live.migrations.schema_dump import dumped
@@ -153,33 +153,45 @@ class _Rehearsal:
 
     def _check_rows(self, before: Moment, after: Moment) -> None:
         """Rows that existed are what they were, and the new columns are NULL on them."""
-        now = self._rows(
-            {
-                table: tuple(name for name in columns if name in after.schema.columns[table])
-                for table, columns in before.schema.columns.items()
-                if table in after.schema.columns
-            }
-        )
+        renamed = renames.tables(before.schema, after.schema)
         for table, old in before.rows.items():
-            name = snapshot.spelled(table)
-            if table not in after.schema.columns:
-                if old.count:
-                    self._say("migration.rows", f"table {name} is gone with its {old.count} rows")
-                continue
-            columns = before.schema.columns[table]
-            gone = [one for one in columns if one not in after.schema.columns[table]]
-            if now[table].count != old.count:
-                message = f"{name} had {old.count} rows and has {now[table].count}"
-                self._say("migration.rows", message)
-            elif gone and old.count:
-                message = f"the values of {name}.{', '.join(gone)} are gone ({old.count} rows)"
-                self._say("migration.rows", message)
-            elif now[table] != old:
-                self._say("migration.rows", f"rows of {name} hold other values than before")
-            self._check_new_columns(table, before, after)
+            now_called = renamed.get(table, table)
+            if now_called in after.schema.columns:
+                self._check_table(table, now_called, old, before, after)
+            elif old.count:
+                name = snapshot.spelled(table)
+                self._say("migration.rows", f"table {name} is gone with its {old.count} rows")
 
-    def _check_new_columns(self, table: Table, before: Moment, after: Moment) -> None:
-        new = set(after.schema.columns[table]) - set(before.schema.columns[table])
+    def _check_table(
+        self, table: Table, now_called: Table, old: Rows, before: Moment, after: Moment
+    ) -> None:
+        """Rows of one table, which may have another name now, and so may its columns."""
+        name, columns = snapshot.spelled(table), before.schema.columns[table]
+        there = after.schema.columns[now_called]
+        called = renames.columns(before.schema, after.schema, table, now_called)
+        kept = tuple(called.get(one, one) for one in columns)
+        now = self._rows({now_called: tuple(one for one in kept if one in there)})[now_called]
+        if now != old and called:  # not renamed: dropped, and others added
+            called = {}
+            now = self._rows({now_called: tuple(one for one in columns if one in there)})[
+                now_called
+            ]
+        gone = [one for one in columns if one not in there and one not in called]
+        if now.count != old.count:
+            message = f"{name} had {old.count} rows and has {now.count}"
+            self._say("migration.rows", message)
+        elif gone and old.count:
+            message = f"the values of {name}.{', '.join(gone)} are gone ({old.count} rows)"
+            self._say("migration.rows", message)
+        elif now != old:
+            self._say("migration.rows", f"rows of {name} hold other values than before")
+        if table == now_called:
+            self._check_new_columns(table, before, after, set(called.values()))
+
+    def _check_new_columns(
+        self, table: Table, before: Moment, after: Moment, renamed: set[str]
+    ) -> None:
+        new = set(after.schema.columns[table]) - set(before.schema.columns[table]) - renamed
         name = snapshot.spelled(table)
         for column in sorted(new):
             definition = after.schema.definition(table, column)

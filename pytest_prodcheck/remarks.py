@@ -1,0 +1,24 @@
+"""What checks found that fails none of them, told once for the whole run."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from pytest_prodcheck.model import Check
+
+
+def in_common(checks: Iterable[Check]) -> list[str]:
+    """One sentence for each minor thing that API operations have in common, the commonest first:
+    `400 is not documented on 19 operations (GET /a, GET /b and 17 more)`."""
+    operations: dict[str, list[str]] = defaultdict(list)
+    for check in checks:
+        for title in dict.fromkeys(f.title for f in check.failures if f.severity == "minor"):
+            operations[title].append(check.id.partition("[")[2].partition("]")[0] or check.id)
+    ordered = sorted(operations.items(), key=lambda one: (-len(set(one[1])), one[0]))
+    return [f"{title} on {_counted(list(dict.fromkeys(where)))}" for title, where in ordered]
+
+
+def _counted(operations: list[str]) -> str:
+    noun = "operation" if len(operations) == 1 else "operations"
+    named, more = operations[:2], len(operations) - 2
+    others = f" and {more} more" if more > 0 else ""
+    return f"{len(operations)} {noun} ({', '.join(named)}{others})"
