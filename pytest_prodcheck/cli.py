@@ -210,14 +210,19 @@ def _wait(options: argparse.Namespace) -> int:
     return code
 
 
-def _release_source(target: "Target", wanted: Release) -> "ReleaseSource":
-    """Where the target says its release. Raises UsageError where *wanted* can never be seen."""
+def _release_source(target: "Target", wanted: Release) -> "ReleaseSource | str":
+    """Where the target says its release: as configured, else the path that usually does. Raises
+    UsageError where *wanted* can never be seen."""
+    from pytest_prodcheck.live.release import place_of_release
+
     if target.start:
         raise UsageError(
             f"{target.name} is started by each run itself, so there is no deploy to wait for; "
             "name a target that is deployed"
         )
     source = target.release
+    if source is None and (place := place_of_release(target)):
+        return place
     if source is None:
         raise UsageError(
             f"target {target.name} does not say where it tells its release; write "

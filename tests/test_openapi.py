@@ -9,7 +9,8 @@ import pytest
 
 from pytest_prodcheck.config import Target
 from pytest_prodcheck.errors import BudgetExhausted
-from pytest_prodcheck.live.openapi import derive, fetch_spec
+from pytest_prodcheck.live.openapi import derive, fetch_spec, out_of_reach
+from pytest_prodcheck.live.operations import operations
 
 OK = {"responses": {"200": {"description": "fine"}}}
 
@@ -174,7 +175,14 @@ def test_references_in_a_circle_end() -> None:
         ([{"url": "/v1/"}], "https://api.example.com", "/v1/a"),
         ([{"url": "/v1"}], "https://api.example.com/v1", "/a"),
         ([{"url": "/"}], "https://api.example.com/v1/", "/a"),
-        ([{"url": "/v2"}], "https://api.example.com/v1", "https://api.example.com/v2/a"),
+        ([{"url": "./"}], "https://api.example.com/v1", "/a"),
+        ([{"url": "."}], "https://api.example.com/v1/", "/a"),
+        ([{"url": "v3"}], "https://api.example.com/v1", "/v3/a"),
+        ([{"url": "../v1"}], "https://api.example.com/v1", "/a"),
+        ([{"url": "/v2"}, {"url": "/v1"}], "https://api.example.com/v1", "/a"),
+        ([{"url": "https://api.example.com/v1"}], "https://api.example.com/v1", "/a"),
+        ([{"url": "/v1"}], "https://api.example.com/shop/v1", "/a"),
+        ([{"url": "http://api.example.com/v2"}], "https://api.example.com/v1", "/a"),
         ([{"url": "v3"}], "https://api.example.com", "/v3/a"),
         ([{"url": "https://API.example.com:443/v1"}], "https://api.example.com", "/v1/a"),
         ([{"url": "https://other.example.com/v1"}], "https://api.example.com", "/a"),
@@ -205,6 +213,62 @@ def test_the_base_path_of_a_server_on_the_target_counts(
     assert derived(document, base_url=base_url, openapi="/openapi.json") == [path]
 
 
+@pytest.mark.parametrize(
+    ("servers", "base_url", "stated"),
+    [
+        ([{"url": "/shop/v1"}], "https://api.example.com/shop/v2", "/shop/v1"),
+        ([{"url": "/shop/v1/"}], "https://api.example.com/shop/v2/", "/shop/v1"),
+        ([{"url": "https://api.example.com/v1"}], "https://api.example.com/v2", "/v1"),
+        ([{"url": "/v1"}, {"url": "/v3"}], "https://api.example.com/v2", "/v1"),
+        ([{"url": "../v1"}], "https://api.example.com/v2", "/v1"),
+        ([{"url": "/v"}], "https://api.example.com/v2", "/v"),
+        ([{"url": "/2"}], "https://api.example.com/v2", "/2"),
+        ([{"url": "/v2"}], "https://api.example.com/v2/shop", "/v2"),
+    ],
+)
+@pytest.mark.parametrize("level", ["operation", "path", "document"])
+def test_an_operation_outside_of_base_url_is_not_run_and_both_prefixes_are_named(
+    servers: Any, base_url: str, stated: str, level: str
+) -> None:
+    document = spec({"/a": {"get": dict(OK)}})
+    places = {
+        "operation": document["paths"]["/a"]["get"],
+        "path": document["paths"]["/a"],
+        "document": document,
+    }
+    places[level]["servers"] = servers
+    where = target(base_url=base_url, openapi="/openapi.json")
+    assert derive(document, where) == ()
+    (operation,) = operations(document, where)
+    home = base_url.rstrip("/")
+    assert operation.obstacle.startswith(
+        f"the document puts it under {stated}, and base_url is {home}, "
+    )
+    assert out_of_reach(document, where) == f"GET /a is not asked: {operation.obstacle}"
+
+
+@pytest.mark.parametrize(
+    ("paths", "servers", "base_url", "expected"),
+    [
+        (["/api/v1/a", "/api/v1/b"], [], "https://x.example/api/v1", ["/a", "/b"]),
+        (["/api/v1/a", "/api/v1"], [{"url": "/"}], "https://x.example/api/v1/", ["/a", "/"]),
+        (["/api/v1/a", "/b"], [], "https://x.example/api/v1", ["/api/v1/a", "/b"]),
+        (["/api/v10/a"], [], "https://x.example/api/v1", ["/api/v10/a"]),
+        (["/v1/a", "/v2/b"], [{"url": "/api"}], "https://x.example/api/v1", ["/a"]),
+    ],
+)
+def test_paths_that_repeat_the_prefix_of_base_url_are_below_it_once(
+    paths: list[str], servers: Any, base_url: str, expected: list[str]
+) -> None:
+    document = spec({path: {"get": OK} for path in paths}, servers=servers)
+    assert derived(document, base_url=base_url, openapi="/openapi.json") == expected
+
+
+@pytest.mark.parametrize("path", ["/../a", "/a/..", "/%2e%2E/a", "/./a", "/a/.?x=1"])
+def test_a_path_that_leads_elsewhere_is_left_out(path: str) -> None:
+    assert derived(spec({path: {"get": OK}}), base_url="https://api.example.com/v1") == []
+
+
 @pytest.mark.fault(33)
 @pytest.mark.parametrize("level", ["operation", "path"])
 @pytest.mark.parametrize("url", ["https://evil.example.com/v1", "//evil.example.com", "http://["])
@@ -220,6 +284,23 @@ def test_an_operation_on_another_host_is_left_out(level: str, url: str) -> None:
 def test_the_base_path_of_swagger_counts(base_path: str | None, path: str) -> None:
     document = {"swagger": "2.0", "paths": {"/a": {"get": OK}}, "basePath": base_path}
     assert derived(document) == [path]
+
+
+@pytest.mark.parametrize(
+    ("base_path", "base_url", "paths"),
+    [
+        ("/v1", "https://api.example.com/v1", ["/a"]),
+        ("/v1/", "https://api.example.com/shop/v1", ["/a"]),
+        ("/", "https://api.example.com/shop", ["/a"]),
+        ("/shop/v1", "https://api.example.com/shop/v2", []),
+    ],
+)
+def test_the_base_path_of_swagger_lies_under_base_url(
+    base_path: str, base_url: str, paths: list[str]
+) -> None:
+    document = {"swagger": "2.0", "paths": {"/a": {"get": OK}}, "basePath": base_path}
+    assert derived(document, base_url=base_url) == paths
+    assert bool(out_of_reach(document, target(base_url=base_url))) is (not paths)
 
 
 # --- what they expect

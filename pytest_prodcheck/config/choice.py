@@ -118,7 +118,7 @@ def _ad_hoc(choice: str, file: ConfigFile | None, threshold: str | None) -> Sett
 
 
 def _demo(name: str | None, threshold: str | None) -> Settings:
-    from pytest_prodcheck.demo.incidents import INCIDENTS
+    from pytest_prodcheck.demo.incidents import INCIDENTS, missing_packages
 
     if name is not None and name not in INCIDENTS:
         raise UsageError(
@@ -126,6 +126,8 @@ def _demo(name: str | None, threshold: str | None) -> Settings:
             f"Incidents: {', '.join(INCIDENTS)}"
         )
     incident = INCIDENTS[name] if name else None
+    if missing := missing_packages(incident):
+        raise UsageError(missing)
     origin = f"built in, incident {name}" if incident else "built in"
     path = _DEMO_FILE.with_name(incident.configuration) if incident else _DEMO_FILE
     file = read(path, "the built-in demo")

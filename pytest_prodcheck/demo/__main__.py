@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import gc
-import importlib.util
 import signal
 import sys
 import tempfile
@@ -11,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pytest_prodcheck.demo.deployment import from_environment
-from pytest_prodcheck.demo.incidents import INCIDENTS, Incident
+from pytest_prodcheck.demo.incidents import INCIDENTS, Incident, missing_packages
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -21,15 +20,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--directory", type=Path, help="for what it stores; default: a new one")
     parser.add_argument("--incident", choices=sorted(INCIDENTS), metavar="NAME")
     options = parser.parse_args(arguments)
-    if not all(map(importlib.util.find_spec, ("fastapi", "uvicorn", "sqlalchemy"))):
-        sys.exit("The demo is a FastAPI service: pip install 'pytest-prodcheck[demo]'")
+    incident = INCIDENTS.get(options.incident)
+    if missing := missing_packages(incident):
+        sys.exit(missing)
     # A signal unwinds the stack instead of ending the process, so the directory is removed.
     _on_ending_signals(lambda: sys.exit(0))
     with contextlib.ExitStack() as stack:
         directory = options.directory or Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="prodcheck-demo-"))
         )
-        incident = INCIDENTS.get(options.incident)
         if incident and incident.deployment.get("policies"):
             from pytest_prodcheck.demo.policies import postgres
 

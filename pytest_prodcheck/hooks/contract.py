@@ -48,14 +48,16 @@ class ContractChecks:
         document = self.document
         if document.problem:
             self._inspector.plan.complain(f"no operation could be tested: {document.problem}")
-        all_ = operations(document.spec, parameters.with_openapi(self._target))
+        all_ = operations(document.spec, parameters.with_openapi(self._inspector))
         drills = self._settings.drills
         switches = [one for one in all_ if is_switch(one, drills, self._target)]
         left = tuple(
             one for one in chosen(all_, self._settings.contract.exclude) if one not in switches
         )
         if all_:
-            self._inspector.plan.note(_told(document, self._target, len(all_), len(left)))
+            self._inspector.plan.note(
+                _told(document, self._inspector.described, len(all_), len(left))
+            )
         if left and self.seed_changes:
             self._inspector.plan.note(f"contract seed {self._seed}, one for each day")
         if switches:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from pytest_prodcheck.live.client import LiveClient, Note
     from pytest_prodcheck.live.limits import Measured, Tally
     from pytest_prodcheck.live.probes import Prober, ProbeRun
+    from pytest_prodcheck.live.release import ReleaseSeen
     from pytest_prodcheck.live.sender import Sender
     from pytest_prodcheck.live.transport import LiveTransport
     from pytest_prodcheck.measuring import Measure
@@ -119,6 +120,8 @@ class Inspector:
             if self.refusals:
                 raise pytest.UsageError("\n".join(self.refusals))
             self._refuse_secrets_in_ids(items)
+            self.plan.check_markers(items)
+            parameters.drop_stand_in(self, items)
             self.plan.before_selection(items)
         yield
         with self._refusing(items):
@@ -204,6 +207,22 @@ class Inspector:
         return LiveTransport(self.target, self.chain)
 
     @cached_property
+    def release_seen(self) -> ReleaseSeen | None:
+        """What answers tell of the release, where the configuration does not say who tells it."""
+        from pytest_prodcheck.live.release import ReleaseSeen
+
+        return None if self.target.release else ReleaseSeen(self.work / "release.json")
+
+    @cached_property
+    def described(self) -> Target:
+        """The target, with what it shows of itself where nothing about it is declared."""
+        from pytest_prodcheck.live.discovery import is_undeclared, with_found
+
+        if not is_undeclared(self.target):
+            return self.target
+        return with_found(self.target, parameters.discovered(self))
+
+    @cached_property
     def probes(self) -> tuple[Probe, ...]:
         """Declared ones; without any, those that can be derived."""
         if self.target.probes:
@@ -211,8 +230,9 @@ class Inspector:
         probes, problem = parameters.derived(self)
         if problem:
             self.plan.complain(f"no probes could be derived: {problem}")
-        noun = "probe" if len(probes) == 1 else "probes"
-        self.plan.note(f"{len(probes)} {noun} derived")
+        if probes:
+            noun = "probe" if len(probes) == 1 else "probes"
+            self.plan.note(f"{len(probes)} {noun} derived")
         return probes
 
     def measure_for(self, item: pytest.Item) -> Measure:
@@ -301,6 +321,7 @@ class Inspector:
             transport or self.transport,
             learn=self.redactor.learn,
             redact=self.redactor.text,
+            observe=self.release_seen.observe if self.release_seen else None,
             note=note,
         )
 

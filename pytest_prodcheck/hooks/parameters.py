@@ -18,11 +18,13 @@ import pytest
 from pytest_prodcheck.config import Probe, Target
 from pytest_prodcheck.hooks import selection
 from pytest_prodcheck.hooks.markers import wrong_arguments
+from pytest_prodcheck.hooks.suites import SUITES
 from pytest_prodcheck.live.turns import turn
-from pytest_prodcheck.model import Document, Record
+from pytest_prodcheck.model import Document, Record, Release
 
 if TYPE_CHECKING:
     from pytest_prodcheck.hooks.inspector import Inspector
+    from pytest_prodcheck.live.discovery import Discovery
 
 
 class Unconfigured:
@@ -83,17 +85,21 @@ def selected_probes(items: Iterable[pytest.Item]) -> Sequence[Probe]:
 def _probes(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterable[Any]:
     if not inspector.target.probes and not _is_wanted(inspector, metafunc):
         return []  # deriving some would ask the target
+    from pytest_prodcheck.live.probes import ANSWERS
+
     return [
         pytest.param(probe, id=probe.id, marks=pytest.mark.severity(probe.severity))
-        for probe in inspector.probes
+        for probe in inspector.probes or (ANSWERS,)
     ]
 
 
-def _health(inspector: Inspector, _: pytest.Metafunc) -> Iterable[Any]:
+def _health(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterable[Any]:
+    if not inspector.target.health and not _is_wanted(inspector, metafunc):
+        return []  # looking for one would ask the target
     from pytest_prodcheck.live.health import HealthCheck
 
-    path = inspector.target.health
-    return [pytest.param(HealthCheck(inspector.target), id=path)] if path else []
+    path = inspector.described.health
+    return [pytest.param(HealthCheck(inspector.described), id=path)] if path else []
 
 
 def _certificate(inspector: Inspector, _: pytest.Metafunc) -> Iterable[str]:
@@ -241,34 +247,52 @@ WELL_KNOWN_SPEC = "/openapi.json"
 
 
 def derived(inspector: Inspector) -> tuple[tuple[Probe, ...], str]:
-    """Probes that nobody declared, and why there are not more of them ("" when all is well).
-
-    A target of which nothing is known has to answer at its own URL at least.
-    """
-    from pytest_prodcheck.live.openapi import derive
-    from pytest_prodcheck.live.probes import ROOT
+    """Probes that nobody declared, and why there are not more of them ("" when all is well)."""
+    from pytest_prodcheck.live.openapi import derive, out_of_reach
 
     document = inspector.contract.document
     if document.of:  # what another release had may well be gone
         named = inspector.target.openapi
         document = Document(problem=f"{named} is not served any more" if named else "")
-    probes = derive(document.spec, with_openapi(inspector.target))
-    return probes or (ROOT,), document.problem
+    target = with_openapi(inspector)
+    return derive(document.spec, target), document.problem or out_of_reach(document.spec, target)
 
 
-def with_openapi(target: Target) -> Target:
+def with_openapi(inspector: Inspector) -> Target:
     """The target with a place of its document, be it only where many have one."""
+    target = inspector.described
     return msgspec.structs.replace(target, openapi=target.openapi or WELL_KNOWN_SPEC)
+
+
+def discovered(inspector: Inspector) -> Discovery:
+    """What the target shows of itself: looked for once in a run."""
+    from pytest_prodcheck.live.discovery import Discovery, Explorer
+
+    def explore() -> Discovery:
+        seen = inspector.release_seen
+        with inspector.connect() as client:
+            explorer = Explorer(client, inspector.target)
+            return explorer.explore(lambda: seen is None or seen.release() != Release())
+
+    return msgspec.convert(once(inspector.work / "discovery.json", explore), Discovery)
 
 
 def fetched(inspector: Inspector) -> Document:
     """The OpenAPI document, asked for once in a run: what the first process was given is what all
     of them work with."""
+    from pytest_prodcheck.live.discovery import is_undeclared
     from pytest_prodcheck.live.openapi import NotServed, fetch_spec
 
     def fetch() -> Document:
-        with inspector.connect() as client:
-            spec = fetch_spec(client, with_openapi(inspector.target))
+        spec: dict[str, Any] | str
+        if is_undeclared(inspector.target):
+            found = discovered(inspector)
+            if found.problem:
+                return Document(problem=found.problem)
+            spec = found.spec or NotServed()
+        else:
+            with inspector.connect() as client:
+                spec = fetch_spec(client, with_openapi(inspector))
         if not isinstance(spec, str):
             return Document(spec=spec)
         last = inspector.contract.last_good if isinstance(spec, NotServed) else None
@@ -277,6 +301,58 @@ def fetched(inspector: Inspector) -> Document:
         return Document(problem=str(spec) if inspector.target.openapi else "")
 
     return msgspec.convert(once(inspector.work / "openapi.json", fetch), Document)
+
+
+def drop_stand_in(inspector: Inspector, items: list[pytest.Item]) -> None:
+    """Whether the target answers at all is a check only where there is no other about it; such a
+    run proves next to nothing, and the plan says so."""
+    from pytest_prodcheck.live.probes import ANSWERS
+
+    stand_ins = [item for item in items if _value(item, "probe") is ANSWERS]
+    if not stand_ins:
+        return
+    if any(_is_about_the_service(inspector, item) for item in items if item not in stand_ins):
+        items[:] = [item for item in items if item not in stand_ins]
+    else:
+        inspector.plan.complain(NOTHING_DECLARED)
+        inspector.plan.complain(_how_to_declare(inspector.target))
+
+
+def _is_about_the_service(inspector: Inspector, item: pytest.Item) -> bool:
+    """Whether a check counts in this run, and would not be the same for any other service."""
+    planned = inspector.plan.planned(item)
+    asks_for = getattr(item, "fixturenames", ())
+    generic = item.path.is_relative_to(SUITES) and GENERIC.intersection(asks_for)
+    return bool(
+        planned.category
+        and planned.permitted
+        and not generic
+        and is_configured(item)
+        and inspector.plan.is_wanted(item)
+    )
+
+
+GENERIC = frozenset(("certificate", "limit", "private_paths"))
+"""Parameters of ready-made checks that know nothing of the service."""
+
+NOTHING_DECLARED = (
+    "nothing about this service is declared, and nothing was found at the usual places"
+)
+
+
+def _how_to_declare(target: Target) -> str:
+    """How to get more than that it answers."""
+    if "://" not in target.name:
+        return f'more: write health = "/health" into [targets.{target.name}], or [[probes]]'
+    return (
+        "more: write prodcheck.toml, [targets.prod] with "
+        f'base_url = "{target.base_url}" and health = "/health", then --target=prod'
+    )
+
+
+def _value(item: pytest.Item, name: str) -> Any:
+    spec = getattr(item, "callspec", None)
+    return spec.params.get(name) if spec else None
 
 
 def once(path: Path, make: Callable[[], Any]) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_prodcheck.hooks.suites import located
 from pytest_prodcheck.model import Part
 
 CHOSEN: pytest.StashKey[str] = pytest.StashKey()
@@ -31,7 +32,8 @@ def chosen_on_command_line(config: pytest.Config) -> str:
     if any("::" in arg for arg in chosen):
         return "ids"
     here = config.invocation_params.dir
-    files = [arg for arg in chosen if not (here / arg).is_dir() and not config.option.pyargs]
+    paths = [here / located(here, arg) for arg in chosen]
+    files = [path for path in paths if not path.is_dir() and not config.option.pyargs]
     return "files" if files else ""
 
 

@@ -102,8 +102,7 @@ class Plan:
         )
 
     def before_selection(self, items: list[pytest.Item]) -> None:
-        """Check markers, then take out what does not exist on this target or in this shard."""
-        self._check_markers(items)
+        """Take out what does not exist on this target or in this shard."""
         items[:] = filter(is_configured, items)
         for item in items:
             self.planned(item)
@@ -130,7 +129,7 @@ class Plan:
         Other hooks may have marked items meanwhile: they are read again, and checked again.
         """
         self._planned.clear()
-        self._check_markers(items)
+        self.check_markers(items)
         for item in items:
             self.planned(item)
         left = {item.nodeid for item in items}
@@ -182,12 +181,16 @@ class Plan:
         """Return whether somebody took *item* out of the run after the plan was made."""
         return item.nodeid in self._taken_out
 
+    def is_wanted(self, item: pytest.Item) -> bool:
+        """Whether it exists on this target, and `-m` will keep it."""
+        return exists_on(self._target.name, item) and self._was_wanted(item)
+
     def _was_wanted(self, item: pytest.Item) -> bool:
         """Whether it counts, and `-m` alone would have kept it."""
         expression = self._config.getoption("markexpr", "")
         return category(item) is not None and selection.matches(expression, item)
 
-    def _check_markers(self, items: list[pytest.Item]) -> None:
+    def check_markers(self, items: list[pytest.Item]) -> None:
         """A typo in a marker silently drops a check: refuse it, in code and after `-m`."""
         known = {re.split(r"[:(]", line)[0].strip() for line in self._config.getini("markers")}
         for name in selection.names(self._config.getoption("markexpr", "")):

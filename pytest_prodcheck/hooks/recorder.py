@@ -79,7 +79,7 @@ class Recorder:
         service: Service | None,
         told: dict[str, Any],
         chain: Chain,
-        ask_release: Callable[[], Release] | None,
+        release: ReleaseQuery,
         life: GuardLife,
     ) -> None:
         self._config = config
@@ -93,7 +93,7 @@ class Recorder:
         self._reports = reports
         self._service = service
         self._told = told
-        self._release = Errand(ask_release) if ask_release else None
+        self._release = release
         self._began = time.monotonic()
         self._problems: dict[Problem, None] = {}
         self._folded: tuple[int, Run] | None = None
@@ -127,7 +127,7 @@ class Recorder:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
         self._sieve_the_terminal()
-        if self._release and not self._config.option.collectonly:
+        if self._release.at_once and not self._config.option.collectonly:
             self._release.start()
 
     def _sieve_the_terminal(self) -> None:
@@ -279,6 +279,12 @@ class Recorder:
         self._session = session
         self._freeze_plan()
         self._await_watchdogs()
+        if not (
+            self._release.at_once
+            or self._config.option.collectonly
+            or session.exitstatus == pytest.ExitCode.INTERRUPTED
+        ):
+            self._release.start()
         if traffic := self._traffic():
             self.journal.write("traffic", **traffic)
         self._publish(session, *self._decide())
@@ -362,7 +368,7 @@ class Recorder:
         ends = self._folder.work / WORKERS_ENDS
         for line in ends.read_bytes().splitlines() if ends.exists() else ():
             self._add(Problem(what="report", detail=msgspec.json.decode(line)))
-        if self._release and (release := self._release.take()):
+        if release := self._release.take():
             told = scrub(msgspec.to_builtins(release), self._redactor)
             self.journal.write("release", release=told)
         if self._service and (end := self._service.ended):
@@ -403,6 +409,11 @@ class Recorder:
         if not config.pluginmanager.has_plugin("terminalreporter"):
             return  # `-p no:terminal`: whoever reads the output wants nothing of pytest there
         writer = config.get_terminal_writer()
+        code = EXIT_BY_RULING["inconclusive"]
+        if config.option.collectonly and verdict.exit_code == code:
+            listed = f"{verdict.counts['planned']} checks of target {run.target.name} are listed"
+            writer.line(f"prodcheck: {listed}; nothing is proven, so the exit code is {code}")
+            return
         width = writer.fullwidth if sys.stdout.isatty() else terminal.UNLIMITED
         lines = terminal.summary(run, verdict, folder=str(self._folder.path), width=width)
         with contextlib.suppress(OSError):
@@ -489,11 +500,13 @@ class Recorder:
         raise KeyboardInterrupt(name)
 
 
-class Errand(threading.Thread):
-    """One question to the target, asked while the tests run; its answer is taken once."""
+class ReleaseQuery(threading.Thread):
+    """The question what is deployed, asked while the tests run (`at_once`) or when they are over;
+    its answer is taken once."""
 
-    def __init__(self, ask: Callable[[], Release]) -> None:
+    def __init__(self, ask: Callable[[], Release], *, at_once: bool) -> None:
         super().__init__(name="prodcheck-release", daemon=True)
+        self.at_once = at_once
         self._ask = ask
         self._answer: Release | None = None
 

@@ -45,6 +45,7 @@ class RollbackChecks:
         """One drill, alone on the target: the probes of this run have been answered before."""
         from pytest_prodcheck.live.drills.drill import DrillRun
         from pytest_prodcheck.live.drills.restoring import Site
+        from pytest_prodcheck.live.probes import ANSWERS
         from pytest_prodcheck.record.undo import Begin
 
         self._inspector.measured()
@@ -58,7 +59,7 @@ class RollbackChecks:
                 target=target,
                 connect=lambda: self._inspector.client(item, transport),
                 flags=self._settings.flags,
-                probes=self._inspector.probes,
+                probes=self._inspector.probes or (ANSWERS,),
                 root=self._inspector.project,
                 clean=self._inspector.redactor.text,
             )

@@ -6,7 +6,6 @@ import os
 import shlex
 import shutil
 import tempfile
-from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,7 @@ from pytest_prodcheck.hooks.guarding import GuardLife, stand
 from pytest_prodcheck.hooks.handover import pack, unpack
 from pytest_prodcheck.hooks.inspector import Inspector
 from pytest_prodcheck.hooks.part import CHOSEN, chosen_on_command_line
-from pytest_prodcheck.hooks.suites import SuiteNames, add_suites
+from pytest_prodcheck.hooks.suites import SuitesPlugin, name_suites
 from pytest_prodcheck.live.guard import Guard, trusting
 from pytest_prodcheck.model import Policy, Release, Run, TargetInfo
 from pytest_prodcheck.record.folder import Folder, drop_latest
@@ -31,6 +30,7 @@ from pytest_prodcheck.record.redact import Redactor, guard_logging, redactor_of,
 from pytest_prodcheck.record.verdict import requirement
 
 if TYPE_CHECKING:
+    from pytest_prodcheck.hooks.recorder import ReleaseQuery
     from pytest_prodcheck.live.service import Service
 
 
@@ -133,7 +133,7 @@ def _start_controller(
         service,
         told,
         inspector.chain,
-        _ask_release(inspector),
+        _release_query(inspector),
         life,
     )
     config.pluginmanager.register(recorder, "prodcheck-recorder")
@@ -171,18 +171,23 @@ def _start_service(
     return service
 
 
-def _ask_release(inspector: Inspector) -> Callable[[], Release] | None:
-    source = inspector.target.release
-    if source is None:
-        return None
+def _release_query(inspector: Inspector) -> ReleaseQuery:
+    """How to learn what is deployed: where the configuration says, at once; else from what the
+    answers of the run have told by its end, and if none was about the service, from its health."""
+    from pytest_prodcheck.hooks.recorder import ReleaseQuery
+
+    target = inspector.target
 
     def ask() -> Release:
-        from pytest_prodcheck.live.release import read
+        from pytest_prodcheck.live.release import place_of_release, read
 
+        seen, place = inspector.release_seen, place_of_release(target)
+        if seen and (seen.is_told or not place):
+            return seen.release()
         with inspector.connect() as client:
-            return read(client, source)
+            return read(client, target.release or place)
 
-    return ask
+    return ReleaseQuery(ask, at_once=target.release is not None)
 
 
 def _start_worker(config: pytest.Config, told: dict[str, Any], guard: Guard) -> Inspector:
@@ -207,8 +212,8 @@ def _start_worker(config: pytest.Config, told: dict[str, Any], guard: Guard) -> 
 
 def _begin(config: pytest.Config, inspector: Inspector, redactor: Redactor) -> None:
     """Last of all: what the inspector cleans has to be clean when others see it."""
-    add_suites(config)
-    config.pluginmanager.register(SuiteNames(), "prodcheck-suites")
+    suites = SuitesPlugin(run_all=name_suites(config))
+    config.pluginmanager.register(suites, "prodcheck-suites")
     config.pluginmanager.register(inspector, "prodcheck-inspector")
     config.pluginmanager.register(inspector.shared, "prodcheck-shared-fixtures")
     config.add_cleanup(guard_logging(redactor))

@@ -102,7 +102,7 @@ class CatchAll:
         """Return what is wrong with this page of the target; "" when it has one of its own."""
         if self._may_be_shared(path):
             return ""
-        common, page = self.page(), _page_of_response(path, response)
+        common, page = self.page(), page_of_response(path, response)
         if common is None or not common.same(page):
             return ""
         return f"body: expected a page of its own, got {_described(common)}"
@@ -119,7 +119,7 @@ class CatchAll:
             return None  # the checks themselves say that there is no answer
         if not response.is_success:
             return None
-        return msgspec.to_builtins(_page_of_response(path, response))
+        return msgspec.to_builtins(page_of_response(path, response))
 
 
 def _described(page: Page) -> str:
@@ -130,7 +130,8 @@ def _described(page: Page) -> str:
     )
 
 
-def _page_of_response(path: str, response: httpx.Response) -> Page:
+def page_of_response(path: str, response: httpx.Response) -> Page:
+    """Return the answer that *path* got, as far as it is compared with others."""
     return _page_of(
         path,
         Answer(

@@ -103,7 +103,8 @@ class LiveClient(httpx.Client):
     `exchanges` holds every request that went out, failed or was withheld, redirects one by
     one. `learn` receives values that look like credentials, so that they can be masked
     elsewhere; `redact` cleans answers before they are cut to an excerpt; `note` gets each
-    exchange once, also if it is not kept. Redirects are not
+    exchange once, also if it is not kept, and `observe` each answer that was read in full.
+    Redirects are not
     followed unless asked for, and then on the same origin only, at most MAX_HOPS times. Raises
     what httpx raises, and errors.NotAsked for what was not sent.
     """
@@ -116,7 +117,9 @@ class LiveClient(httpx.Client):
         learn: Learn | None = None,
         redact: Redact | None = None,
         note: Note | None = None,
+        observe: Callable[[httpx.Response], object] | None = None,
     ) -> None:
+        self._observe = observe
         self._recorder = RecordingTransport(transport, Masking(learn, redact), note)
         self.exchanges = self._recorder.exchanges
         super().__init__(
@@ -153,7 +156,10 @@ class LiveClient(httpx.Client):
 
     def _hop(self, request: httpx.Request, stream: bool, auth: Any) -> httpx.Response:
         try:
-            return super().send(request, stream=stream, auth=auth, follow_redirects=False)
+            response = super().send(request, stream=stream, auth=auth, follow_redirects=False)
+            if self._observe and not stream:
+                self._observe(response)
+            return response
         except httpx.InvalidURL:
             # httpx prepares the next request even when it will not send it, and for a Location
             # like mailto: fails with what is not even an HTTPError.

@@ -25,6 +25,7 @@ from pytest_prodcheck.errors import NotAsked
 from pytest_prodcheck.live import real_time
 from pytest_prodcheck.live.failures import GONE, kind_of
 from pytest_prodcheck.live.lean_httpx import httpx
+from pytest_prodcheck.live.openapi import is_under
 from pytest_prodcheck.live.operations import Operation
 from pytest_prodcheck.live.patience import Patience
 from pytest_prodcheck.live.provenance import Known
@@ -168,6 +169,7 @@ class Exploration:
         self._explorer = explorer
         self._client = client
         self._accepted = accepted
+        self._base_path = httpx.URL(explorer.target.base_url).path
         self._fruitless = 0
         self._until = real_time.monotonic() + seconds
         self._seconds = seconds
@@ -503,6 +505,8 @@ class Exploration:
         headers: Mapping[str, str | bytes],
         without: frozenset[str],
     ) -> httpx.Response:
+        from pytest_prodcheck.live.generation import Untestable
+
         request = httpx.Request(
             str(prepared.method),
             str(prepared.url),
@@ -513,6 +517,9 @@ class Exploration:
             content=_bytes(prepared.body or b""),
             extensions={WITHOUT: without},
         )
+        if not is_under(request.url.path, self._base_path):
+            # A parameter such as `..` has led out of it: httpx resolves such segments.
+            raise Untestable(f"{request.url.path} is outside of base_url")
         try:
             self._explorer.patience.wait(self._until)
             return self._client.send(request)

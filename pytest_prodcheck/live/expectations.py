@@ -58,6 +58,10 @@ def _as_it_is(text: str) -> str:
     return text
 
 
+ANY_ANSWER = tuple(range(200, 500))
+"""Statuses of a probe that only asks whether the target answers at all."""
+
+
 def unmet(probe: Probe, answers: Sequence[Answer], clean: Clean = _as_it_is) -> list[Mismatch]:
     """The expectations of `probe` that its answers (one per sample) do not meet.
 
@@ -83,6 +87,8 @@ def _unmet_by(probe: Probe, answer: Answer, clean: Clean) -> Iterator[Mismatch]:
     allowed = probe.status or tuple(range(200, 300))
     if answer.status not in allowed:
         expected = " or ".join(map(str, probe.status)) or "2xx"
+        if probe.status == ANY_ANSWER:
+            expected = "any below 500"
         leads = [value for name, value in answer.headers if name.lower() == "location"]
         where = f", which leads to {_show(leads[0], clean)}" if leads else ""
         yield Mismatch(what="status", expected=expected, got=f"{answer.status}{where}")
@@ -96,7 +102,7 @@ def _unmet_by(probe: Probe, answer: Answer, clean: Clean) -> Iterator[Mismatch]:
             yield _not_json("JSON", answer, problem, clean)
         else:
             yield from _subset(probe.json, got, "$", clean)
-    elif _claims_json(probe, answer) and answer.status in allowed:
+    elif probe.status != ANY_ANSWER and _claims_json(probe, answer) and answer.status in allowed:
         # A maintenance page under a JSON label would otherwise pass on its status alone.
         try:
             strict_json(answer.content)

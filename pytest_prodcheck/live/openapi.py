@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 from codecs import BOM_UTF8
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urljoin, urlsplit
@@ -17,6 +17,7 @@ from pytest_prodcheck.live import yaml_child
 from pytest_prodcheck.live.bodies import BODILESS, strict_json
 from pytest_prodcheck.live.failures import GONE, kind_of
 from pytest_prodcheck.live.lean_httpx import httpx
+from pytest_prodcheck.model import Record
 from pytest_prodcheck.references import METHODS, array, resolved, table
 
 YAML_SECONDS = 60
@@ -177,10 +178,10 @@ def derive(spec: Mapping[str, Any], target: Target) -> tuple[Probe, ...]:
     for path, item, operation, method in declared(spec):
         if method != "GET":
             continue
-        base = base_of(spec, item, operation, target)
-        if base is None or not _sendable(spec, path, item, operation, target):
+        place = place_of(spec, path, item, operation, target)
+        if place.obstacle or not _sendable(spec, path, item, operation, target):
             continue
-        where = _join(base, path, target)
+        where = _join(place.base, path, target)
         probe = Probe(
             method="GET", path=where, id=f"GET {where}", headers=_promised(spec, operation)
         )
@@ -190,6 +191,17 @@ def derive(spec: Mapping[str, Any], target: Target) -> tuple[Probe, ...]:
             )
         probes[probe.id] = probe
     return tuple(probes.values())
+
+
+def out_of_reach(spec: Mapping[str, Any], target: Target) -> str:
+    """A sentence about what would be a probe if the document did not put it outside of
+    `base_url`; "" if there is none."""
+    for path, item, operation, method in declared(spec):
+        if method == "GET" and _sendable(spec, path, item, operation, target):
+            place = place_of(spec, path, item, operation, target)
+            if place.obstacle and place != ANOTHER_HOST:
+                return f"GET {path} is not asked: {place.obstacle}"
+    return ""
 
 
 def declared(
@@ -275,33 +287,81 @@ def _media_types(
     return {str(kind).partition(";")[0].strip().lower() for kind in found}
 
 
-def base_of(
+_DOTS = re.compile(r"/(\.|%2e){1,2}(?=[/?#]|$)", re.IGNORECASE)
+
+
+class Place(Record):
+    """Where the document puts an operation, as seen from the target."""
+
+    base: str = ""
+    """URL that its path is under; the whole lies under `base_url`. "" where nothing is sent."""
+    obstacle: str = ""
+    """Why nothing is sent there; the rest of a sentence about the operation."""
+
+
+ANOTHER_HOST = Place(obstacle="its `servers` name another host, where nothing is sent")
+
+
+def place_of(
     spec: Mapping[str, Any],
+    path: str,
     item: Mapping[str, Any],
     operation: Mapping[str, Any],
     target: Target,
-) -> str | None:
-    """URL under which the paths are on this target; None if the operation is on another host."""
-    own = urlsplit(target.base_url)
+) -> Place:
+    """Where this operation is on the target. Of several servers the first that fits counts."""
     home = target.base_url.rstrip("/")
     if "swagger" in spec:
-        path = spec.get("basePath")
-        stated = isinstance(path, str) and path.strip("/")
-        return f"{own.scheme}://{own.netloc}/{stated}" if stated else home
+        prefix = spec.get("basePath")
+        stated = isinstance(prefix, str) and prefix.strip("/")
+        return _placed([f"/{stated}" if stated else ""], path, spec, home)
     document = _document_url(target)
     for level in (operation, item, spec):
         servers = [_server(server) for server in array(level.get("servers"))]
         if not servers:
             continue
-        for server in servers:
-            there = _url(document, server)
-            if there and _origin(there) == _origin(target.base_url):
-                # A bare `/` is what a document without servers means as well.
-                return home if urlsplit(there).path in ("", "/") else there
+        urls = [url for server in servers if (url := _url(document, server))]
+        here = [urlsplit(url).path for url in urls if _origin(url) == _origin(home)]
+        if here:
+            return _placed(here, path, spec, home)
         # The document of production, read from staging, means staging. But an operation that
         # names a host of its own lives there.
-        return home if level is spec else None
-    return home
+        return _placed([""], path, spec, home) if level is spec else ANOTHER_HOST
+    return _placed([""], path, spec, home)
+
+
+def _placed(prefixes: Sequence[str], path: str, spec: Mapping[str, Any], home: str) -> Place:
+    """The first of the prefixes (paths of this host) by which the operation is under *home*."""
+    if _DOTS.search(path):
+        return Place(obstacle='its path has "." or ".." as a segment, which leads elsewhere')
+    own = urlsplit(home).path
+    origin = home.removesuffix(own)
+    for prefix in (one.rstrip("/") for one in prefixes):
+        if not prefix:
+            # A bare `/` is what a document without servers means as well: its paths are below
+            # `base_url`, unless all of them repeat its prefix.
+            repeated = own and is_under(path, own) and _all_repeat(own, spec)
+            return Place(base=origin if repeated else home)
+        if is_under(prefix + path, own):
+            return Place(base=origin + prefix)
+        if own.endswith(prefix):  # behind a proxy that adds what stands before it
+            return Place(base=home)
+    stated = prefixes[0].rstrip("/")
+    return Place(
+        obstacle=f"the document puts it under {stated}, and base_url is {home}, "
+        "outside of which nothing is sent; correct base_url, or `servers` of the document"
+    )
+
+
+def _all_repeat(own: str, spec: Mapping[str, Any]) -> bool:
+    paths = [str(path) for path in table(spec.get("paths"))]
+    return bool(paths) and all(is_under(path, own) for path in paths)
+
+
+def is_under(path: str, prefix: str) -> bool:
+    """Whether a path of a URL is *prefix* or below it; "" and "/" are above every path."""
+    prefix = prefix.rstrip("/")
+    return path == prefix or path.startswith(f"{prefix}/")
 
 
 def _document_url(target: Target) -> str:
@@ -337,15 +397,9 @@ def _server(server: Any) -> str:
 
 
 def _join(base: str, path: str, target: Target) -> str:
-    """`path` under `base`, as a path relative to the target's base URL where it is under that."""
-    url = urlsplit(base)
-    whole = url.path.rstrip("/") + path
-    home = urlsplit(target.base_url).path.rstrip("/")
-    if whole.startswith(f"{home}/"):
-        return whole[len(home) :]
-    # Outside the base path only the whole URL says it: httpx joins every path to the base.
-    origin = urlsplit(target.base_url)
-    return f"{origin.scheme}://{origin.netloc}{whole}"
+    """`path` under `base`, as a path relative to the base URL of the target."""
+    whole = urlsplit(base).path.rstrip("/") + path
+    return whole.removeprefix(urlsplit(target.base_url).path.rstrip("/")) or "/"
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pytest_prodcheck.config import Drill, Target
-from pytest_prodcheck.live.openapi import base_of, declared, does_something
+from pytest_prodcheck.live.openapi import declared, does_something, place_of
 from pytest_prodcheck.model import Record
 from pytest_prodcheck.references import array, pointed, resolved, table
 
@@ -68,13 +68,13 @@ def operations(spec: Mapping[str, Any], target: Target) -> tuple[Operation, ...]
     external = External(spec)
     found: dict[str, Operation] = {}
     for path, item, operation, method in sorted(declared(spec), key=lambda one: (one[0], one[3])):
-        base = base_of(spec, item, operation, target)
-        obstacle = ""
+        place = place_of(spec, path, item, operation, target)
+        obstacle = place.obstacle
         if not path.startswith("/"):
             # Behind an address it would become part of it: `@host`, `.host`.
             obstacle = "its path does not begin with a slash"
-        elif base is None:
-            obstacle = "its `servers` name another host, where nothing is sent"
+        elif obstacle:
+            pass
         elif reference := external.within(operation) or external.within(item.get("parameters")):
             obstacle = (
                 f"its definition is in {reference[:120]}, outside of the document, and is not "
@@ -87,7 +87,7 @@ def operations(spec: Mapping[str, Any], target: Target) -> tuple[Operation, ...]
             path=path,
             operation_id=str(operation.get("operationId", "")),
             tags=tuple(map(str, array(operation.get("tags")))),
-            base=base or "",
+            base=place.base,
             obstacle=obstacle,
             writes=method not in SAFE or does_something(path, operation),
             credentials=_credentials(spec, operation),

@@ -24,7 +24,7 @@ from pytest_prodcheck.config import Probe, Target, revealed
 from pytest_prodcheck.errors import ContractBroken
 from pytest_prodcheck.live import real_time
 from pytest_prodcheck.live.catch_all import CatchAll
-from pytest_prodcheck.live.expectations import Answer, Clean, Mismatch, unmet
+from pytest_prodcheck.live.expectations import ANY_ANSWER, Answer, Clean, Mismatch, unmet
 from pytest_prodcheck.live.failures import kind_of
 from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.live.limits import Tally
@@ -39,8 +39,8 @@ POLL = 0.004
 GRACE = 10.0
 """Seconds on top of what the requests may take, for a busy machine."""
 
-ROOT = Probe(method="GET", path="", id="GET /", severity="critical")
-"""What has to answer at least, where no probe is declared and none can be derived."""
+ANSWERS = Probe(method="GET", path="", id="GET /", severity="critical", status=ANY_ANSWER)
+"""Whether the target answers at all: all there is to ask where nothing about it is declared."""
 
 PASSED_ON = {
     kind.__name__: kind

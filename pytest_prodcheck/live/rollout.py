@@ -65,7 +65,7 @@ class Answer(Record):
         return named(self.release) or "an answer without version and commit"
 
 
-def ask(client: "LiveClient", source: ReleaseSource) -> Answer:
+def ask(client: "LiveClient", source: ReleaseSource | str) -> Answer:
     """One question, with the release that was read from its answer."""
     release = read(client, source, well=True)
     asked = client.exchanges[-1] if client.exchanges else Exchange(method="GET", url="")

@@ -36,6 +36,8 @@ def summary(run: Run, verdict: Verdict) -> str:
         parts.append(_bullets("Gave no answer", map(_missing, checks)))
     if len(verdict.categories) > 1:
         parts.append(_categories(verdict))
+    if hint := wording.release_hint(run, verdict):
+        parts.append(_prose(hint))
     if run.command:
         parts.append(f"Run it again: {_code(run.command, 1000)}")
     return "\n\n".join(parts) + "\n"

@@ -34,6 +34,8 @@ def summary(run: Run, verdict: Verdict, *, folder: str, width: int) -> list[Line
         *_likely(verdict),
         *_actions(run, verdict),
     ]
+    if hint := wording.release_hint(run, verdict):
+        tail.append(_row("release", hint))
     end: list[Line] = []
     if run.command:
         end.append(_row("again", wording.line(run.command, 2000), bold=True))

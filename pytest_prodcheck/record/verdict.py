@@ -173,8 +173,8 @@ def _gate(
         return _unproven(f"the verdict is about target {told_target!r}, not {target!r}")
     if commit is not None and not told_commit:
         return _unproven(
-            f"target {told_target} does not say which commit it runs; name where it does in "
-            f"[targets.{told_target}.release], or leave out --commit"
+            f"the target tells no commit, so nobody knows whether it is {commit}. Let its health "
+            f"answer tell `commit`, or say where it stands: {release_setting(told_target)}"
         )
     if commit is not None and not same_commit(told_commit, commit):
         return _unproven(f"the verdict is about commit {told_commit}, not {commit}")
@@ -230,6 +230,12 @@ def gate_after_rollback(run: Path, bad: Path | None) -> tuple[int, str]:
     where = now_told["flags"]["mode"] if changed == "mode" else _named(now_told["release"])
     again = f"{len(failed)} checks that failed in run {then_told['run_id']} passed"
     return 0, f"pass: rolled back to {where}; {again}"
+
+
+def release_setting(target: str) -> str:
+    """What to write into the configuration, so that runs on this target know the release."""
+    places = 'from = "/health", version = "$.version" and commit = "$.commit"'
+    return f"[targets.{target}.release] with {places}"
 
 
 def _changed(then: dict[str, Any], now: dict[str, Any]) -> str:

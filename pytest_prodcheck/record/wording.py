@@ -12,6 +12,7 @@ from decimal import Decimal
 
 from pytest_prodcheck.model import SEVERITIES, Action, Check, Release, Run, Verdict, subject
 from pytest_prodcheck.record import neutral
+from pytest_prodcheck.record.verdict import release_setting
 from pytest_prodcheck.remarks import in_common
 from pytest_prodcheck.triggers import seconds
 
@@ -89,6 +90,13 @@ def _release(release: Release) -> str:
     if release.short_commit:
         parts.append(f"commit {line(release.short_commit, 60)}")
     return ", ".join(parts)
+
+
+def release_hint(run: Run, verdict: Verdict) -> str:
+    """What to do about a run that does not know what it judged; empty where it does."""
+    if run.release != Release() or verdict.score is None or "://" in run.target.name:
+        return ""
+    return f"the target tells neither version nor commit; set {release_setting(run.target.name)}"
 
 
 def last_good(run: Run) -> str:

@@ -8,7 +8,7 @@ from pytest_prodcheck.live.alone import alone
 from pytest_prodcheck.live.drills.lease import Lease
 from pytest_prodcheck.live.drills.restoring import Site, remove, restore
 from pytest_prodcheck.live.lean_httpx import httpx
-from pytest_prodcheck.live.probes import ROOT
+from pytest_prodcheck.live.probes import ANSWERS
 from pytest_prodcheck.model import Record
 from pytest_prodcheck.record.undo import FILE, Begin, Rehearsal, UndoJournal, rehearsals, unfinished
 
@@ -78,7 +78,7 @@ def finish(journal: Path, rehearsal: Rehearsal, by: str) -> list[str]:
             target=settings.target,
             connect=there.connect,
             flags=settings.flags,
-            probes=settings.target.probes or (ROOT,),
+            probes=settings.target.probes or (ANSWERS,),
             root=settings.file.parent if settings.file else root,
             clean=there.clean,
         )
