@@ -190,3 +190,30 @@ def test_the_score_can_be_recomputed_from_the_verdict(project):
     good = sum(weights[check["severity"]] for check in planned if check["outcome"] == "passed")
     assert int(10_000 * good / total) / 100 == verdict["score"]
     assert verdict["veto"] == ["server_error", "auth", "exposed", "data_loss", "regression"]
+
+
+ELSEWHERE = """
+    import pytest
+
+    @pytest.mark.smoke
+    @pytest.mark.targets("staging")
+    def test_there(api):
+        assert api.get("/ok").status_code == 200
+"""
+
+
+@pytest.mark.parametrize(
+    ("checks", "args", "reason"),
+    [
+        (ELSEWHERE, [], "1 of the checks exist on other targets only: staging"),
+        (CHECKS, ["-m", "rollback"], "-m 'rollback' leaves out all 5 checks that were collected"),
+    ],
+)
+def test_a_run_that_plans_nothing_says_why(project, checks, args, reason):
+    project.write("test_a.py", checks)
+    config = project.path / "prodcheck.toml"
+    config.write_text(f'{config.read_text()}\n[targets.staging]\nbase_url = "http://127.0.0.1:9"\n')
+    outcome = project.run("test_a.py", *args)
+    assert outcome.ruling == ("inconclusive", 6)
+    assert reason in outcome.verdict["reasons"]
+    assert reason in outcome.output

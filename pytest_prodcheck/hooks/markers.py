@@ -40,6 +40,11 @@ def severity(item: pytest.Item) -> Severity:
     return cast(Severity, mark.args[0]) if mark else "major"
 
 
+def targets_of(item: pytest.Item) -> set[str]:
+    """Return the names of the targets that the `targets` markers of *item* give."""
+    return {name for mark in item.iter_markers("targets") for name in mark.args}
+
+
 def exists_on(target: str, item: pytest.Item) -> bool:
     """Return whether *item* is a check of *target*: each `targets` on it has to name it."""
     return all(target in mark.args for mark in item.iter_markers("targets"))

@@ -12,7 +12,7 @@ import inspect
 import os
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -23,7 +23,13 @@ import pytest
 
 from pytest_prodcheck.config import Settings
 from pytest_prodcheck.hooks import selection
-from pytest_prodcheck.hooks.markers import category, exists_on, severity, wrong_arguments
+from pytest_prodcheck.hooks.markers import (
+    category,
+    exists_on,
+    severity,
+    targets_of,
+    wrong_arguments,
+)
 from pytest_prodcheck.hooks.parameters import is_configured, is_drill, withheld
 from pytest_prodcheck.hooks.part import CHOSEN, left_out_before_collection, part_of_run
 from pytest_prodcheck.model import Planned, Problem
@@ -47,6 +53,7 @@ class Plan:
         self._planned: dict[str, Planned] = {}
         self._deselected: dict[str, pytest.Item] = {}
         self._ours: set[str] = set()
+        self._elsewhere: list[pytest.Item] = []
         self._problems: list[Problem] = []
         self._notes: list[str] = []
         self._candidates: dict[str, pytest.Item] = {}
@@ -117,7 +124,7 @@ class Plan:
             items[:] = here
             self._ours = {item.nodeid for item in gone}
             self._config.hook.pytest_deselected(items=gone)
-        items.sort(key=_turn)
+        self._elsewhere = [item for item in gone if not exists_on(self._target.name, item)]
         self._candidates = {item.nodeid: item for item in items}
 
     def deselected(self, items: list[pytest.Item]) -> None:
@@ -129,6 +136,7 @@ class Plan:
         Other hooks may have marked items meanwhile: they are read again, and checked again.
         """
         self._planned.clear()
+        items.sort(key=_turn)  # after pytest-randomly and the like
         self.check_markers(items)
         for item in items:
             self.planned(item)
@@ -137,6 +145,20 @@ class Plan:
             (nodeid, item) for nodeid, item in self._candidates.items() if nodeid not in left
         )
         self._candidates = {item.nodeid: item for item in items}
+
+    def _left_elsewhere(self) -> Iterator[str]:
+        """Why there is no check left, as sentences."""
+        if wanted := [item for item in self._elsewhere if self._was_wanted(item)]:
+            names = sorted({name for item in wanted for name in targets_of(item)})
+            yield f"{len(wanted)} of the checks exist on other targets only: {', '.join(names)}"
+        unwanted = [
+            item
+            for item in self._deselected.values()
+            if category(item) and item.nodeid not in self._ours and not self._was_wanted(item)
+        ]
+        if unwanted:
+            expression = self._config.getoption("markexpr", "")
+            yield f"-m {expression!r} leaves out all {len(unwanted)} checks that were collected"
 
     def freeze(self, items: list[pytest.Item]) -> None:
         """Write the plan for the process that decides; every worker writes the same."""
@@ -155,6 +177,8 @@ class Plan:
             for detail in left_out_before_collection(self._config)
         ]
         selected = sum(category(item) is not None for item in items)
+        if not selected and not taken_out:
+            problems += map(_nothing_planned, self._left_elsewhere())
         content = {
             "part": part_of_run(
                 self._config.stash.get(CHOSEN, ""), selected, len(taken_out), len(self._generated)
@@ -202,6 +226,10 @@ class Plan:
                     raise pytest.UsageError(_unknown(mark.name, f"on {item.nodeid}", known))
             if wrong := wrong_arguments(item, self._targets):
                 raise pytest.UsageError(wrong)
+
+
+def _nothing_planned(detail: str) -> Problem:
+    return Problem(what="required", detail=detail)
 
 
 def _turn(item: pytest.Item) -> int:
