@@ -227,3 +227,48 @@ def test_the_switch_of_a_drill_is_known_by_its_path(path, base, switch, expected
     drill = Drill(name="a", switch=Switch(request=request), restore=Switch(command="restore"))
     operation = Operation(id=f"GET {path}", method="GET", path=path, base=f"https://a.test{base}")
     assert is_switch(operation, [drill], target) is expected
+
+
+@pytest.mark.fault(145)
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("query", "_method"),
+        ("query", "_method[]"),
+        ("header", "X-HTTP-Method-Override"),
+        ("header", "X_HTTP_METHOD_OVERRIDE"),
+        ("header", "X-Original-URL"),
+    ],
+)
+def test_a_get_that_asks_for_an_override_counts_as_writing(place, name):
+    spec = a_document_with({"parameters": [{"in": place, "name": name}]})
+    (one,) = operations(spec, TARGET)
+    assert one.writes
+    assert not one.obstacle
+
+
+@pytest.mark.fault(145)
+def test_a_get_with_a_form_counts_as_writing():
+    form = {"content": {"application/x-www-form-urlencoded": {}}}
+    (one,) = operations(a_document_with({"requestBody": form}), TARGET)
+    assert one.writes
+
+
+@pytest.mark.fault(133)
+@pytest.mark.parametrize("name", ["Host", "X-Forwarded-Host", "forwarded"])
+def test_an_operation_that_asks_for_another_host_is_not_tested(name):
+    spec = a_document_with({"parameters": [{"in": "header", "name": name}]})
+    (one,) = operations(spec, TARGET)
+    assert f"asks for the header {name}" in one.obstacle
+
+
+def test_other_parameters_are_no_obstacle():
+    names = [("query", "method"), ("header", "X-Request-Id"), ("query", "host")]
+    spec = a_document_with({"parameters": [{"in": place, "name": name} for place, name in names]})
+    (one,) = operations(spec, TARGET)
+    assert not one.writes
+    assert not one.obstacle
+
+
+def a_document_with(operation):
+    return {"openapi": "3.1.0", "paths": {"/things": {"get": operation}}}

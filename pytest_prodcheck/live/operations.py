@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from pytest_prodcheck.config import Drill, Target
 from pytest_prodcheck.live.openapi import declared, does_something, place_of
+from pytest_prodcheck.live.policy import FORMS, is_override, names_a_host
 from pytest_prodcheck.model import Record
 from pytest_prodcheck.references import array, pointed, resolved, table
 
@@ -80,6 +81,11 @@ def operations(spec: Mapping[str, Any], target: Target) -> tuple[Operation, ...]
                 f"its definition is in {reference[:120]}, outside of the document, and is not "
                 "followed; bundle the document into one file"
             )
+        elif leading := _host_header(spec, item, operation):
+            obstacle = (
+                f"it asks for the header {leading[:40]}, by which a server answers for another "
+                "host; leave it out with [contract] exclude"
+            )
         name = _unique(_printable(f"{method} {path}"), found)
         found[name] = Operation(
             id=name,
@@ -89,7 +95,9 @@ def operations(spec: Mapping[str, Any], target: Target) -> tuple[Operation, ...]
             tags=tuple(map(str, array(operation.get("tags")))),
             base=place.base,
             obstacle=obstacle,
-            writes=method not in SAFE or does_something(path, operation),
+            writes=method not in SAFE
+            or does_something(path, operation)
+            or _asks_for_an_override(spec, item, operation),
             credentials=_credentials(spec, operation),
         )
     for method, path in _of_other_methods(spec):
@@ -101,6 +109,34 @@ def operations(spec: Mapping[str, Any], target: Target) -> tuple[Operation, ...]
         obstacle = f"its definition is in {reference[:120]}, which is not in the document"
         found[name] = Operation(id=name, method="*", path=path, obstacle=obstacle)
     return tuple(found.values())
+
+
+def _parameters(
+    spec: Mapping[str, Any], item: Mapping[str, Any], operation: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    """Place and name of each parameter."""
+    for one in (*array(item.get("parameters")), *array(operation.get("parameters"))):
+        parameter = table(resolved(spec, one))
+        yield str(parameter.get("in")), str(parameter.get("name"))
+
+
+def _host_header(
+    spec: Mapping[str, Any], item: Mapping[str, Any], operation: Mapping[str, Any]
+) -> str:
+    """The header that it asks for by which a server chooses the site, if there is one."""
+    found = (name for place, name in _parameters(spec, item, operation) if place == "header")
+    return next(filter(names_a_host, found), "")
+
+
+def _asks_for_an_override(
+    spec: Mapping[str, Any], item: Mapping[str, Any], operation: Mapping[str, Any]
+) -> bool:
+    """Whether it can be another method in disguise: by a parameter, or a form in a GET."""
+    places = ("query", "header")
+    if any(in_ in places and is_override(name) for in_, name in _parameters(spec, item, operation)):
+        return True
+    body = table(resolved(spec, operation.get("requestBody")))
+    return any(str(media).lower().startswith(FORMS) for media in table(body.get("content")))
 
 
 def _of_other_methods(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -51,7 +51,7 @@ _HOST_HEADERS = frozenset(
 """Headers by which a server or a proxy chooses the site that answers."""
 
 _FORWARDED_HOST = re.compile(r"(?:^|[;,\s])host\s*=\s*\"?([^\";,\s]+)", re.IGNORECASE)
-_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 _GRAPHQL_NOISE = re.compile(r'"""[\s\S]*?"""|"(?:[^"\\\n]|\\.)*"|#[^\n]*')
 _GRAPHQL_BLOCK = re.compile(r"[{(][^{}()]*[})]")
@@ -61,6 +61,18 @@ _WRITABLE = (
     "Mark a test that writes with @pytest.mark.writes and run it against a target with"
     " read_only = false."
 )
+
+
+def is_override(name: str) -> bool:
+    """Return whether a header or query parameter of this name can turn a GET into more."""
+    plain = name.strip().lower().replace("_", "-").partition("[")[0]
+    return plain in _OVERRIDE_PARAMETERS or plain in _REWRITES
+
+
+def names_a_host(header: str) -> bool:
+    """Return whether a header of this name can lead a request to another site than it went to."""
+    plain = header.strip().lower().replace("_", "-")
+    return plain in _HOST_HEADERS or plain == "forwarded"
 
 
 class Policy(Record, frozen=True):
@@ -189,7 +201,7 @@ class Rules:
                 what = _shown(f"{method} to {host}:{port}")
                 return self._override(what, f"the header {_shown(raw.decode('latin-1'))}")
             elif name == "content-type":
-                form = value.strip().lower().decode("latin-1").startswith(_FORMS)
+                form = value.strip().lower().decode("latin-1").startswith(FORMS)
             elif name == "transfer-encoding" or (
                 name == "content-length" and value.strip() != b"0"
             ):
