@@ -122,7 +122,7 @@ def test_an_operation_that_only_refuses_is_not_proven(project):
     assert outcome.ruling == ("inconclusive", 6), outcome.output
     assert operation(outcome, "GET /a/{id}")[0] == "not_run"
     assert "Give values that exist: id = [...]" in outcome.check("[GET /a/{id}]")["message"]
-    assert "warning    404 is not documented on 1 operation (GET /a/{id})" in outcome.output
+    assert "404 is not documented on 1 operation (GET /a/{id})" in outcome.output
 
 
 def test_valid_data_that_is_refused_for_an_invented_value_is_minor(project):

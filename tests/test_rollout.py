@@ -263,6 +263,7 @@ def test_a_target_that_is_down_is_unreachable(here, capsys):
     assert "the target cannot be asked: connect: GET" in capsys.readouterr().out
 
 
+@pytest.mark.fault(149)
 @pytest.mark.parametrize(
     ("configuration", "arguments", "said"),
     [
