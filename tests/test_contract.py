@@ -658,7 +658,7 @@ def test_the_wait_for_a_turn_is_not_its_own_time(project: Project, monkeypatch, 
             waited.append(path)
         yield
 
-    monkeypatch.setattr("pytest_prodcheck.live.contract.time", Clock)
+    monkeypatch.setattr("pytest_prodcheck.live.contract.real_time", Clock)
     monkeypatch.setattr("pytest_prodcheck.live.turns.turn", turn)
     project.server.on("/openapi.json", json_answer(THINGS)).on("*", json_answer({"id": 7}))
     project.configure(
