@@ -2,6 +2,7 @@
 
 import pytest
 
+from pytest_prodcheck.live import chain
 from tests.faulty import answer, closed_port, json_answer
 
 CLIENTS = {
@@ -63,6 +64,12 @@ def checks_by(clients: dict[str, str], times: int = 1, path: str = "/ok") -> str
             f"    assert time >= 0\n"
         )
     return "\n".join(lines)
+
+
+@pytest.fixture
+def no_half_open_probe(monkeypatch):
+    """On a busy machine a test may take longer than the breaker waits for its next probe."""
+    monkeypatch.setattr(chain, "PROBE_INTERVAL", 3600.0)
 
 
 both = pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["n0", "n2"])
@@ -148,7 +155,7 @@ def test_our_client_and_raw_ones_share_the_budget_and_nothing_counts_twice(proje
 
 @pytest.mark.fault(12, 103, 130)
 @pytest.mark.parametrize("client", CLIENTS)
-def test_what_raw_clients_receive_opens_the_breaker(project, client):
+def test_what_raw_clients_receive_opens_the_breaker(project, client, no_half_open_probe):
     project.server.on("/bad", answer(b"no", 500))
     call = CLIENTS[client]
     if client == "urllib":
@@ -164,15 +171,18 @@ def test_what_raw_clients_receive_opens_the_breaker(project, client):
 @pytest.mark.parametrize(
     ("client", "workers"), [*((name, ()) for name in CLIENTS), ("httpx", ("-n2",))]
 )
-def test_a_target_that_answers_no_raw_client_is_left_alone(project, client, workers):
+def test_a_target_that_answers_no_raw_client_is_left_alone(
+    project, client, workers, no_half_open_probe
+):
     with closed_port() as port:
         project.write("prodcheck.toml", f'[targets.prod]\nbase_url = "http://127.0.0.1:{port}"\n')
         project.write("test_a.py", checks_by({client: CLIENTS[client]}, times=10))
         outcome = project.run("test_a.py", *workers)
     assert outcome.ruling == ("fail", 1)
     counts = outcome.verdict["counts"]
-    assert counts["failed"] <= 4, outcome.output
-    assert counts["not_run"] == 10 - counts["failed"]
+    assert counts["failed"] + counts["not_run"] == 10, outcome.output
+    # Workers are processes of their own, where the breaker's probes are as frequent as ever.
+    assert counts["failed"] == 3 if not workers else counts["not_run"]
 
 
 KEPT = {
@@ -296,11 +306,11 @@ def test_a_time_budget_ends_the_run_with_what_is_proven(project, workers):
 
 
 def test_what_is_proven_bad_fails_although_the_time_is_used_up(project):
-    project.configure(time_budget="0.3")
+    project.configure(time_budget="5", request_budget="1000000")
     project.write(
         "test_a.py",
         """
-        import time, pytest
+        import pytest
 
         pytestmark = pytest.mark.smoke
 
@@ -309,8 +319,8 @@ def test_what_is_proven_bad_fails_although_the_time_is_used_up(project):
             assert api.get("/missing").status_code == 200
 
         def test_waits(api):
-            time.sleep(0.5)
-            assert api.get("/ok").status_code == 200
+            while api.get("/ok").status_code == 200:
+                pass
 
         def test_left():
             assert False
