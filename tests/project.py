@@ -103,7 +103,7 @@ class Project:
     def _planned(self, args: Sequence[str]) -> list[str]:
         """Make files that a test names the project's whole plan, instead of a part of it; the
         ready-made suites stay away, as they do from files that somebody types."""
-        files = [arg for arg in args if (self.path / arg).is_file()]
+        files = [arg for arg in args if arg.endswith(".py") and (self.path / arg).is_file()]
         if not files or any("::" in arg or arg.startswith("suites/") for arg in args):
             return list(args)
         others = [arg for arg in args if arg not in files]
