@@ -190,6 +190,7 @@ def test_collecting_alone_proves_nothing_in_one_line(project: Project) -> None:
     assert outcome.exit == 6
     assert "HOLD" not in outcome.output
     assert outcome.output.splitlines()[-1] == (
-        "prodcheck: 2 checks of target prod are listed; nothing is proven, so the exit code is 6"
+        "prodcheck: inconclusive: 2 checks of target prod are listed; "
+        "nothing is proven (exit code 6)"
     )
     assert project.server.paths() == []

@@ -412,7 +412,7 @@ class Recorder:
         code = EXIT_BY_RULING["inconclusive"]
         if config.option.collectonly and verdict.exit_code == code:
             listed = f"{verdict.counts['planned']} checks of target {run.target.name} are listed"
-            writer.line(f"prodcheck: {listed}; nothing is proven, so the exit code is {code}")
+            writer.line(f"prodcheck: inconclusive: {listed}; nothing is proven (exit code {code})")
             return
         width = writer.fullwidth if sys.stdout.isatty() else terminal.UNLIMITED
         lines = terminal.summary(run, verdict, folder=str(self._folder.path), width=width)
