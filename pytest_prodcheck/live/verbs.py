@@ -104,10 +104,13 @@ _MANNERS = word_set("async batch bulk do force handle hard mass multi perform qu
 """Words before a verb that leave it one: `/bulk-delete`."""
 
 OBJECTS = word_set("""
-    account accounts all cache config contact contacts customer customers data database db device
-    devices email everything file files group groups index item items job jobs key mail member
-    members message messages order orders password product products record records session sessions
-    token tokens user users
+    account accounts alarm alarms all basket bin cache cart comment comments config contact contacts
+    counter counters customer customers data database db device devices email event events
+    everything file files group groups history image images index invoice invoices item items job
+    jobs key log logs mail member members message messages node order orders page password payment
+    payments photo product products project projects queue record records role roles server service
+    services session sessions stats subscription table task tasks token tokens trash user users
+    video
 """)
 """Objects that are written in one word with their verb: `/deleteuser`."""
 
