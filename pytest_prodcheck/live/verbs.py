@@ -106,11 +106,10 @@ _MANNERS = word_set("async batch bulk do force handle hard mass multi perform qu
 OBJECTS = word_set("""
     account accounts alarm alarms all basket bin cache cart comment comments config contact contacts
     counter counters customer customers data database db device devices email event events
-    everything file files group groups history image images index invoice invoices item items job
-    jobs key log logs mail member members message messages node order orders page password payment
-    payments photo product products project projects queue record records role roles server service
-    services session sessions stats subscription table task tasks token tokens trash user users
-    video
+    everything file files group groups image images index invoice invoices item items job jobs key
+    mail member members message messages node order orders page password payment payments photo
+    product products project projects queue record records role roles server service services
+    session sessions subscription table task tasks token tokens trash user users video
 """)
 """Objects that are written in one word with their verb: `/deleteuser`."""
 
