@@ -1155,6 +1155,33 @@ def test_contract_exclude_with_a_method_that_is_none_is_refused(
     )
 
 
+def test_contract_allow_takes_what_exclude_takes(
+    given_file: Callable[..., Settings],
+) -> None:
+    contract = given_file(
+        f"{PROD}[contract]\nallow = ['GET /re*', '/purges', 'resetAll']\n"
+    ).contract
+    assert contract.allow == ("GET /re*", "/purges", "resetAll")
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("allow = ['GTE /a']", 'contract.allow[0]: "GTE" is not a method. Did you mean "GET"?'),
+        (
+            "allow = ['a', 'POST /a']",
+            'contract.allow[1]: "POST" writes, and is sent to a target with read_only = false '
+            "only. Allowed: GET, HEAD, OPTIONS, *",
+        ),
+        ("alow = ['GET /a']", 'Did you mean "allow"?'),
+    ],
+)
+def test_contract_allow_is_for_methods_that_read(
+    written: str, told: str, refusal: Callable[..., str]
+) -> None:
+    assert told in refusal(f"{PROD}[contract]\n{written}\n")
+
+
 # --- whatever is written
 
 WEIRD = [

@@ -25,7 +25,7 @@ HELD = {
     *range(59, 65),
     *range(66, 77),
     *range(78, 82),
-    *range(83, 87),
+    *range(83, 88),
     *range(89, 97),
     *range(98, 104),
     105,

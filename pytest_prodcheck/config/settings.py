@@ -176,6 +176,8 @@ class Contract(Record):
     """Seconds."""
     exclude: tuple[str, ...] = ()
     """`METHOD /path` globs, tags and operation ids."""
+    allow: tuple[str, ...] = ()
+    """The same, of operations that only read although their words say otherwise."""
     parameters: dict[str, tuple[Any, ...]] = msgspec.field(default_factory=dict)
     """Parameter -> real values for it."""
     baseline: str | None = None

@@ -1,6 +1,7 @@
 """`[flags]`, `[contract]` and `[migrations]`: what the suites are told."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import UNSET
@@ -12,6 +13,7 @@ from pytest_prodcheck.config.settings import Contract, Flags, Migrations, Target
 from pytest_prodcheck.config.tables import ContractTable, FlagsTable, MigrationsTable
 
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SAFE = ("GET", "HEAD", "OPTIONS", "*")
 _METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "QUERY", "*")
 
 
@@ -68,18 +70,13 @@ def _check_modes_differ(reader: Reader, modes: dict[str, dict[str, bool]]) -> No
 
 
 def contract(reader: Reader, table: ContractTable) -> Contract:
-    for i, entry in enumerate(written_or(table.exclude, [])):
-        method, space, path = entry.partition(" ")
-        if space and path.startswith("/") and method not in _METHODS:
-            raise reader.error(
-                ("contract", "exclude", i),
-                f'"{method}" is not a method.{did_you_mean(method, list(_METHODS))} '
-                f"Allowed: {', '.join(_METHODS)}",
-            )
+    _check_methods(reader, "exclude", written_or(table.exclude, []), _METHODS)
+    _check_methods(reader, "allow", written_or(table.allow, []), _SAFE)
     return Contract(
         max_examples=written_or(table.max_examples, Contract().max_examples),
         time_per_operation=written_or(table.time_per_operation, Contract().time_per_operation),
         exclude=tuple(written_or(table.exclude, [])),
+        allow=tuple(written_or(table.allow, [])),
         parameters={
             name: tuple(reader.json(examples, ("contract", "parameters", name)))
             for name, examples in written_or(table.parameters, {}).items()
@@ -89,6 +86,20 @@ def contract(reader: Reader, table: ContractTable) -> Contract:
         else None,
         seed=written_or(table.seed, None),
     )
+
+
+def _check_methods(
+    reader: Reader, key: str, entries: Sequence[str], methods: Sequence[str]
+) -> None:
+    """Raise UsageError for an entry with another method; without one it means all of them."""
+    for i, entry in enumerate(entries):
+        method, space, path = entry.partition(" ")
+        if not space or not path.startswith("/") or method in methods:
+            continue
+        what = f"is not a method.{did_you_mean(method, list(methods))}"
+        if method in _METHODS:
+            what = "writes, and is sent to a target with read_only = false only."
+        raise reader.error(("contract", key, i), f'"{method}" {what} Allowed: {", ".join(methods)}')
 
 
 def migrations(reader: Reader, table: MigrationsTable, target: Target) -> Migrations:

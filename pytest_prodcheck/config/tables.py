@@ -380,6 +380,15 @@ class ContractTable(Table):
             examples=[["DELETE /admin/**"]],
         ),
     ] = UNSET
+    allow: Annotated[
+        Texts | UnsetType,
+        Meta(
+            description="Operations that only read although their names or summaries say that they "
+            "change something, and that may be sent to a read-only target: `GET /path` globs, "
+            "tags, operation ids.",
+            examples=[["GET /reset", "GET /jobs/*/run"]],
+        ),
+    ] = UNSET
     parameters: Annotated[
         dict[Text, Annotated[list[Any], Meta(min_length=1)]] | UnsetType,
         Meta(

@@ -48,7 +48,8 @@ class ContractChecks:
         document = self.document
         if document.problem:
             self._inspector.plan.complain(f"no operation could be tested: {document.problem}")
-        all_ = operations(document.spec, parameters.with_openapi(self._inspector))
+        allowed = self._settings.contract.allow
+        all_ = operations(document.spec, parameters.with_openapi(self._inspector), allowed)
         drills = self._settings.drills
         switches = [one for one in all_ if is_switch(one, drills, self._target)]
         left = tuple(

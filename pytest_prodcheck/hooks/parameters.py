@@ -21,6 +21,7 @@ from pytest_prodcheck.hooks.markers import wrong_arguments
 from pytest_prodcheck.hooks.suites import SUITES
 from pytest_prodcheck.live.turns import turn
 from pytest_prodcheck.model import Document, Record, Release
+from pytest_prodcheck.record.neutral import text as neutral
 
 if TYPE_CHECKING:
     from pytest_prodcheck.hooks.inspector import Inspector
@@ -87,9 +88,23 @@ def _probes(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterable[Any]:
         return []  # deriving some would ask the target
     from pytest_prodcheck.live.probes import ANSWERS
 
-    return [
+    probes = [
         pytest.param(probe, id=probe.id, marks=pytest.mark.severity(probe.severity))
         for probe in inspector.probes or (ANSWERS,)
+    ]
+    return [*probes, *_withheld_probes(inspector)]
+
+
+def _withheld_probes(inspector: Inspector) -> Iterable[Any]:
+    """What would be a derived probe if this target might be sent it."""
+    from pytest_prodcheck.live.openapi import withheld
+
+    if inspector.target.probes:
+        return []
+    spec, allowed = document_of_probes(inspector).spec, inspector.settings.contract.allow
+    found = withheld(spec, with_openapi(inspector), allowed)
+    return [
+        pytest.param(Withheld(reason=neutral(reason)), id=name) for name, reason in found.items()
     ]
 
 
@@ -149,7 +164,11 @@ def _operations(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterable[Any
             and (not mark.args or any(matches(one, entry) for entry in mark.args))
         )
     return [
-        pytest.param(one, id=one.id, marks=[pytest.mark.writes] if one.writes else [])
+        pytest.param(
+            Withheld(reason=neutral(one.withheld)) if one.withheld else one,
+            id=one.id,
+            marks=[pytest.mark.writes] if one.writes else [],
+        )
         for one in chosen
     ]
 
@@ -158,7 +177,7 @@ def _workflows(inspector: Inspector, metafunc: pytest.Metafunc) -> Iterable[Any]
     """One for the whole document, where something can be made and asked for again."""
     if not _is_wanted(inspector, metafunc):
         return []
-    chosen = [one for one in inspector.contract.operations if not one.obstacle]
+    chosen = [one for one in inspector.contract.operations if not one.obstacle and not one.withheld]
     makes = any(one.method in ("POST", "PUT") for one in chosen)
     leads = any("{" in one.path for one in chosen)
     return [pytest.param(tuple(chosen), id="all")] if makes and leads else []
@@ -250,12 +269,18 @@ def derived(inspector: Inspector) -> tuple[tuple[Probe, ...], str]:
     """Probes that nobody declared, and why there are not more of them ("" when all is well)."""
     from pytest_prodcheck.live.openapi import derive, out_of_reach
 
+    document, target = document_of_probes(inspector), with_openapi(inspector)
+    probes = derive(document.spec, target, inspector.settings.contract.allow)
+    return probes, document.problem or out_of_reach(document.spec, target)
+
+
+def document_of_probes(inspector: Inspector) -> Document:
+    """The document that probes are derived from: that which is served now."""
     document = inspector.contract.document
-    if document.of:  # what another release had may well be gone
-        named = inspector.target.openapi
-        document = Document(problem=f"{named} is not served any more" if named else "")
-    target = with_openapi(inspector)
-    return derive(document.spec, target), document.problem or out_of_reach(document.spec, target)
+    if not document.of:
+        return document
+    named = inspector.target.openapi  # what another release had may well be gone
+    return Document(problem=f"{named} is not served any more" if named else "")
 
 
 def with_openapi(inspector: Inspector) -> Target:

@@ -87,7 +87,7 @@ class Plan:
             reason = self._target.refuses_drills(datetime.now(UTC).date())
             if self._shard and not reason:
                 reason = "a drill changes the target under the other parts of this run"
-        elif self._target.read_only and item.get_closest_marker("writes"):
+        elif not reason and self._target.read_only and item.get_closest_marker("writes"):
             reason = f"it writes, and target {self._target.name} is read-only"
         return Planned(
             id=neutral(item.nodeid),

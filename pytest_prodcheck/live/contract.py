@@ -23,6 +23,7 @@ from pytest_prodcheck.config import Contract as Limits
 from pytest_prodcheck.config import Target
 from pytest_prodcheck.errors import NotAsked
 from pytest_prodcheck.live import real_time
+from pytest_prodcheck.live.acting import case_acts, without_forms
 from pytest_prodcheck.live.failures import GONE, kind_of
 from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.live.openapi import is_under
@@ -42,6 +43,7 @@ from pytest_prodcheck.live.violations import (
     violation,
 )
 from pytest_prodcheck.model import Exchange, Failure
+from pytest_prodcheck.references import table
 
 if TYPE_CHECKING:
     import requests
@@ -157,7 +159,8 @@ class Explorer:
         )
         headers = frozenset(self.target.headers)
         cookies = cookie_names(self.target)
-        return generation.Contract(self._spec(), headers, effort, self._home, cookies)
+        spec = without_forms(self._spec()) if read_only else self._spec()
+        return generation.Contract(spec, headers, effort, self._home, cookies)
 
 
 class Exploration:
@@ -180,6 +183,7 @@ class Exploration:
         self.statuses: Counter[int] = Counter()
         self.cases = 0
         self.unsendable = 0
+        self.acting = ""
         self.proven = False
         self.troubles: list[str] = []
         self._asked_as_stranger: set[str] = set()
@@ -334,6 +338,10 @@ class Exploration:
         if real_time.monotonic() > self._until:
             raise Stop(f"its {self._seconds:g} s were over")
         self.cases += 1
+        if self._explorer.target.read_only and (how := self._acts(case, operation)):
+            self.unsendable += 1
+            self.acting = how
+            return None
         try:
             return self._explorer.contract.request(case, operation.base, self._over_the_wire)
         except (Untestable, httpx.InvalidURL, httpx.LocalProtocolError):
@@ -343,6 +351,11 @@ class Exploration:
         except httpx.RequestError as failure:
             self._note_silence(failure)
         return None
+
+    def _acts(self, case: "Case", operation: Operation) -> str:
+        """Which value of a case asks for a change, "" if none does."""
+        path, query = table(case.path_parameters), table(case.query)
+        return case_acts(path, query, allowed=operation.allowed)
 
     def judge(
         self,
@@ -631,6 +644,8 @@ def _unproven(operation: Operation, found: Exploration) -> str:
         return f"{operation.id} cannot be tested in full: {'; '.join(found.troubles)}"
     if not found.cases or found.unsendable == found.cases:
         why = found.stopped or "no case could be made of its definition"
+        if found.acting:
+            why = f"its cases may change something ({found.acting}), and the target is read-only"
         return f"{operation.id} was not asked: {why}"
     if found.proven:
         return ""

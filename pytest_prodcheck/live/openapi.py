@@ -14,6 +14,7 @@ import msgspec
 from pytest_prodcheck.config import Probe, Target
 from pytest_prodcheck.errors import ProdcheckError
 from pytest_prodcheck.live import yaml_child
+from pytest_prodcheck.live.acting import Declared, Judgement, judge
 from pytest_prodcheck.live.bodies import BODILESS, strict_json
 from pytest_prodcheck.live.failures import GONE, kind_of
 from pytest_prodcheck.live.lean_httpx import httpx
@@ -28,11 +29,6 @@ YAML_MEGABYTES = 256
 """Of memory; 4 MB of a document take about 60."""
 
 NOT_SERVED = (401, 403, *GONE)
-
-EFFECTS = frozenset(
-    ("logout", "log-out", "log_out", "signout", "sign-out", "unsubscribe", "delete", "shutdown")
-)
-"""Last words of paths whose GET does something although it should not: never derived."""
 
 
 class Asking(Protocol):
@@ -163,25 +159,23 @@ def _json_of_yaml(content: bytes) -> bytes | str:
 # --- the probes
 
 
-def derive(spec: Mapping[str, Any], target: Target) -> tuple[Probe, ...]:
+def derive(
+    spec: Mapping[str, Any], target: Target, allowed: Sequence[str] = ()
+) -> tuple[Probe, ...]:
     """The probes of a target that declares none: its health, and every GET without parameters.
 
     `spec` may be empty. Left out is what cannot succeed as it stands or should not be sent:
     operations on another host, that need credentials while the target has no headers, that
-    stream for ever, or that do something (`/logout`, `x-mutating`).
+    stream for ever, or that may change something, unless *allowed* names them.
     """
     health = target.health
     probes = {}
     if health:
         probe = Probe(method="GET", path=health, id=f"GET {health}", severity="critical")
         probes[probe.id] = probe
-    for path, item, operation, method in declared(spec):
-        if method != "GET":
+    for where, operation, judgement in _implied(spec, target, allowed):
+        if judgement.acts or judgement.withheld:
             continue
-        place = place_of(spec, path, item, operation, target)
-        if place.obstacle or not _sendable(spec, path, item, operation, target):
-            continue
-        where = _join(place.base, path, target)
         probe = Probe(
             method="GET", path=where, id=f"GET {where}", headers=_promised(spec, operation)
         )
@@ -191,6 +185,31 @@ def derive(spec: Mapping[str, Any], target: Target) -> tuple[Probe, ...]:
             )
         probes[probe.id] = probe
     return tuple(probes.values())
+
+
+def withheld(
+    spec: Mapping[str, Any], target: Target, allowed: Sequence[str] = ()
+) -> dict[str, str]:
+    """What would be a probe if this target might be sent it: id -> why it may not."""
+    return {
+        f"GET {where}": judgement.withheld
+        for where, _, judgement in _implied(spec, target, allowed)
+        if judgement.withheld
+    }
+
+
+def _implied(
+    spec: Mapping[str, Any], target: Target, allowed: Sequence[str]
+) -> Iterator[tuple[str, Mapping[str, Any], Judgement]]:
+    """Path below `base_url`, operation and judgement of each GET that needs no parameter."""
+    for one in declared(spec):
+        path, item, operation, method = one
+        if method != "GET" or not _sendable(spec, path, item, operation, target):
+            continue
+        place = place_of(spec, path, item, operation, target)
+        if not place.obstacle:
+            judgement = judge(spec, one, target, allowed, under(place, target))
+            yield _join(place.base, path, target), operation, judgement
 
 
 def out_of_reach(spec: Mapping[str, Any], target: Target) -> str:
@@ -204,9 +223,7 @@ def out_of_reach(spec: Mapping[str, Any], target: Target) -> str:
     return ""
 
 
-def declared(
-    spec: Mapping[str, Any],
-) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any], str]]:
+def declared(spec: Mapping[str, Any]) -> Iterator[Declared]:
     """Path, path item, operation and method (in capitals) of each well-formed operation."""
     for path, item in table(spec.get("paths")).items():
         item = resolved(spec, item)
@@ -236,20 +253,11 @@ def _sendable(
         return False
     if resolved(spec, operation.get("requestBody")).get("required") is True:
         return False
-    if does_something(path, operation):
-        return False
     if _media_types(spec, operation) == {"text/event-stream"}:
         return False
     security = array(operation.get("security", spec.get("security")))
     # An empty alternative means that the operation also answers without credentials.
     return bool(target.headers) or not security or {} in security
-
-
-def does_something(path: str, operation: Mapping[str, Any]) -> bool:
-    """Whether its GET is not safe to repeat: `/logout`, or marked `x-mutating`."""
-    last = path.rstrip("/").rpartition("/")[2].lower()
-    marked = operation.get("x-mutating") or "x-mutating" in array(operation.get("tags"))
-    return bool(last in EFFECTS or marked)
 
 
 def _promised(spec: Mapping[str, Any], operation: Mapping[str, Any]) -> dict[str, str]:
@@ -297,6 +305,11 @@ class Place(Record):
     """URL that its path is under; the whole lies under `base_url`. "" where nothing is sent."""
     obstacle: str = ""
     """Why nothing is sent there; the rest of a sentence about the operation."""
+
+
+def under(place: Place, target: Target) -> str:
+    """The path that the document puts before those of its operations, below `base_url`."""
+    return urlsplit(place.base).path.removeprefix(urlsplit(target.base_url).path.rstrip("/"))
 
 
 ANOTHER_HOST = Place(obstacle="its `servers` name another host, where nothing is sent")

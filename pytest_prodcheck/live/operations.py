@@ -6,20 +6,18 @@ process, and leaves nothing out.
 
 import base64
 import hashlib
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
 from itertools import zip_longest
 from typing import Any
 from urllib.parse import urlsplit
 
 from pytest_prodcheck.config import Drill, Target
-from pytest_prodcheck.live.openapi import declared, does_something, place_of
-from pytest_prodcheck.live.policy import FORMS, is_override, names_a_host
+from pytest_prodcheck.live import acting
+from pytest_prodcheck.live.openapi import declared, place_of, under
+from pytest_prodcheck.live.policy import SAFE_METHODS
+from pytest_prodcheck.live.selectors import is_meant
 from pytest_prodcheck.model import Record
 from pytest_prodcheck.references import array, pointed, resolved, table
-
-SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 
 LONGEST_ID = 200
 """Characters of an id; a longer one is cut and told apart by a hash."""
@@ -60,15 +58,25 @@ class Operation(Record):
     """Why it cannot be tested, if so; the rest of a sentence."""
     writes: bool = False
     """It may change something."""
+    withheld: str = ""
+    """Why it is not permitted on this target although its method is; a sentence."""
+    allowed: bool = False
+    """Whether the team has said that it only reads."""
     credentials: tuple[Credential, ...] = ()
     """What it asks of everybody; empty: it is open, or asks for a client's certificate alone."""
 
 
-def operations(spec: Mapping[str, Any], target: Target) -> tuple[Operation, ...]:
-    """Every operation of the document, in the order of paths, then methods."""
+def operations(
+    spec: Mapping[str, Any], target: Target, allowed: Sequence[str] = ()
+) -> tuple[Operation, ...]:
+    """Every operation of the document, in the order of paths, then methods.
+
+    allowed: entries of `[contract] allow`, which name those that only read.
+    """
     external = External(spec)
     found: dict[str, Operation] = {}
-    for path, item, operation, method in sorted(declared(spec), key=lambda one: (one[0], one[3])):
+    for one in sorted(declared(spec), key=lambda one: (one[0], one[3])):
+        path, item, operation, method = one
         place = place_of(spec, path, item, operation, target)
         obstacle = place.obstacle
         if not path.startswith("/"):
@@ -81,11 +89,7 @@ def operations(spec: Mapping[str, Any], target: Target) -> tuple[Operation, ...]
                 f"its definition is in {reference[:120]}, outside of the document, and is not "
                 "followed; bundle the document into one file"
             )
-        elif leading := _host_header(spec, item, operation):
-            obstacle = (
-                f"it asks for the header {leading[:40]}, by which a server answers for another "
-                "host; leave it out with [contract] exclude"
-            )
+        judgement = acting.judge(spec, one, target, allowed, under(place, target))
         name = _unique(_printable(f"{method} {path}"), found)
         found[name] = Operation(
             id=name,
@@ -95,9 +99,9 @@ def operations(spec: Mapping[str, Any], target: Target) -> tuple[Operation, ...]
             tags=tuple(map(str, array(operation.get("tags")))),
             base=place.base,
             obstacle=obstacle,
-            writes=method not in SAFE
-            or does_something(path, operation)
-            or _asks_for_an_override(spec, item, operation),
+            writes=method not in SAFE_METHODS or bool(judgement.acts),
+            withheld=judgement.withheld,
+            allowed=acting.is_allowed(one, allowed),
             credentials=_credentials(spec, operation),
         )
     for method, path in _of_other_methods(spec):
@@ -109,34 +113,6 @@ def operations(spec: Mapping[str, Any], target: Target) -> tuple[Operation, ...]
         obstacle = f"its definition is in {reference[:120]}, which is not in the document"
         found[name] = Operation(id=name, method="*", path=path, obstacle=obstacle)
     return tuple(found.values())
-
-
-def _parameters(
-    spec: Mapping[str, Any], item: Mapping[str, Any], operation: Mapping[str, Any]
-) -> Iterator[tuple[str, str]]:
-    """Place and name of each parameter."""
-    for one in (*array(item.get("parameters")), *array(operation.get("parameters"))):
-        parameter = table(resolved(spec, one))
-        yield str(parameter.get("in")), str(parameter.get("name"))
-
-
-def _host_header(
-    spec: Mapping[str, Any], item: Mapping[str, Any], operation: Mapping[str, Any]
-) -> str:
-    """The header that it asks for by which a server chooses the site, if there is one."""
-    found = (name for place, name in _parameters(spec, item, operation) if place == "header")
-    return next(filter(names_a_host, found), "")
-
-
-def _asks_for_an_override(
-    spec: Mapping[str, Any], item: Mapping[str, Any], operation: Mapping[str, Any]
-) -> bool:
-    """Whether it can be another method in disguise: by a parameter, or a form in a GET."""
-    places = ("query", "header")
-    if any(in_ in places and is_override(name) for in_, name in _parameters(spec, item, operation)):
-        return True
-    body = table(resolved(spec, operation.get("requestBody")))
-    return any(str(media).lower().startswith(FORMS) for media in table(body.get("content")))
 
 
 def _of_other_methods(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -186,18 +162,7 @@ def _may_be_equal(one: list[str], other: list[str]) -> bool:
 def matches(operation: Operation, entry: str) -> bool:
     """Whether `METHOD /path`, a path (globs: `*` within a segment, `**` over any), a tag or an
     operation id means this operation."""
-    if " " not in entry and not entry.startswith("/"):
-        return entry in operation.tags or entry == operation.operation_id
-    method, _, path = f"* {entry}".rpartition(" ")
-    method = method.removeprefix("* ").upper() or "*"
-    return fnmatchcase(operation.method, method) and bool(_glob(path).fullmatch(operation.path))
-
-
-def _glob(path: str) -> re.Pattern[str]:
-    pattern = re.escape(path).replace(r"\*\*", ".*").replace(r"\*", "[^/]*")
-    if pattern.endswith("/.*"):  # `/admin/**` is `/admin` itself, too
-        pattern = f"{pattern.removesuffix('/.*')}(/.*)?"
-    return re.compile(pattern)
+    return is_meant(entry, operation.method, operation.path, operation.operation_id, operation.tags)
 
 
 def _credentials(spec: Mapping[str, Any], operation: Mapping[str, Any]) -> tuple[Credential, ...]:

@@ -177,7 +177,7 @@ class Rules:
                 f" {self.policy.target} is read-only, and only GET, HEAD and OPTIONS may leave."
                 f" {_WRITABLE}"
             )
-        if "?" in target and (how := _acting_query(target.partition("?")[2])):
+        if "?" in target and (how := acting_query(target.partition("?")[2])):
             return self._override(_request(method, scheme, host, port, path), how)
         return None
 
@@ -384,8 +384,8 @@ class NotKnownYet(Rules):
         )
 
 
-def _acting_query(query: str) -> str | None:
-    """What in a query can make a writing request of a GET; None for most."""
+def acting_query(query: str) -> str | None:
+    """Return what in a query can make a writing request of a GET; None for most."""
     for pair in re.split("[&;]", query):
         name, _, value = pair.partition("=")
         name = unquote_plus(unquote_plus(name)).strip()

@@ -60,7 +60,7 @@ class RealValues:
             return ()
         before, found, _ = operation.path.partition(f"{{{name}}}")
         parent = self._lists.get(before.rstrip("/")) or self._lists.get(before)
-        if not found or parent is None or "{" in parent.path or parent.obstacle:
+        if not found or parent is None or "{" in parent.path or parent.obstacle or parent.withheld:
             return ()
         if self.changing:
             listed = _ask(client, parent)

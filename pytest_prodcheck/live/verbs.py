@@ -1,0 +1,363 @@
+"""What the words of an API say: does this name, or this sentence, read or change something?
+
+English only. Names are split (`deleteUser`, `delete_user`, `delete-user`, `users.delete`), and a
+verb counts where names have their verb: at the beginning or the end. `/orders/deleted`,
+`/deletions` and `/resets` have none. The words were chosen by reading through the GET operations of
+the 2,600 OpenAPI documents of APIs.guru.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from enum import IntEnum
+from functools import lru_cache
+from itertools import pairwise, takewhile
+from urllib.parse import unquote
+
+
+class Sign(IntEnum):
+    """What words say of an operation."""
+
+    NOTHING = 0
+    READS = 1
+    MAY_ACT = 2
+    """They may be the name of a thing as well."""
+    ACTS = 3
+
+
+# --- the words ------------------------------------------------------------------------------------
+
+
+def word_set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+VERBS = word_set("""
+    acknowledge activate add allocate anonymize append approve assign ban cancel cleanup clear
+    confirm create deactivate deallocate deauthenticate deauthorize decline decommission decrease
+    decrement delete demote deprovision deregister destroy detach disable disassociate disconnect
+    dismiss drop eject enable enqueue enroll erase evict execute expire finalize flush forget
+    increase increment initiate insert install invalidate kick kill logoff logout mark migrate
+    modify mutate mute notify optin optout overwrite persist poweroff poweron provision publish
+    purge reactivate reassign rebalance reboot rebuild recreate redeem redeploy regenerate reindex
+    reinstall reject reload remove rename renew reorder replace reprocess rerun reschedule resend
+    reset restart resubmit resume resync retry revert revoke rollback rotate send shutdown signoff
+    signout submit subscribe suspend switchover synchronize teardown terminate toggle truncate
+    turnoff turnon unarchive unassign unban unblock undelete undeploy undo unfollow unfreeze
+    uninstall unlink unlock unmark unmute unpause unpin unpublish unregister unstar unsubscribe
+    upsert wipe withdraw
+""")
+"""Infinitives that change something and are hardly ever nouns."""
+
+VERBS_OR_NOUNS = word_set("""
+    apply associate attach bookmark broadcast change clone commit configure connect copy deny deploy
+    dispatch edit empty exec failover grant hide import invite join leave lock move pause pay pin
+    promote put refund register restore run save set start stop swap sync trash trigger update
+    upgrade upload vote write
+""")
+"""Those that name a thing as well: `/refund/{id}`, `/commit/{sha}`, `/stop/{id}`."""
+
+_NOUNS_OR_VERBS = word_set("""
+    archive backup block buy capture charge claim clean close complete downgrade exchange fail fire
+    follow force freeze halt index indicate initialize like link merge open order play post process
+    purchase push queue record refresh release schedule share star tag transfer
+""")
+"""Those that mostly name a thing: verbs only at the beginning of a sentence, before an article."""
+
+_CALLS = word_set("accept clean invoke verify")
+"""Those that act in a path, `/verify-email/{token}`; what a sentence says of them is harmless."""
+
+_AT_THE_END = VERBS | word_set(
+    "deny edit exec hide pay register restore save start stop sync trash trigger update upgrade "
+    "upload write"
+)
+"""Verbs that act at the end of a longer name, too: `contactsSync`. A `ReplicaSet` is a thing."""
+
+_READING = word_set("""
+    aggregate autocomplete browse calculate can check compare compute count describe detail details
+    determine display download enumerate estimate exists explain export fetch filter find get has
+    head inspect is list listing look lookup obtain peek poll preview provide query read resolve
+    retreive retrieve return search should show stats status stream suggest summarize validate view
+    will
+""")
+
+_READING_NOUNS = word_set("""
+    check count detail details display download export filter list listing poll query search stats
+    status stream
+""")
+"""Reading verbs that are a thing before another verb: `search_delete`."""
+
+_TERMS = word_set("eligibility fee fees policies policy reason reasons window windows")
+_RECORDS = word_set(
+    "details histories history info log logs progress schedule schedules status statuses"
+)
+
+_RECORDED = word_set("""
+    commit deploy dispatch exec grant import invite lock pay promote refund reindex restart restore
+    retry run sync trigger upgrade upload vote
+""")
+_PROCESSES = _RECORDED | word_set("cancel confirm reset rollback send submit")
+"""Verbs that terms and records make a thing of: `/reset-policy`, `/sync-status`. What others have
+for an object, they act on: `/disable-policy`."""
+
+_MANNERS = word_set("async batch bulk do force handle hard mass multi perform quick soft")
+"""Words before a verb that leave it one: `/bulk-delete`."""
+
+OBJECTS = word_set("""
+    account accounts alarm alarms all basket bin cache cart comment comments config contact contacts
+    counter counters customer customers data database db device devices email event events
+    everything file files group groups image images index invoice invoices item items job jobs key
+    mail member members message messages node order orders page password payment payments photo
+    product products project projects queue record records role roles server service services
+    session sessions subscription table task tasks token tokens trash user users video
+""")
+"""Objects that are written in one word with their verb: `/deleteuser`."""
+
+_PREPOSITIONS = word_set("after as at before by for from here in of on per to via with")
+
+_DETERMINERS = word_set("""
+    a additional all an another any each every existing given her his it its multiple one our
+    selected several single some specified that the their them this your
+""")
+
+_ACTING = VERBS | VERBS_OR_NOUNS
+_KNOWN = _ACTING | _CALLS | _NOUNS_OR_VERBS | _READING
+_THIRD_PERSON = {
+    third: verb
+    for verb in sorted(_KNOWN)
+    for third in (f"{verb}s", f"{verb}es", f"{verb.removesuffix('y')}ies")
+    if third not in _KNOWN
+}
+"""Third person, and some words that nobody writes -> infinitive."""
+
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_A-Za-z]+")
+_PART = re.compile(r"(?:[^\W\d]|-)+")
+
+
+# --- names ----------------------------------------------------------------------------------------
+
+
+def words_of(name: str) -> list[str]:
+    """The words of a name, in lower case; a verb of two is one: `sign-out`, `de-activate`."""
+    joined: list[str] = []
+    for word in _WORD.findall(name):
+        both = (joined[-1] if joined else " ") + word.lower()
+        if both in _ACTING:
+            joined[-1] = both
+        else:
+            joined.append(word.lower())
+    return joined
+
+
+def parts_of(path: str) -> Iterator[str]:
+    """The names in a path, without its parameters: `/users/{id}:cancel` has two."""
+    plain = unicodedata.normalize("NFKC", unquote(unquote(path)))
+    for part in _PART.findall(re.sub(r"\{[^{}]*\}", "/", plain)):
+        if stripped := part.strip("-_"):
+            yield stripped
+
+
+def is_plural(word: str) -> bool:
+    return word.endswith("s") and not word.endswith(("ss", "us", "is")) and len(word) > 3
+
+
+def names_things(word: str) -> bool:
+    """Whether a path that ends in this word asks for a list, a record or a figure."""
+    return word in _RECORDS | _TERMS | _READING or is_plural(word)
+
+
+@lru_cache(2048)
+def sign_of_part(part: str) -> Sign:
+    """What a part of a path says."""
+    return sign_of_name(words_of(part), spaced="-" in part or "_" in part)
+
+
+def sign_of_name(words: Sequence[str], *, spaced: bool = True) -> Sign:
+    """What the words of one name say, by the verb that it begins or ends with.
+
+    spaced: they are written apart; `sendLogs` is a call, `send-logs` may be a list.
+    """
+    while len(words) > 1 and words[0] in _MANNERS:
+        words = words[1:]
+    if not words:
+        return Sign.NOTHING
+    first, last = words[0], words[-1]
+    if first in _READING:
+        if any(one == "and" and other in VERBS for one, other in pairwise(words)):
+            return Sign.ACTS
+        is_object = first in _READING_NOUNS and last in VERBS and words[-2] not in _PREPOSITIONS
+        return Sign.MAY_ACT if is_object else Sign.READS
+    if verb := _verb(first):
+        if verb not in VERBS and last in _READING - _READING_NOUNS:
+            return Sign.READS  # `ExecInspect`
+        rest = list(takewhile(lambda word: word not in _PREPOSITIONS, words[1:]))
+        return Sign.NOTHING if _is_thing(verb, rest, spaced=spaced) else Sign.ACTS
+    if last in _READING:
+        return Sign.READS
+    if _verb(last) in _AT_THE_END and len(words) > 1 and words[-2] not in _PREPOSITIONS:
+        return Sign.MAY_ACT
+    return Sign.NOTHING
+
+
+def sign_of_id(identity: str, path: str) -> Sign:
+    """What an operation id says. Those that only repeat method and path say nothing."""
+    slug = re.sub(r"\W", "_", path)
+    for suffix in (f"{slug}_get", "UsingGET", "UsingHEAD"):  # FastAPI, Springfox
+        identity = identity.removesuffix(suffix)
+    identity = re.sub(r"^GET[_-]", "", identity)
+    piece = re.split(r"[/.:#]", identity)[-1]
+    chunks = [words_of(chunk) for chunk in piece.split("_")]
+    words, last = words_of(identity), chunks[-1]
+    if not words:
+        return Sign.NOTHING
+    plain = "".join(words_of(" ".join(parts_of(path))))
+    if words[0] == "get" and plain.endswith("".join(words[1:])):
+        return Sign.NOTHING
+    for named in (last, words_of(piece), words):
+        if len(named) > 1 and named[0] in _READING:
+            return sign_of_name(named)
+    if ["get"] in chunks[:-1] or (len(words) > 2 and words[1] == "get"):
+        return Sign.READS  # `functions_get_trigger`, `notifyGetList`
+    if words[-1] in _READING and words[0] not in _ACTING:
+        # Frameworks add `_list` and `_retrieve` to whatever a GET is.
+        return min(sign_of_name(words[:-1]), Sign.MAY_ACT)
+    sign = max(sign_of_name(words), sign_of_name(words_of(piece)), sign_of_name(last))
+    if VERBS.isdisjoint((words[0], *last[:1])):
+        return min(sign, Sign.MAY_ACT)  # `StopPoint_Route`
+    return sign
+
+
+def _verb(word: str) -> str:
+    """The acting verb that a word is or is written in one with; "" for none."""
+    if word in _ACTING or word in _CALLS:
+        return word
+    for end in range(3, len(word) - 1):
+        start, rest = word[:end], word[end:]
+        if rest in OBJECTS and start in _ACTING:
+            return start
+        if start in OBJECTS and rest in VERBS:
+            return rest
+    return ""
+
+
+def _is_thing(verb: str, rest: Sequence[str], *, spaced: bool = True) -> bool:
+    """Whether the words after a verb make a thing of it."""
+    if not rest:
+        return False
+    if rest[-1] in _TERMS:
+        return verb in _PROCESSES
+    if rest[-1] in _RECORDS:
+        is_sent = spaced and verb == "send" and rest[-1] in ("log", "logs", "history")
+        return verb in _RECORDED or is_sent
+    return False
+
+
+# --- sentences ------------------------------------------------------------------------------------
+
+_FILLER = re.compile(
+    r"""\W+|(?:deprecated|beta|alpha|experimental|internal|note)\b\W*
+    |(?:this|the)\s+(?:[\w-]+\s+)?(?:api|call|endpoint|function|method|operation|request|resource|
+        route|service|url)\s+
+    |(?:use|call)\s+this\s+(?:[\w-]+\s+)?to\s+
+    |(?:(?:will|can|may|is|be|which|that)\s+)?used\s+to\s+
+    |(?:will|can|may|is|be|which|that|also)\s+
+    |(?:allows?|lets?|enables?)\s+(?:you|users?|one|us|the\s+\w+|an?\s+\w+)\s+(?:to\s+)?""",
+    re.VERBOSE | re.IGNORECASE,
+)
+"""What a sentence may begin with before its verb: "This endpoint is used to delete …"."""
+
+_THIS = re.compile(r"[.!?]\s+(?=this (?:api|call|endpoint|method|operation|request)\b)", re.I)
+
+_APART = re.compile(
+    r"(?:(log|sign)(?:s|ed|ing)? (?:\w+ ){0,3}(?:out|off)"
+    r"|shuts? (?:\w+ ){0,4}down|(turn|switch|power)s? (?:\w+ ){0,4}(?:on|off))\b"
+)
+"""Verbs with their objects in between: "Logs the user out"."""
+
+_QUERIED = word_set("execute invoke run")
+_QUERIES = word_set("function queries query search")
+"""What is run and only reads, OData's functions among it."""
+
+
+_PLURALS = word_set("drop evict install kick kill reload replace reset restart rotate toggle")
+"""Verbs whose third person is the plural of a thing: "Toggles"."""
+
+
+def _is_adverb(word: str) -> bool:
+    """Whether it goes before a verb: "Permanently deletes"; "Daily report" has none."""
+    return word.endswith("ly") and word not in _NO_ADVERBS
+
+
+_NO_ADVERBS = word_set("""
+    anomaly apply assembly daily early family hourly monthly only quarterly reply supply weekly
+    yearly
+""")
+
+
+def first_sentence(text: str) -> str:
+    """The first sentence, without markup."""
+    plain = re.sub(r"<[^>]*>", " ", text[:1000])
+    plain = re.sub(r"[*`_#>\[\]]+", " ", plain).strip()
+    return " ".join(re.split(r"[.!?:;](?:\s|$)|\n\s*\n|\s[-\u2013\u2014]\s", plain)[0].split())
+
+
+def sign_of_text(text: str) -> Sign:
+    """What a summary or a description says: by the verb it begins with, and by the verbs of later
+    sentences about "this request"."""
+    first = _sign_of_sentence(first_sentence(text))
+    for later in _THIS.split(text[:1000])[1:]:
+        if _sign_of_sentence(first_sentence(later)) is Sign.ACTS:
+            return Sign.ACTS
+    return first
+
+
+def _sign_of_sentence(sentence: str) -> Sign:
+    while filler := _FILLER.match(sentence):
+        sentence = sentence[filler.end() :]
+    words = [word.lower() for word in re.findall(r"[^\W\d_]+", sentence)][:40]
+    if not words:
+        return Sign.NOTHING
+    if _APART.match(" ".join(words[:8])):
+        return Sign.ACTS
+    while len(words) > 1 and (words[0] in _MANNERS or _is_adverb(words[0])):
+        words = words[1:]
+    if len(words) > 1 and words[0] + words[1] in VERBS:
+        words = [words[0] + words[1], *words[2:]]
+    verb, is_third = _infinitive(words[0])
+    following = words[1] if len(words) > 1 else ""
+    if verb in _KNOWN and _acts_as_well(words, is_third=is_third):
+        return Sign.ACTS
+    if verb in _READING:
+        return Sign.READS
+    if verb in _QUERIED and not _QUERIES.isdisjoint(words[1:6]):
+        return Sign.READS
+    if (verb in _ACTING or verb in _NOUNS_OR_VERBS) and following in _DETERMINERS:
+        return Sign.ACTS
+    if verb in VERBS and following in _PREPOSITIONS:
+        is_thing = following == "of" or (is_third and verb in _PLURALS)
+        return Sign.NOTHING if is_thing else Sign.ACTS
+    if verb not in _ACTING or following in _PREPOSITIONS:
+        return Sign.NOTHING
+    if is_third and verb in VERBS:
+        return Sign.ACTS if following or verb not in _PLURALS else Sign.NOTHING
+    head = list(takewhile(lambda word: word not in _PREPOSITIONS, words[1:]))
+    if _is_thing(verb, head):
+        return Sign.NOTHING
+    if is_third:
+        return Sign.MAY_ACT if following and not names_things(following) else Sign.NOTHING
+    return Sign.ACTS if verb in VERBS or not head or not is_plural(head[-1]) else Sign.MAY_ACT
+
+
+def _infinitive(word: str) -> tuple[str, bool]:
+    """A verb without the ending of its third person, and whether it had one."""
+    return (_THIRD_PERSON[word], True) if word in _THIRD_PERSON else (word, False)
+
+
+def _acts_as_well(words: Sequence[str], *, is_third: bool) -> bool:
+    """Whether a sentence that begins with reading goes on: "Returns a job and locks it"."""
+    for before, word, after in zip(words, words[1:], [*words[2:], "it"], strict=False):
+        verb, third = _infinitive(word)
+        goes_on = before in ("and", "then") and verb in _ACTING and third is is_third
+        if goes_on and after in _DETERMINERS:
+            return True
+    return False
