@@ -205,7 +205,7 @@ OTHERS = (
     *(
         Shape(
             hint,
-            rf"{hint}[\"']?\s{{0,3}}[:=]\s{{0,3}}[\"']?([A-Za-z0-9/+]{{40}})(?![A-Za-z0-9/+])",
+            rf"{hint}\\{{0,4}}[\"']?\s{{0,3}}[:=]\s{{0,3}}\\{{0,4}}[\"']?([A-Za-z0-9/+]{{40}})(?![A-Za-z0-9/+])",
             lambda secret: not secret.endswith("EXAMPLEKEY"),
             rf"(?<={before})",
         )

@@ -27,19 +27,20 @@ _SEPARATED = bytes(
 )
 """For `bytes.translate`: h for a digit of hex, s for what may stand between two pairs."""
 _BASE64 = re.compile(
-    r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{24,}"
+    r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{16,}"
     r"(?:(?:\\{1,4}[nr]|[\r\n]){1,4}[ \t]{0,40}[A-Za-z0-9+/_-]{24,}){0,10000}"
-    r"(?:(?:\\{1,4}[nr]|[\r\n]){1,4}[ \t]{0,40}[A-Za-z0-9+/_-]{1,76}(?==|\s|$))?={0,2}"
+    r"(?:(?:\\{1,4}[nr]|[\r\n]){1,4}(?:[ \t]{0,40}[A-Za-z0-9+/_-]{1,76}(?==)"
+    r"|[A-Za-z0-9+/_-]{1,76}(?=\s|$)))?={0,2}"
 )
 _BREAKS = re.compile(r"\\{1,4}[nr]|\s")
 _STANDARD = str.maketrans("-_", "+/")
-_WORD = 24
-"""Characters of base64 in which something is looked for: 18 bytes, the least that gzip makes."""
+_LEAST = 16
+"""Characters in which something is looked for: eight bytes in hex, or in base64 twice."""
 
 
 def unpacked(text: str) -> Iterator[tuple[int, int, str]]:
     """Start and end of each such stretch, and a text that it may stand for."""
-    if len(text) < _WORD:
+    if len(text) < _LEAST:
         return
     for match in _NUMBERS.finditer(text):
         numbers = [int(number) for number in re.findall(r"\d+", match[0])]
@@ -52,6 +53,20 @@ def unpacked(text: str) -> Iterator[tuple[int, int, str]]:
     for match in _BASE64.finditer(text):
         for inner in _from_base64(_BREAKS.sub("", match[0])):
             yield *match.span(), inner
+        for line in _lines(match):  # several values, one below the other
+            for inner in _from_base64(text[slice(*line)]):
+                yield *line, inner
+
+
+def _lines(match: re.Match[str]) -> Iterator[tuple[int, int]]:
+    """Start and end of each line of several."""
+    start, end = match.span()
+    breaks = list(_BREAKS.finditer(match.string, start, end))
+    for found in breaks:
+        yield start, found.start()
+        start = found.end()
+    if breaks:
+        yield start, end
 
 
 def _has_hex(text: str) -> bool:
