@@ -31,8 +31,7 @@ HELD = {
     105,
     *range(107, 113),
     *range(118, 136),
-    139,
-    140,
+    *range(139, 144),
     *range(145, 148),
 }
 """Rows that the present release answers for; the others come with later ones."""

@@ -313,7 +313,7 @@ TESTS = """
 
     @pytest.mark.smoke
     def test_suite_property(api, record_testsuite_property):
-        api.get("/ok")
+        assert api.get("/ok").status_code == 403
         record_testsuite_property("key", os.environ["API_KEY"])
 
     @pytest.mark.smoke

@@ -209,7 +209,7 @@ class Recorder:
     def _plain(self, report: pytest.CollectReport | pytest.TestReport) -> dict[str, Any]:
         """What other plugins hang on a report may be anything; the journal holds plain data."""
         data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
-        plain: dict[str, Any] = msgspec.to_builtins(data, enc_hook=repr)
+        plain: dict[str, Any] = scrub(msgspec.to_builtins(data, enc_hook=repr), self._redactor)
         plain["nodeid"] = neutral.text(plain["nodeid"])  # as the plan has it
         return plain
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
@@ -23,6 +23,7 @@ from pytest_prodcheck.hooks.subtests import Subtests
 from pytest_prodcheck.model import Exchange, Problem, Run, Verdict
 from pytest_prodcheck.record import html, junit, markdown
 from pytest_prodcheck.record.folder import Folder
+from pytest_prodcheck.record.redact import Redactor
 
 ENVIRONMENT = ("Python", "Platform", "Packages", "Plugins")
 """What pytest-html's environment table may show: CI variables carry credentials in URLs."""
@@ -36,10 +37,10 @@ class Reports:
     """Writes `report.html`, `junit.xml` and `summary.md` into a run's folder."""
 
     def __init__(
-        self, config: pytest.Config, folder: Folder, clean: Callable[[str], str] = str
+        self, config: pytest.Config, folder: Folder, redactor: Redactor | None = None
     ) -> None:
         self._config = config
-        self._clean = clean
+        self._redactor = redactor or Redactor()
         self._folder = folder
         self._ruling: tuple[Run, Verdict] | None = None
         self._written: dict[str, Path] = {}
@@ -62,20 +63,53 @@ class Reports:
 
     # --- what pytest-html asks while it writes ---
 
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_html_report_title(self, report: Any) -> None:
+    # Outermost, so that what other plugins have added is cleaned as well.
+
+    @pytest.hookimpl(optionalhook=True, wrapper=True, tryfirst=True)
+    def pytest_html_report_title(self, report: Any) -> Generator[None, object, object]:
         """Keep what holds the title: what it says is known at the end."""
         self._titled = report
+        result = yield
+        report.title = self._redactor.text(str(report.title))
+        return result
 
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_html_results_summary(self, prefix: list[str]) -> None:
+    @pytest.hookimpl(optionalhook=True, wrapper=True, tryfirst=True)
+    def pytest_html_results_summary(
+        self, prefix: list[str], summary: list[str], postfix: list[str]
+    ) -> Generator[None, object, object]:
         if self._ruling:
             self._titled.title = html.title(*self._ruling)
             prefix[:] = [html.summary(*self._ruling)]
+        result = yield
+        for texts in (prefix, summary, postfix):
+            self._clean(texts)
+        self._titled.title = self._redactor.text(str(self._titled.title))
+        return result
 
-    @pytest.hookimpl(optionalhook=True, tryfirst=True)
-    def pytest_html_results_table_row(self, cells: list[str]) -> None:
+    @pytest.hookimpl(optionalhook=True, wrapper=True, tryfirst=True)
+    def pytest_html_results_table_header(self, cells: list[str]) -> Generator[None, object, object]:
+        result = yield
+        self._clean(cells)
+        return result
+
+    @pytest.hookimpl(optionalhook=True, wrapper=True, tryfirst=True)
+    def pytest_html_results_table_row(self, cells: list[str]) -> Generator[None, object, object]:
         html.row(cells)
+        result = yield
+        self._clean(cells)
+        return result
+
+    @pytest.hookimpl(optionalhook=True, wrapper=True, tryfirst=True)
+    def pytest_html_results_table_html(self, data: list[str]) -> Generator[None, object, object]:
+        result = yield
+        self._clean(data)
+        return result
+
+    def _clean(self, texts: list[Any]) -> None:
+        """Take secrets out of a list that belongs to a reporter, in place."""
+        clean = self._redactor.data(texts)
+        if clean is not texts:
+            texts[:] = clean
 
     # --- the reporters, each on its own ---
 
@@ -104,7 +138,10 @@ class Reports:
         told = getattr(report, "prodcheck", None) or {}
         shown = () if report.passed else told.get("exchanges", ())
         exchanges = msgspec.convert(shown, tuple[Exchange, ...])
-        given = getattr(report, "extras", [])
+        # What other plugins have added since the report was made.
+        self._clean(report.sections)
+        self._clean(report.user_properties)
+        given = self._redactor.data(getattr(report, "extras", []))
         report.extras = html.extras(given, exchanges, report.nodeid)  # type: ignore[attr-defined]
         for one in self._subtests.folded(report):
             self._tell("pytest_runtest_logreport", report=one)
@@ -161,11 +198,11 @@ class Reports:
         metadata: dict[str, Any] = self._config.stash.setdefault(plugin.metadata_key, {})
         for name in set(metadata).difference(ENVIRONMENT):
             del metadata[name]
+        metadata.update(self._redactor.data(dict(metadata)))
 
     def _write_by_reporter(self, file: str, session: pytest.Session, part: Path) -> None:
         if file == "junit.xml":  # `record_testsuite_property` goes past every report
-            properties = self._reporters[file][0].global_properties
-            properties[:] = [(self._clean(name), self._clean(value)) for name, value in properties]
+            self._clean(self._reporters[file][0].global_properties)
         else:
             self._trim_environment()
         self._call(file, "pytest_sessionfinish", session=session)

@@ -123,7 +123,7 @@ def _start_controller(
     if config.getoption("dist", "no") != "no":
         told |= pack(settings, folder.work / SECRETS)
     inspector = Inspector(config, settings, folder, redactor, shard, choice, root, life.guard)
-    reports = Reports(config, folder, redactor.text)
+    reports = Reports(config, folder, redactor)
     recorder = Recorder(
         config,
         folder,

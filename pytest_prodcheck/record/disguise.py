@@ -10,7 +10,8 @@ import base64
 import html
 import json
 import re
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
 from urllib.parse import quote, urlsplit
 
 MAX_LAYERS = 3
@@ -49,6 +50,24 @@ _ESCAPE = re.compile(
     re.VERBOSE,
 )
 
+
+# RFC 2045: hex digits in upper case, and a line that goes on after `=`.
+_QUOTED_PRINTABLE = re.compile(r"=(?:([0-9A-F]{2})|\r?\n)")
+
+_COLOUR = re.compile(r"\x1b\[[\d;]*m")
+# ASCII as URLs, JSON, Python and HTML write it, once or several times over.
+_ASCII_ESCAPE = re.compile(
+    r"""
+      %(?:25){0,3}([0-7][0-9a-fA-F])
+    | \\{1,4}(?:u00|x)([0-7][0-9a-fA-F])
+    | &\#[xX]([0-7]?[0-9a-fA-F]);
+    | &\#([0-9]{1,2}|1[01][0-9]|12[0-7]);
+    | \\{1,4}([nrt/])
+    | &(amp|quot|lt|gt);
+    """,
+    re.VERBOSE,
+)
+_NAMED = {"/": "/", "amp": "&", "quot": '"', "lt": "<", "gt": ">"}
 
 _SIGNS = ("%", "\\", "&", "#x1b[", "^[[", "'\"'\"'")
 """What a text with an escape has in it; looking for these is quicker than the pattern."""
@@ -90,41 +109,53 @@ def fold(text: str) -> str:
     return folded if folded.isascii() else folded.replace("\u03c2", "\u03c3")
 
 
+Edit = tuple[re.Pattern[str], Callable[[re.Match[str]], str], str]
+"""Pattern, what it is replaced by, and the text it was applied to."""
+
+
 class Reading:
     """One way to read a text, and the way back from a place in it to the place in the text."""
 
     __slots__ = ("_edits", "text")
 
-    def __init__(self, text: str, edits: tuple[tuple[re.Pattern[str] | None, str], ...]) -> None:
+    def __init__(self, text: str, edits: tuple[Edit, ...]) -> None:
+        """`edits` led from the original to `text`, first to last."""
         self.text = text
         self._edits = edits
-        """Pattern and the text it was applied to, first to last; None stands for `_ESCAPE`."""
 
     def origin(self, spans: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
         """`spans` (start, end, mask) of this reading as spans of the text that was read."""
-        for pattern, before in reversed(self._edits):
-            starts, ends = _places(pattern, before)
-            spans = [(starts[start], ends[end - 1], mask) for start, end, mask in spans]
+        for edit in reversed(self._edits):
+            spans = _before(edit, spans)
         return spans
 
 
-def _places(pattern: re.Pattern[str] | None, before: str) -> tuple[list[int], list[int]]:
-    """For each character after an edit, where in `before` it starts and ends."""
-    starts: list[int] = []
-    ends: list[int] = []
-    at = 0
-    for match in (pattern or _ESCAPE).finditer(before):
+def _before(edit: Edit, spans: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
+    """`spans` of the text after an edit as spans of the text before it."""
+    pattern, replacement, before = edit
+    afters: list[int] = []
+    """Where, in the text after, each replacement ends."""
+    places: list[tuple[int, int, int]] = []
+    """Its length, and where what it replaces starts and ends."""
+    shift = 0
+    for match in pattern.finditer(before):
         start, end = match.span()
-        starts.extend(range(at, start))
-        ends.extend(range(at + 1, start + 1))
-        if pattern is None:
-            meaning = _MEANINGS[match[0]]
-            starts.extend([start] * len(meaning))
-            ends.extend([end] * len(meaning))
-        at = end
-    starts.extend(range(at, len(before)))
-    ends.extend(range(at + 1, len(before) + 1))
-    return starts, ends
+        length = len(replacement(match))
+        shift += length - (end - start)
+        afters.append(end + shift)
+        places.append((length, start, end))
+
+    def place(at: int) -> tuple[int, int]:
+        """Start and end of what the character at `at` came from."""
+        index = bisect_right(afters, at)
+        if index < len(afters) and at >= afters[index] - places[index][0]:
+            return places[index][1:]
+        if index == 0:
+            return at, at + 1
+        origin = places[index - 1][2] + at - afters[index - 1]
+        return origin, origin + 1
+
+    return [(place(start)[0], place(end - 1)[1], mask) for start, end, mask in spans]
 
 
 def readings(text: str) -> Iterator[Reading]:
@@ -132,20 +163,59 @@ def readings(text: str) -> Iterator[Reading]:
     yield from _layers(text, _NOISE)
     if "\x1b" in text:
         yield from _layers(text, _BLANKS)
+    if "=" in text and _QUOTED_PRINTABLE.search(text):
+        plain = _QUOTED_PRINTABLE.sub(_printable, text)
+        yield from _layers(plain, _NOISE, ((_QUOTED_PRINTABLE, _printable, text),))
 
 
-def _layers(text: str, noise: re.Pattern[str]) -> Iterator[Reading]:
-    edits: tuple[tuple[re.Pattern[str] | None, str], ...] = ((noise, text),)
+def escapes_undone(text: str) -> Iterator[Reading]:
+    """`text` without colours and with escaped ASCII as it is meant, in its letter case.
+
+    Nothing where it has none of either.
+    """
+    edits: tuple[Edit, ...] = ()
+    if "\x1b" in text:
+        edits, text = ((_COLOUR, _nothing, text),), _COLOUR.sub("", text)
+    if "\\" in text or "%" in text or "&" in text:
+        read = _ASCII_ESCAPE.sub(_ascii, text)
+        if read != text:
+            edits, text = (*edits, (_ASCII_ESCAPE, _ascii, text)), read
+    if edits:
+        yield Reading(text, edits)
+
+
+def _layers(text: str, noise: re.Pattern[str], before: tuple[Edit, ...] = ()) -> Iterator[Reading]:
+    edits: tuple[Edit, ...] = (*before, (noise, _nothing, text))
     read = _without(noise, text)
     yield Reading(read, edits)
     for _ in range(MAX_LAYERS):
         if not any(sign in read for sign in _SIGNS):
             return
-        before, read = read, _ESCAPE.sub(_meaning, read)
-        if read == before:
+        unescaped = _ESCAPE.sub(_meaning, read)
+        if unescaped == read:
             return
-        edits = (*edits, (None, before))
+        edits = (*edits, (_ESCAPE, _meaning, read))
+        read = unescaped
         yield Reading(read, edits)
+
+
+def _nothing(match: re.Match[str]) -> str:
+    return ""
+
+
+def _printable(match: re.Match[str]) -> str:
+    return chr(int(match[1], 16)) if match[1] else ""
+
+
+def _ascii(match: re.Match[str]) -> str:
+    escape = match[match.lastindex or 0]
+    if match.lastindex == 4:
+        char = chr(int(escape))
+    elif match.lastindex in (5, 6):
+        char = _NAMED.get(escape.lower(), "\n")
+    else:
+        char = chr(int(escape, 16))
+    return char if char.isprintable() else "\n"
 
 
 def _meaning(match: re.Match[str]) -> str:
@@ -187,6 +257,7 @@ def forms(secret: str) -> set[str]:
     for raw in {_bytes(each) for each in written} | _latin1(secret):
         found.add(raw.hex())
         found.update(_base64(raw))
+    found.update(_base32(_bytes(secret)))
     return found
 
 
@@ -217,6 +288,13 @@ def _base64(raw: bytes) -> Iterator[str]:
 
 
 _URL_SAFE = str.maketrans("+/", "-_")
+
+
+def _base32(raw: bytes) -> Iterator[str]:
+    """As `_base64`, at each of the five places in a group."""
+    for before in range(5):
+        encoded = base64.b32encode(bytes(before) + raw).decode()
+        yield encoded[(before * 8 + 4) // 5 : (before + len(raw)) * 8 // 5]
 
 
 # --- which part of a value is the secret ----------------------------------------------------

@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pytest_prodcheck.record import neutral
+from pytest_prodcheck.record import neutral, shapes
 from pytest_prodcheck.record.disguise import (
     forms,
     is_credential_name,
@@ -29,6 +29,7 @@ from pytest_prodcheck.record.disguise import (
     secret_parts,
     telling,
 )
+from pytest_prodcheck.record.unpack import LAYERS, unpacked
 
 if TYPE_CHECKING:
     from pytest_prodcheck.config import Secret
@@ -45,6 +46,12 @@ _GRAM = 4
 _LEAST_WHOLE = 6
 """Characters, without white space, of what is searched for in full."""
 
+MOST_LEARNT = 64
+"""Secrets known by their shape alone that are looked for in other forms, too: each takes memory,
+and a target can send as many as it likes. All the others are masked where they stand."""
+
+LONGEST_LEARNT = 4096
+
 _UNNAMED = "***"
 _NAME = re.compile(r"(?:\$\{)?([A-Za-z_][A-Za-z0-9_]*)(?:\})?")
 
@@ -55,7 +62,7 @@ Span = tuple[int, int, str]
 class Redactor:
     """Masks the secrets it has learnt in texts and in plain data."""
 
-    __slots__ = ("_checked", "_grams", "_masks", "_weak", "_wholes")
+    __slots__ = ("_by_shape", "_checked", "_grams", "_masks", "_weak", "_wholes")
 
     def __init__(self, values: Iterable[tuple[str, str]] = ()) -> None:
         """`values` are pairs of a secret and its name (`PROD_TOKEN` or `${PROD_TOKEN}`)."""
@@ -68,11 +75,12 @@ class Redactor:
         self._grams: set[int] = set()
         self._checked: dict[str, str] = {}
         """Mask -> what is shown for it."""
+        self._by_shape: set[str] = set()
         for value, name in values:
             self.learn(value, name)
 
     def __repr__(self) -> str:
-        return f"Redactor({len(set(self._masks.values()))} names)"
+        return f"Redactor({len(set(self._masks.values()) - {_UNNAMED})} names)"
 
     def __reduce__(self) -> Any:
         raise TypeError("a Redactor holds secrets and is not serialised; build another one")
@@ -140,9 +148,15 @@ class Redactor:
 
     def finds(self, value: str) -> bool:
         """True when `text` would change `value`."""
-        if not (self._masks or self._wholes):
+        return bool(shapes.places(value)) or self._knows(value)
+
+    def _knows(self, value: str, layers: int = LAYERS) -> bool:
+        """Whether a secret that was learnt is in it."""
+        if len(value) < _LEAST_WHOLE or not (self._masks or self._wholes):
             return False
-        return any(self._found(reading.text) for reading in readings(value))
+        return any(self._found(reading.text) for reading in readings(value)) or any(
+            self._knows(inner, layers - 1) for _, _, inner in unpacked(value) if layers
+        )
 
     def data(self, value: Any) -> Any:
         """Plain data with every secret masked, in keys too; the same object if there is none.
@@ -167,21 +181,52 @@ class Redactor:
         return leaf if cleaned == shown else cleaned
 
     def _spans(self, value: str) -> list[Span]:
-        if len(value) < _LEAST_WHOLE or not (self._masks or self._wholes):
+        if len(value) < _LEAST_WHOLE:
             return []
+        spans = self._known(value)
+        # A variable's name says more than `***`; around it stays what tells nothing by itself.
+        shaped = [
+            (start, end, _UNNAMED)
+            for start, end in shapes.places(value)
+            if _uncovered(start, end, spans) >= min(SIZE, end - start)
+        ]
+        for start, end, _ in shaped:
+            self._learn_by_shape(value[start:end])
+        return spans + shaped
+
+    def _known(self, value: str) -> list[Span]:
         spans: list[Span] = []
+        if not (self._masks or self._wholes):
+            return spans
         for reading in readings(value):
             found = self._found(reading.text)
             if found:
                 spans += reading.origin(found)
+        # What is encoded once is found as it stands, and more exactly.
+        spans += [
+            (start, end, _UNNAMED)
+            for start, end, inner in unpacked(value)
+            if _uncovered(start, end, spans) == end - start and self._knows(inner, LAYERS - 1)
+        ]
         return spans
+
+    def _learn_by_shape(self, secret: str) -> None:
+        """From now on it is known in any other form as well, and so is any fragment of it."""
+        if (
+            len(self._by_shape) < MOST_LEARNT
+            and len(secret) <= LONGEST_LEARNT
+            and secret not in self._by_shape
+            and shapes.is_distinctive(secret)
+        ):
+            self._by_shape.add(secret)
+            self.learn(secret)
 
     def _found(self, read: str) -> list[Span]:
         found = [
             (start, end, masks.most_common(1)[0][0])
             for start, end, masks in self._covered(read, self._strong(read))
         ]
-        for whole, mask in self._wholes.items():
+        for whole, mask in tuple(self._wholes.items()):  # another thread may learn
             start = read.find(whole)
             while start >= 0:
                 found.append((start, start + len(whole), mask))
@@ -240,6 +285,15 @@ def _sifted(read: str) -> bytes:
     return read.encode("latin-1", "replace")
 
 
+def _uncovered(start: int, end: int, spans: list[Span]) -> int:
+    """Characters of the longest stretch between `start` and `end` that none of `spans` covers."""
+    longest, at = 0, start
+    for first, last, _ in sorted(spans):
+        if last > at and first < end:
+            longest, at = max(longest, first - at), last
+    return max(longest, end - at)
+
+
 def _joined(spans: list[Span]) -> list[Span]:
     """Spans of several readings in order, overlapping ones as one."""
     joined: list[Span] = []
@@ -286,14 +340,19 @@ def from_environment(environ: Mapping[str, str]) -> list[tuple[str, str]]:
     Either the value is a URL with a login, or the name is that of a credential (`API_KEY`,
     `DB_PASSWORD`) and the value could be one: at least `SIZE` characters, and not a path, number,
     word, host name or URL without credentials. A password that is one lower-case word is
-    therefore not found here; name it in the configuration, which takes any.
+    therefore not found here; name it in the configuration, which takes any. Of any other variable
+    it is what has the shape of a secret.
     """
-    return [
-        (value, name)
-        for name, value in environ.items()
-        if len(value.strip()) >= SIZE
-        and (_LOGIN.match(value) or (is_credential_name(name) and _may_be_secret(value.strip())))
-    ]
+    found: list[tuple[str, str]] = []
+    for name, value in environ.items():
+        if len(value.strip()) < SIZE:
+            continue
+        if _LOGIN.match(value) or (is_credential_name(name) and _may_be_secret(value.strip())):
+            found.append((value, name))
+        else:
+            secrets = (value[start:end] for start, end in shapes.places(value))
+            found += ((secret, name) for secret in secrets if shapes.is_distinctive(secret))
+    return found
 
 
 def _may_be_secret(value: str) -> bool:
