@@ -321,9 +321,10 @@ def test_the_document_of_another_host_means_this_one(project, elsewhere, url):
 def test_a_path_cannot_turn_the_address_into_another(project, elsewhere):
     host = elsewhere.url.removeprefix("http://")
     not_paths = [f"@{host}/x", f".{host}/x", f"{elsewhere.url}/x", f"\\\\{host}/x", f":80@{host}/x"]
-    plain = [f"//{host}/x", f"/..//{host}/x", f"/@{host}/x", f"/\\{host}/x"]
+    plain = [f"//{host}/x", f"/@{host}/x", f"/\\{host}/x"]
+    above = [f"/..//{host}/x"]
     identifier = {"name": "id", "in": "path", "required": True, "schema": {"type": "integer"}}
-    paths = {path: {"get": operation()} for path in not_paths + plain}
+    paths = {path: {"get": operation()} for path in not_paths + plain + above}
     # For their ids the lists before them are asked.
     paths |= {f"{path}/{{id}}": {"get": operation(parameters=[identifier])} for path in paths}
     serve(project, document(paths))
@@ -332,7 +333,7 @@ def test_a_path_cannot_turn_the_address_into_another(project, elsewhere):
     assert elsewhere.ledger == []
     assert Counter(outcome.outcomes().values()) == {
         "passed": 2 * len(plain),
-        "not_run": 2 * len(not_paths),
+        "not_run": 2 * len(not_paths + above),
     }
     assert "cannot be tested: its path does not begin with a slash" in outcome.output
 
@@ -708,7 +709,7 @@ def test_one_operation_can_be_chosen_by_its_id(project):
     for path in ("/x", "/a::b"):
         node = f"suites/contract/test_operations.py::test_operation[GET {path}]"
         outcome = project.run(node)
-        assert outcome.ruling == ("pass", 0), outcome.output
+        assert outcome.ruling == ("inconclusive", 0), outcome.output  # a part, and it passed
         assert [one["id"] for one in outcome.verdict["checks"]] == [node]
     assert set(cases(project)) == {"GET /x", "GET /a::b"}
 

@@ -678,7 +678,7 @@ def test_without_the_extra_it_says_what_to_install(missing: str):
         "from pytest_prodcheck.demo.__main__ import main; main(['--port', '1'])",
     )
     assert ended.returncode == 1
-    assert ended.stderr == ("The demo is a FastAPI service: pip install 'pytest-prodcheck[demo]'\n")
+    assert ended.stderr == ("the demo is a FastAPI service: pip install 'pytest-prodcheck[demo]'\n")
 
 
 def test_an_unknown_incident_is_refused_with_the_known_ones():

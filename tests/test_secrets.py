@@ -376,7 +376,9 @@ def leaky(project: Project) -> Project:
 @pytest.mark.parametrize("style", ["long", "native", "short"])
 def test_no_canary_is_shown_anywhere(leaky, style):
     assert len(PLANTED) >= 60
-    outcome = leaky.run(*NOISE, f"--tb={style}", "test_leaky.py", "test_broken.py", "suites")
+    outcome = leaky.run(
+        *NOISE, f"--tb={style}", "test_leaky.py", "test_broken.py", "suites", typed=True
+    )
     assert outcome.exit == 1
     assert {"failed", "passed"} <= set(outcome.outcomes().values())
     assert_nothing_leaks(leaky, outcome, "run.log", "processes.txt")

@@ -79,7 +79,7 @@ def test_killed_it_is_replaced_and_nothing_is_lost(suite: Project) -> None:
     assert eventually(lambda: len(suite.server.paths()) > 5)
     os.kill(children(process.pid)[0], signal.SIGKILL)
     outcome = suite.outcome(process)
-    assert outcome.ruling == ("pass", 0), outcome.output
+    assert outcome.ruling == ("inconclusive", 0), outcome.output  # a part of a run, and it passed
     assert len(outcome.verdict["checks"]) == FAST
     assert len(suite.server.paths()) <= FAST + 2  # what was on its way is asked for again
 
