@@ -357,7 +357,7 @@ def test_each_incident_of_the_demo_is_named_and_nothing_foreign_is(pytester, nam
     outcome = project.outcome(project.start(f"--target=demo:{name}", *part))
     rules = [finding["rule"] for finding in outcome.verdict["findings"]]
     assert INCIDENTS[name].rule in rules, outcome.output
-    # The breaker may have opened: what is proven bad stays a fail although other checks did not run.
+    # Though the breaker may have opened: what is proven bad stays a fail.
     assert outcome.ruling == ("fail", 1)
     assert set(rules) <= {INCIDENTS[name].rule, *ALSO.get(name, ())}
 
