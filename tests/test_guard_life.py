@@ -319,7 +319,8 @@ def test_settings_come_out_as_they_went_in(tmp_path):
         from pytest_prodcheck.config import Secret
 
         def enc(one: object) -> object:
-            return [one.name, one.reveal()] if isinstance(one, Secret) else str(one)
+            is_secret = isinstance(one, Secret)
+            return [one.name, one.reveal(), one.template] if is_secret else str(one)
 
         return json.loads(msgspec.json.encode(value, enc_hook=enc))
 

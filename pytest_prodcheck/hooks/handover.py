@@ -22,7 +22,9 @@ def pack(settings: Settings, sealed: Path) -> dict[str, bytes]:
     plain = BytesIO()
     pickler = _Pickler(plain)
     pickler.dump(settings)
-    values = msgspec.json.encode([(secret.name, secret.reveal()) for secret in pickler.secrets])
+    values = msgspec.json.encode(
+        [(one.reveal(), one.name, one.template) for one in pickler.secrets]
+    )
     pad = os.urandom(len(values))
     file = os.open(sealed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(file, "wb") as written:
@@ -33,8 +35,8 @@ def pack(settings: Settings, sealed: Path) -> dict[str, bytes]:
 def unpack(packed: dict[str, bytes], sealed: Path) -> Settings:
     """Return the settings that `pack` was given."""
     values = _xor(sealed.read_bytes(), packed["pad"])
-    pairs = msgspec.json.decode(values, type=list[tuple[str, str]])
-    secrets = [Secret(value, name) for name, value in pairs]
+    parts = msgspec.json.decode(values, type=list[tuple[str, str, str]])
+    secrets = [Secret(*one) for one in parts]
     settings: Settings = _Unpickler(BytesIO(packed["settings"]), secrets).load()
     return settings
 
