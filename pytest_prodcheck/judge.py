@@ -8,6 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 from math import floor
 
+from pytest_prodcheck.counting import counted
 from pytest_prodcheck.model import (
     CATEGORIES,
     SEVERITIES,
@@ -162,7 +163,7 @@ def _unknown(run: Run, scored: Sequence[Check]) -> list[str]:
     if not scored:
         reasons.append("nothing was planned that counts: no check was proven")
         if run.unscored:
-            some = _number(run.unscored, "test")
+            some = counted(len(run.unscored), "test")
             reasons.append(f"{some} without a category: mark what counts, as @pytest.mark.smoke")
     missing = [check for check in scored if check.outcome == "not_run"]
     if missing:
@@ -176,13 +177,13 @@ def _failures(run: Run, vetoed: Sequence[Veto]) -> list[str]:
     outcomes = {check.id: check.outcome for check in run.checks}
     critical = [outcomes[veto.check] for veto in vetoed if veto.kind == "critical"]
     reasons += [
-        f"{_counted(critical.count(outcome), 'critical check')} {_PHRASES[outcome]}"
+        f"{counted(critical.count(outcome), 'critical check')} {_PHRASES[outcome]}"
         for outcome in ("failed", "skipped", "flaky")
         if outcome in critical
     ]
     reasons += [veto.text for veto in vetoed if veto.kind != "critical"]
     if unscored := _failed_unscored(run):
-        reasons.append(f"{_number(unscored, 'test')} without a category failed")
+        reasons.append(f"{counted(len(unscored), 'test')} without a category failed")
     return reasons
 
 
@@ -216,7 +217,7 @@ def _remarks(run: Run) -> list[str]:
             if some:
                 named = ", ".join(subject(check.id) for check in some[:_NAMED])
                 more = f" and {len(some) - _NAMED} more" if len(some) > _NAMED else ""
-                checks = _number(some, f"{severity} check")
+                checks = counted(len(some), f"{severity} check")
                 remarks.append(f"{checks} {_PHRASES[outcome]}: {named}{more}")
     return remarks
 
@@ -268,14 +269,6 @@ def _shown(score: Fraction, threshold: Fraction) -> float:
         if (shown > threshold) == (score > threshold):
             break
     return float(shown)
-
-
-def _number(checks: Sequence[Check], noun: str) -> str:
-    return _counted(len(checks), noun)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 def _plain(number: Fraction) -> str:

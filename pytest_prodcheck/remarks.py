@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
+from pytest_prodcheck.counting import counted
 from pytest_prodcheck.model import Check
 
 
@@ -18,7 +19,6 @@ def in_common(checks: Iterable[Check]) -> list[str]:
 
 
 def _counted(operations: list[str]) -> str:
-    noun = "operation" if len(operations) == 1 else "operations"
     named, more = operations[:2], len(operations) - 2
     others = f" and {more} more" if more > 0 else ""
-    return f"{len(operations)} {noun} ({', '.join(named)}{others})"
+    return f"{counted(len(operations), 'operation')} ({', '.join(named)}{others})"

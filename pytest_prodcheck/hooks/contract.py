@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from pytest_prodcheck.counting import counted
 from pytest_prodcheck.hooks import parameters
 from pytest_prodcheck.hooks.seen import PLANNED, SEEN
 from pytest_prodcheck.model import Document
@@ -179,7 +180,7 @@ def _told(document: Document, target: Target, all_: int, left: int) -> str:
     """`openapi /openapi.json  26 operations, sha256 5f0c…`"""
     named = target.openapi or parameters.WELL_KNOWN_SPEC
     digest = hashlib.sha256(msgspec.json.encode(document.spec, order="deterministic")).hexdigest()
-    noun = "operation" if all_ == 1 else "operations"
-    told = f"{left} of {all_} {noun}" if left < all_ else f"{all_} {noun}"
+    operations = counted(all_, "operation")
+    told = f"{left} of {operations}" if left < all_ else operations
     whose = f" of {document.of}, since the target serves none" if document.of else ""
     return f"openapi {named}{whose}  {told}, sha256 {digest[:12]}"

@@ -18,6 +18,7 @@ import msgspec
 import pytest
 
 from pytest_prodcheck.config import Settings, Target
+from pytest_prodcheck.counting import counted
 from pytest_prodcheck.errors import NotAsked, ProdcheckError
 from pytest_prodcheck.hooks import parameters
 from pytest_prodcheck.hooks.contract import ContractChecks
@@ -161,7 +162,7 @@ class Inspector:
             return
         seconds = self.settings.contract.time_per_operation
         self.plan.note(
-            f"{operations} operations of up to {seconds:g} s each: up to"
+            f"{counted(operations, 'operation')} of up to {seconds:g} s each: up to"
             f" {ceil(operations * seconds / 60)} min; `time_budget` of the target sets an end"
         )
 
@@ -231,8 +232,7 @@ class Inspector:
         if problem:
             self.plan.complain(f"no probes could be derived: {problem}")
         if probes:
-            noun = "probe" if len(probes) == 1 else "probes"
-            self.plan.note(f"{len(probes)} {noun} derived")
+            self.plan.note(f"{counted(len(probes), 'probe')} derived")
         return probes
 
     def measure_for(self, item: pytest.Item) -> Measure:

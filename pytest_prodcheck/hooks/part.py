@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_prodcheck.counting import counted
 from pytest_prodcheck.hooks.suites import located
 from pytest_prodcheck.model import Part
 
@@ -57,11 +58,10 @@ def part_of_run(chosen: str, selected: int, taken_out: int, generated: int) -> P
     if chosen == "ids":
         return Part(text=_selected(selected, max(selected, generated)), chosen=True)
     if chosen == "files":
-        noun = "check" if selected == 1 else "checks"
-        return Part(text=f"only chosen files were run, with {selected} {noun}", chosen=True)
+        text = f"only chosen files were run, with {counted(selected, 'check')}"
+        return Part(text=text, chosen=True)
     return None
 
 
 def _selected(some: int, all_: int) -> str:
-    checks = "check" if all_ == 1 else "checks"
-    return f"{some} of {all_} {checks} {'was' if some == 1 else 'were'} selected"
+    return f"{some} of {counted(all_, 'check')} {'was' if some == 1 else 'were'} selected"

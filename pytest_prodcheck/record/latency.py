@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+from pytest_prodcheck.counting import counted
 from pytest_prodcheck.model import Check, Record, Run
 from pytest_prodcheck.record import wording
 
@@ -79,7 +80,7 @@ def picture(run: Run) -> Picture | None:
             x=round(n * width, 2),
             width=round(width * 0.86, 2),
             height=round(100 * count / tallest, 1),
-            note=f"{wording.counted(count, 'request')} of {edge(n)} to {edge(n + 1)}",
+            note=f"{counted(count, 'request')} of {edge(n)} to {edge(n + 1)}",
         )
         for n, count in enumerate(bins)
         if count
@@ -97,7 +98,7 @@ def picture(run: Run) -> Picture | None:
         strips=_strips(checks, x),
         count=len(times),
         unanswered=unanswered,
-        described=f"{wording.counted(len(times), 'answered request')}: {numbers or 'no figures'}; "
+        described=f"{counted(len(times), 'answered request')}: {numbers or 'no figures'}; "
         f"the slowest took {slowest}.",
     )
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from pytest_prodcheck.counting import counted
 from pytest_prodcheck.model import SEVERITIES, Action, Check, Release, Run, Verdict, subject
 from pytest_prodcheck.record import neutral
 from pytest_prodcheck.record.verdict import release_setting
@@ -49,11 +50,6 @@ def number(value: float) -> str:
     """*value* without a tail of zeros and without an exponent: `100`, `93.75`."""
     text = format(Decimal(repr(value)), "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 check`, `2 checks`."""
-    return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 def milliseconds(value: float) -> str:

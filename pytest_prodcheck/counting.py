@@ -1,0 +1,6 @@
+"""Numbers of things, as people write them."""
+
+
+def counted(count: int, noun: str) -> str:
+    """Return `1 check`, `2 checks`."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")
