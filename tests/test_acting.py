@@ -140,6 +140,13 @@ def test_a_text_that_begins_with_an_acting_verb_withholds(text: str, key: str) -
 
 
 @pytest.mark.fault(132)
+@pytest.mark.parametrize("text", ACTING_TEXTS)
+def test_a_description_counts_beside_a_summary_that_says_nothing(text: str) -> None:
+    assert withheld("/things/{id}", summary="Things") == ""
+    assert withheld("/things/{id}", summary="Things", description=text)
+
+
+@pytest.mark.fault(132)
 @pytest.mark.parametrize("text", READING_TEXTS)
 def test_a_text_that_begins_otherwise_allows(text: str) -> None:
     assert withheld("/things/{id}", summary=text) == ""

@@ -89,12 +89,12 @@ def test_a_probe_and_a_test_of_the_team_may_ask_what_they_like(project) -> None:
 
 @pytest.mark.fault(132)
 def test_a_list_that_acts_is_not_asked_for_real_values(project) -> None:
-    with_document(
-        project, {"/sync": {"get": OK}, "/sync/{id}": {"get": {**OK, "parameters": [ID]}}}
-    )
+    one = {**OK, "summary": "Get the state of a synchronisation", "parameters": [ID]}
+    with_document(project, {"/sync": {"get": OK}, "/sync/{id}": {"get": one}})
     outcome = project.run("-m", "contract")
     assert outcome.outcomes()["test_operation[GET /sync]"] == "not_permitted"
-    assert project.server.paths() == ["/openapi.json"]
+    assert outcome.outcomes()["test_operation[GET /sync/{id}]"] == "passed"
+    assert not project.server.seen("/sync")
 
 
 @pytest.mark.fault(132)
