@@ -39,7 +39,7 @@ from pytest_prodcheck.record.folder import Folder
 from pytest_prodcheck.record.journal import Journal, fold
 from pytest_prodcheck.record.redact import Redactor, scrub
 from pytest_prodcheck.record.undo import left_behind, under_way
-from pytest_prodcheck.record.verdict import document, missing, text
+from pytest_prodcheck.record.verdict import document, missing, same_release, text
 
 if TYPE_CHECKING:
     from pytest_prodcheck.hooks.guarding import GuardLife
@@ -52,6 +52,9 @@ ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 WATCHDOGS = 10.0
 """Seconds that the end of a run waits for drills that a killed worker has left to its watchdog."""
+
+SECOND_TRY = 1.0
+"""Seconds until the target is asked once more what is deployed, when the run has ended."""
 
 FOR_DEVELOPERS = (
     DeprecationWarning,
@@ -93,6 +96,7 @@ class Recorder:
         self._reports = reports
         self._service = service
         self._told = told
+        self._ask_release = ask_release
         self._release = Errand(ask_release) if ask_release else None
         self._began = time.monotonic()
         self._problems: dict[Problem, None] = {}
@@ -279,6 +283,7 @@ class Recorder:
         self._session = session
         self._freeze_plan()
         self._await_watchdogs()
+        self._look_at_release_again()
         if traffic := self._traffic():
             self.journal.write("traffic", **traffic)
         self._publish(session, *self._decide())
@@ -317,6 +322,40 @@ class Recorder:
         until = time.monotonic() + WATCHDOGS
         while under_way(self._folder.path) and time.monotonic() < until:
             time.sleep(0.1)
+
+    def _look_at_release_again(self) -> None:
+        """Ask once more what is deployed: of two releases, neither was checked as a whole.
+
+        Asked twice where the first answer tells nothing: one lost answer is no deploy.
+        """
+        self._look_around()
+        told = [entry["release"] for entry in self.journal.entries if entry["kind"] == "release"]
+        began = msgspec.convert(told[-1], Release) if told else Release()
+        if self._ask_release is None or began == Release() or self._is_ended_early():
+            return
+        if (ended := self._ask_release()) == Release():
+            time.sleep(SECOND_TRY)
+            ended = self._ask_release()
+        ended = msgspec.convert(scrub(msgspec.to_builtins(ended), self._redactor), Release)
+        if same_release(began, ended):
+            return
+        if ended == Release():
+            detail = (
+                f"the target told its release ({began.name}) when the run began, and not when it "
+                "ended: a deploy may be under way; run again when it is over"
+            )
+        else:
+            detail = (
+                f"the release changed during the run, from {began.name} to {ended.name}: neither "
+                "was checked as a whole; run again"
+            )
+        self._add(Problem(what="required", detail=detail))
+
+    def _is_ended_early(self) -> bool:
+        """Return whether nothing was asked, or the target must not or cannot be asked more."""
+        asked = any(entry["kind"] == "report" for entry in self.journal.entries)
+        stopped = {"interrupted", "internal", "usage", "target_down"}
+        return not asked or any(problem.what in stopped for problem in self._problems)
 
     def _publish(self, session: pytest.Session, run: Run, verdict: Verdict) -> None:
         """Write the report files, unless those that stand say the same already."""
