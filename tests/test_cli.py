@@ -532,6 +532,36 @@ def test_a_place_that_is_taken_is_refused(checks, prodcheck, there):
     assert says in told.error
 
 
+@pytest.mark.fault(137)
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["n0", "n2"])
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (["-m", "smoke"], "has another -m (smoke, not none) than run "),
+        (["-k", "test_ok"], "is not a whole part: "),
+        (["--deselect", "test_a.py::test_page"], "is not a whole part: "),
+        ("probe", "has another configuration of probes, limits than run "),
+        ("file", "planned test_b.py::test_more, and run "),
+    ],
+    ids=["-m", "-k", "deselect", "configuration", "files"],
+)
+def test_parts_of_another_plan_are_refused(checks, prodcheck, change, says, workers):
+    checks.run("test_a.py", "--prodcheck-shard=1/2", *workers)
+    first = keep(checks, "part1")
+    files, options = ["test_a.py"], change if isinstance(change, list) else []
+    if change == "probe":
+        checks.configure("[targets.prod.limits]\np95 = 2\n[[probes]]\nget = '/page'\nwithin = 2")
+    elif change == "file":
+        more = "import pytest\n\n@pytest.mark.smoke\ndef test_more(api):\n    assert api"
+        checks.write("test_b.py", more)
+        files.append("test_b.py")
+    checks.run(*files, "--prodcheck-shard=2/2", *options, *workers)
+    told = prodcheck("merge", first, LATEST, "--output", "merged")
+    assert told.code == 4, told.output
+    assert says in told.error
+    assert not (checks.path / "merged").exists()
+
+
 # --- merge: vantages ------------------------------------------------------------------------
 
 

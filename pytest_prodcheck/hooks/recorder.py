@@ -181,7 +181,7 @@ class Recorder:
         plan = self._folder.work / "plan.json"
         if plan.exists() and not any(e["kind"] == "planned" for e in self.journal.entries):
             planned = msgspec.json.decode(plan.read_bytes())
-            self.journal.write("planned", checks=planned["checks"])
+            self.journal.write("planned", checks=planned["checks"], whole=planned["whole"])
             if part := planned["part"]:
                 self.journal.write("part", **part)
             for problem in planned["problems"]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from pytest_prodcheck.config import Secret, Settings, choose, describe, load
+from pytest_prodcheck.config import Secret, Settings, choose, describe, digests, load
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.hooks import selection
 from pytest_prodcheck.hooks.guarding import GuardLife, stand
@@ -111,6 +111,8 @@ def _start_controller(
         ),
         command=redactor.text(shlex.join(["pytest", *config.invocation_params.args])),
         settings=tuple(describe(settings)),
+        selection=config.getoption("markexpr", ""),
+        configuration=digests(settings),
         shard=shard,
     )
     told: dict[str, Any] = {

@@ -10,14 +10,16 @@ import msgspec
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.model import PassedBefore, Problem, Release, Run
 from pytest_prodcheck.record.journal import Entry, fold
+from pytest_prodcheck.record.plans import refuse_other_plans
 from pytest_prodcheck.record.undo import left_behind
-from pytest_prodcheck.record.verdict import missing
+from pytest_prodcheck.record.verdict import missing, same_release
 
 
 def merge(journals: Sequence[list[Entry]], run_id: str) -> list[Entry]:
     """The entries of one journal that says what all of them say.
 
-    Raises UsageError when they are not about the same target under the same policy.
+    Raises UsageError when they are not about the same target under the same policy, or do not
+    belong to one plan.
     """
     runs = [fold(entries) for entries in journals]
     for run in runs[1:]:
@@ -28,6 +30,7 @@ def merge(journals: Sequence[list[Entry]], run_id: str) -> list[Entry]:
                     f"run {run.run_id} has another {what} than run {runs[0].run_id} "
                     f"({theirs[what]}, not {ours}); only runs on one target under one policy merge"
                 )
+    refuse_other_plans(runs, journals)
     suffix = _suffixes(runs)
     several = len({run.target.vantage for run in runs}) > 1
     entries = [_head(runs, run_id)]
@@ -151,7 +154,10 @@ def _missing_shards(runs: list[Run]) -> list[Problem]:
 
 def _releases(runs: list[Run]) -> list[Problem]:
     """A deploy between two parts: neither release was checked as a whole."""
-    seen = {run.release: None for run in runs if run.release != Release()}
+    seen: list[Release] = []
+    for run in runs:
+        if run.release != Release() and not any(same_release(run.release, one) for one in seen):
+            seen.append(run.release)
     if len(seen) < 2:
         return []
     names = " and ".join(f"{release.version} ({release.commit})" for release in seen)
