@@ -243,10 +243,10 @@ def _merge(options: argparse.Namespace) -> int:
 
 def _recover(options: argparse.Namespace) -> int:
     from pytest_prodcheck.record.folder import Folder
-    from pytest_prodcheck.record.merge import drills_left, unfinished
+    from pytest_prodcheck.record.merge import drills_left, never_judged, unfinished
 
     entries = _entries(options.run)
-    killed = unfinished(entries)
+    killed = unfinished(entries) or never_judged(options.run)
     problems = [*killed, *drills_left(options.run)]
     entries += [{"kind": "problem", **msgspec.to_builtins(p)} for p in problems]
     folder = Folder(options.run.resolve())

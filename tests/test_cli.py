@@ -2,6 +2,7 @@
 
 import html
 import json
+import random
 import re
 import shutil
 from dataclasses import dataclass
@@ -321,6 +322,31 @@ def test_what_a_killed_run_had_is_rendered(checks, prodcheck):
     assert len(rows(folder)) == 5
     assert [case[2] for case in cases(folder) if case[1] == "verdict"] == [["failure"]]
     assert (folder / "journal.jsonl").read_bytes() == journal
+
+
+@pytest.mark.fault(55, 112)
+def test_a_run_that_was_killed_at_any_moment_is_recovered_to_no_pass(checks, prodcheck):
+    """A kill leaves the journal up to any byte of it, and a verdict that says `running`."""
+    checks.run("test_a.py")
+    kept = keep(checks, "killed")
+    written = (kept / "journal.jsonl").read_bytes()
+    said = verdict(kept)
+    begins = written.index(b"\n") + 1
+    chance = random.Random(148)
+    moments = {
+        begins,
+        len(written) - 1,
+        len(written),
+        *chance.choices(range(begins, len(written)), k=6),
+    }
+    for moment in sorted(moments):
+        (kept / "journal.jsonl").write_bytes(written[:moment])
+        (kept / "verdict.json").write_text(json.dumps({**said, "state": "running"}))
+        for _ in range(2):
+            told = prodcheck("recover", kept)
+            assert told.code == 6, f"{moment} of {len(written)}: {told.output}"
+            assert verdict(kept)["state"] == "recovered"
+        assert prodcheck("gate", kept).code == 6
 
 
 @pytest.mark.fault(112)

@@ -64,6 +64,21 @@ def unfinished(journal: list[Entry]) -> list[Problem]:
     return [Problem(what="stopped", detail=f"run {run_id} was killed before its end")]
 
 
+def never_judged(run: Path) -> list[Problem]:
+    """Return that a run was killed between the end of its journal and its verdict.
+
+    What was refused after the end, no journal tells then.
+    """
+    try:
+        content = msgspec.json.decode((run / "verdict.json").read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.MsgspecError):
+        return []
+    if content.get("state") not in ("running", "recovered"):
+        return []
+    detail = f"run {content.get('run_id')} was killed before its verdict was written"
+    return [Problem(what="stopped", detail=detail)]
+
+
 def _decisive(run: Run) -> dict[str, Any]:
     """What runs must share, by the name that a person knows it by."""
     return {
