@@ -369,7 +369,12 @@ class Recorder:
         if self._service:
             self.journal.write("service", log=scrub(self._service.tail(200), self._redactor))
         run, verdict = self._decide()
-        self.journal.write("end", finished=run.finished, duration_s=run.duration_s)
+        self.journal.write(
+            "end",
+            finished=run.finished,
+            duration_s=run.duration_s,
+            entries=len(self.journal.entries),
+        )
         self.journal.close()
         if self.journal.failure:
             run, verdict = self._decide()

@@ -14,7 +14,7 @@ Entries are `{"kind": …}` with kind one of
     release   what is deployed
     service   last lines of a service that the run started
     traffic   what all requests of the run add up to: a check keeps the evidence alone
-    end       the run was closed in order
+    end       the run was closed in order, after so many `entries`
 """
 
 import json

@@ -46,6 +46,7 @@ def merge(journals: Sequence[list[Entry]], run_id: str) -> list[Entry]:
             "kind": "end",
             "finished": max((end["finished"] for end in ends), default=""),
             "duration_s": max((end["duration_s"] for end in ends), default=0.0),
+            "entries": len(entries),
         }
     )
     return entries
@@ -57,10 +58,15 @@ def drills_left(run: Path) -> list[Problem]:
 
 
 def unfinished(journal: list[Entry]) -> list[Problem]:
-    """A journal without an end is that of a run that was killed."""
-    if any(entry["kind"] == "end" for entry in journal):
-        return []
+    """A journal without an end is that of a run that was killed; its end tells how many lines came
+    before."""
     run_id = journal[0]["run_id"]
+    for position, entry in enumerate(journal):
+        if entry["kind"] == "end":
+            if (written := entry.get("entries", position)) == position:
+                return []
+            detail = f"the journal of run {run_id} has {position} lines, and {written} were written"
+            return [Problem(what="stopped", detail=detail)]
     return [Problem(what="stopped", detail=f"run {run_id} was killed before its end")]
 
 
