@@ -95,6 +95,12 @@ def _parser() -> argparse.ArgumentParser:
         help="RUN must show that the rollback from the release of run BAD has helped "
         "(default: the last run that said roll back)",
     )
+    gate.add_argument(
+        "--no-journal",
+        dest="by_journal",
+        action="store_false",
+        help="take verdict.json without the journal that it is judged from again",
+    )
     gate.add_argument("--json", action="store_true", help="print one line of JSON")
     gate.set_defaults(command=_gate)
 
@@ -265,7 +271,7 @@ class _Progress:
 
 
 def _gate(options: argparse.Namespace) -> int:
-    from pytest_prodcheck.record.verdict import gate, gate_after_rollback
+    from pytest_prodcheck.record.gate import gate, gate_after_rollback
 
     code, sentence = gate(
         options.run,
@@ -273,10 +279,11 @@ def _gate(options: argparse.Namespace) -> int:
         commit=options.commit,
         max_age=options.max_age,
         require=tuple(options.require),
+        by_journal=options.by_journal,
     )
     if code == 0 and (bad := options.after_rollback) is not None:
         named = None if bad == Path() else bad
-        code, sentence = gate_after_rollback(options.run, named)
+        code, sentence = gate_after_rollback(options.run, named, by_journal=options.by_journal)
     told = {"exit_code": code, "verdict": sentence.partition(":")[0], "reason": sentence}
     _print(told if options.json else sentence)
     return code
@@ -302,10 +309,10 @@ def _merge(options: argparse.Namespace) -> int:
 
 def _recover(options: argparse.Namespace) -> int:
     from pytest_prodcheck.record.folder import Folder
-    from pytest_prodcheck.record.merge import drills_left, unfinished
+    from pytest_prodcheck.record.merge import drills_left, never_judged, unfinished
 
     entries = _entries(options.run)
-    killed = unfinished(entries)
+    killed = unfinished(entries) or never_judged(options.run)
     problems = [*killed, *drills_left(options.run)]
     entries += [{"kind": "problem", **msgspec.to_builtins(p)} for p in problems]
     folder = Folder(options.run.resolve())

@@ -318,6 +318,10 @@ class Run(Record):
     """Category -> what passed in the last run of this target, from this vantage, that passed."""
     settings: tuple[str, ...] = ()
     """Decisive settings with their origin, as the header shows them."""
+    selection: str = ""
+    """The expression of `-m`."""
+    configuration: dict[str, str] = {}
+    """Section of the configuration that decides what is checked -> a digest of it."""
     checks: tuple[Check, ...] = ()
     unscored: tuple[Check, ...] = ()
     """Tests without a category: they carry no score, but a failed one is not a pass."""

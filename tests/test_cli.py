@@ -2,6 +2,7 @@
 
 import html
 import json
+import random
 import re
 import shutil
 from dataclasses import dataclass
@@ -127,6 +128,7 @@ def test_help_names_what_there_is(prodcheck, args, says):
         (["gate", "--max-age", "-1h"], "expected one argument"),
         (["gate", "--max-age", "9" * 12 + "d"], "is not a time span"),
         (["gate", "--require", "smoke>10"], "'smoke>10' is not a requirement; write it like"),
+        (["gate", "--require", "smok>=1"], "is not a category. Did you mean smoke? Categories: "),
         (["gate", "--fast"], "unrecognized arguments: --fast"),
         (["merge", "--output", "out"], "the following arguments are required: RUN"),
         (["merge", "a", "b"], "the following arguments are required: --output"),
@@ -173,11 +175,12 @@ def test_the_gate_exits_by_the_verdict_of_the_latest_run(checks, prodcheck):
     assert prodcheck("gate").code == 6
     checks.run("test_a.py")
     passed = prodcheck("gate", "--target", "prod", "--require", "smoke>=6", "--max-age", "1m")
+    read_run = "pass: promote (all well); read run "
     assert passed.code == 0
-    assert passed.output.startswith("pass: promote (all well); read run ")
+    assert passed.output.startswith(read_run)
     told = prodcheck("gate", LATEST, "--json")
-    assert (told.json["exit_code"], told.json["verdict"]) == (0, "pass")
-    assert told.json["reason"].startswith("pass: promote (all well); read run ")
+    assert told.json["reason"].startswith(read_run)
+    assert told.json == {"exit_code": 0, "verdict": "pass", "reason": told.json["reason"]}
     assert prodcheck("gate", f"{LATEST}/verdict.json").code == 0
 
 
@@ -207,9 +210,13 @@ def test_a_pass_is_good_for_an_hour(checks, prodcheck):
     checks.run("test_a.py")
     file = checks.path / LATEST / "verdict.json"
     content = verdict(file.parent)
+    journal = file.with_name("journal.jsonl")
+    written = journal.read_text()
     for started, code in (("59", 0), ("61", 6)):
         ago = _minutes_ago(int(started))
         file.write_text(json.dumps({**content, "started": ago}))
+        assert prodcheck("gate").code == 6, "no more than the journal says"
+        journal.write_text(written.replace(content["started"], ago))
         assert prodcheck("gate").code == code
     assert prodcheck("gate", "--max-age", "2h").code == 0
 
@@ -237,6 +244,55 @@ def test_a_verdict_without_reasons_is_none(checks, prodcheck):
     told = prodcheck("gate")
     assert told.code == 6
     assert "holds no verdict (KeyError: 'reasons')" in told.output
+
+
+@pytest.mark.fault(148)
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["n0", "n2"])
+def test_a_violation_that_was_edited_out_is_found_in_the_journal(checks, prodcheck, workers):
+    checks.write(
+        "test_b.py",
+        """
+        import httpx, pytest
+
+        @pytest.mark.smoke
+        def test_sly(target):
+            try:
+                httpx.post(target.base_url + "/ok")
+            except Exception:
+                pass
+            assert httpx.get(target.base_url + "/ok").status_code == 200
+        """,
+    )
+    assert checks.run("test_a.py", "test_b.py", *workers).exit == 1
+    file = checks.path / LATEST / "verdict.json"
+    better = verdict(file.parent) | {"problems": [], "verdict": "pass", "decision": "promote"}
+    better["checks"] = [check | {"outcome": "passed"} for check in better["checks"]]
+    file.write_text(json.dumps(better))
+    told = prodcheck("gate")
+    assert told.code == 1
+    assert "verdict.json is not what its journal says: verdict pass, not fail (" in told.output
+    assert "POST" in told.output
+
+
+@pytest.mark.fault(148)
+def test_merged_recovered_and_copied_runs_have_their_journal_with_them(checks, shards, prodcheck):
+    assert prodcheck("gate", shards[0]).code == 6, "a part"
+    assert prodcheck("merge", *shards, "--output", "merged").code == 0
+    assert prodcheck("gate", "merged").code == 0
+    folder = torn(checks, keep(checks, "killed"))
+    assert prodcheck("recover", folder).code == 6
+    told = prodcheck("gate", folder)
+    assert told.code == 6
+    assert "not what its journal says" not in told.output
+    assert "was killed before its end" in told.output
+
+
+def test_the_verdict_alone_can_be_uploaded(checks, prodcheck, tmp_path):
+    checks.run("test_a.py")
+    alone = tmp_path / "verdict.json"
+    shutil.copy(checks.path / LATEST / "verdict.json", alone)
+    assert prodcheck("gate", alone).code == 6
+    assert prodcheck("gate", alone, "--no-journal", "--require", "smoke>=6").code == 0
 
 
 # --- recover --------------------------------------------------------------------------------
@@ -269,6 +325,31 @@ def test_what_a_killed_run_had_is_rendered(checks, prodcheck):
     assert len(rows(folder)) == 5
     assert [case[2] for case in cases(folder) if case[1] == "verdict"] == [["failure"]]
     assert (folder / "journal.jsonl").read_bytes() == journal
+
+
+@pytest.mark.fault(55, 112)
+def test_a_run_that_was_killed_at_any_moment_is_recovered_to_no_pass(checks, prodcheck):
+    """A kill leaves the journal up to any byte of it, and a verdict that says `running`."""
+    checks.run("test_a.py")
+    kept = keep(checks, "killed")
+    written = (kept / "journal.jsonl").read_bytes()
+    said = verdict(kept)
+    begins = written.index(b"\n") + 1
+    chance = random.Random(148)
+    moments = {
+        begins,
+        len(written) - 1,
+        len(written),
+        *chance.choices(range(begins, len(written)), k=6),
+    }
+    for moment in sorted(moments):
+        (kept / "journal.jsonl").write_bytes(written[:moment])
+        (kept / "verdict.json").write_text(json.dumps({**said, "state": "running"}))
+        for _ in range(2):
+            told = prodcheck("recover", kept)
+            assert told.code == 6, f"{moment} of {len(written)}: {told.output}"
+            assert verdict(kept)["state"] == "recovered"
+        assert prodcheck("gate", kept).code == 6
 
 
 @pytest.mark.fault(112)
@@ -478,6 +559,36 @@ def test_a_place_that_is_taken_is_refused(checks, prodcheck, there):
     told = prodcheck("merge", LATEST, "--output", "merged")
     assert told.code == 4
     assert says in told.error
+
+
+@pytest.mark.fault(137)
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["n0", "n2"])
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (["-m", "smoke"], "has another -m (smoke, not none) than run "),
+        (["-k", "test_ok"], "is not a whole part: "),
+        (["--deselect", "test_a.py::test_page"], "is not a whole part: "),
+        ("probe", "has another configuration of probes, limits than run "),
+        ("file", "planned test_b.py::test_more, and run "),
+    ],
+    ids=["-m", "-k", "deselect", "configuration", "files"],
+)
+def test_parts_of_another_plan_are_refused(checks, prodcheck, change, says, workers):
+    checks.run("test_a.py", "--prodcheck-shard=1/2", *workers)
+    first = keep(checks, "part1")
+    files, options = ["test_a.py"], change if isinstance(change, list) else []
+    if change == "probe":
+        checks.configure("[targets.prod.limits]\np95 = 2\n[[probes]]\nget = '/page'\nwithin = 2")
+    elif change == "file":
+        more = "import pytest\n\n@pytest.mark.smoke\ndef test_more(api):\n    assert api"
+        checks.write("test_b.py", more)
+        files.append("test_b.py")
+    checks.run(*files, "--prodcheck-shard=2/2", *options, *workers)
+    told = prodcheck("merge", first, LATEST, "--output", "merged")
+    assert told.code == 4, told.output
+    assert says in told.error
+    assert not (checks.path / "merged").exists()
 
 
 # --- merge: vantages ------------------------------------------------------------------------

@@ -77,6 +77,128 @@ def test_a_killed_drill_is_undone_or_what_is_left_is_named(
     assert outcome.verdict["decision"] != "promote"
 
 
+VANISHING = """
+import os, shutil, signal
+from pathlib import Path
+from pytest_prodcheck.record.undo import UndoJournal
+
+write = UndoJournal.write
+project = Path({project!r})
+
+def pulled(self, step, **facts):
+    write(self, step, **facts)
+    if step == "written":
+        what = {what!r}
+        if what == "report":
+            shutil.rmtree(project / "prodcheck-report")
+        elif what == "project":
+            shutil.rmtree(project)
+        elif what == "configuration":
+            (project / "prodcheck.toml").unlink()
+        else:
+            for file in ("prodcheck.toml", "flip.py"):
+                text = (project / file).read_text()
+                (project / file).write_text(text.replace("/flags", "/nowhere"))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+UndoJournal.write = pulled
+"""
+FLIP = """#!{python}
+import json, urllib.request
+
+BODY = {{"writes": True, "files": True}}
+
+
+def back(client):
+    assert client.put("/flags", json=BODY).status_code == 200
+
+
+if __name__ == "__main__":
+    url, body = "{url}/flags", json.dumps(BODY).encode()
+    urllib.request.urlopen(urllib.request.Request(url, data=body, method="PUT"))
+"""
+WAYS_BACK = {
+    "request": '{ put = "/flags", json = { writes = true, files = true } }',
+    "function": '{ call = "flip.py::back" }',
+    "script": '"./flip.py"',
+    "interpreter": f'"{sys.executable} flip.py"',
+}
+
+
+@pytest.mark.fault(144)
+@pytest.mark.parametrize(
+    ("what", "way", "workers"),
+    [
+        ("project", "request", "-n0"),
+        ("project", "request", "-n2"),
+        ("project", "function", "-n0"),
+        ("project", "script", "-n0"),
+        ("project", "interpreter", "-n2"),
+        ("report", "request", "-n0"),
+        ("configuration", "request", "-n0"),
+        ("changed", "request", "-n2"),
+        ("changed", "function", "-n0"),
+        ("changed", "script", "-n0"),
+    ],
+)
+def test_a_killed_drill_is_undone_as_it_was_configured_when_it_began(
+    project: Project, what: str, way: str, workers: str
+) -> None:
+    request = f"restore = {WAYS_BACK['request']}"
+    assert request in DRILL
+    project.configure(CONFIGURED + DRILL.replace(request, f"restore = {WAYS_BACK[way]}") + WRITES)
+    board = Switchboard(project.server)
+    flip = project.write("flip.py", FLIP.format(python=sys.executable, url=project.server.url))
+    flip.chmod(0o755)
+    project.write("conftest.py", VANISHING.format(project=str(project.path), what=what))
+    process = project.start("--target=prod", "-m", "rollback", "-k", "test_drill", workers)
+    output, _ = process.communicate(timeout=90)
+    until = time.monotonic() + 30
+    while time.monotonic() < until and (board.mode != "BOTH" or board.entries):
+        time.sleep(0.05)
+    assert (board.mode, board.entries) == ("BOTH", {}), output
+    assert project.server.paths().count("/flags") == 2, "there and back"
+    assert process.returncode != 0
+    project.path.mkdir(exist_ok=True)  # pytester goes back to it
+
+
+@pytest.mark.fault(144)
+def test_a_watchdog_loads_no_module_once_it_is_ready(project: Project) -> None:
+    """The packages of the interpreter may lie in the project that is gone by then."""
+    project.configure(CONFIGURED + DRILL + WRITES)
+    board = Switchboard(project.server)
+    audit = """
+        import os, sys
+
+        if sys.orig_argv[-6].endswith("watchdog"):
+            ready, loaded = int(sys.orig_argv[-1]), open({log!r}, "a", buffering=1)
+
+            def note(event, args):
+                if event == "import":
+                    try:
+                        os.fstat(ready)
+                    except OSError:
+                        loaded.write(args[0] + "\\n")
+
+            sys.addaudithook(note)
+        """
+    log = project.path / "loaded"
+    (project.path / "audit").mkdir()
+    project.write("audit/sitecustomize.py", audit.format(log=str(log)))
+    project.environ["PYTHONPATH"] = str(project.path / "audit")
+    project.write(
+        "conftest.py", PULLING.format(step="written", when="after", number=int(signal.SIGKILL))
+    )
+    process = project.start("--target=prod", "-m", "rollback", "-k", "test_drill")
+    process.communicate(timeout=90)
+    until = time.monotonic() + 30
+    while time.monotonic() < until and (board.mode != "BOTH" or board.entries):
+        time.sleep(0.05)
+    assert (board.mode, board.entries) == ("BOTH", {})
+    assert project.server.paths().count("/flags") == 2, "there and back"
+    assert log.read_text() == ""
+
+
 @pytest.mark.fault(123)
 def test_a_restore_that_hangs_is_bounded_and_a_second_signal_drops_nothing(
     project: Project, capsys: pytest.CaptureFixture[str]

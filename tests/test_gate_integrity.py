@@ -563,6 +563,60 @@ def test_a_check_that_is_taken_out_after_the_plan_is_named(project, workers, ord
     assert gone["message"].removeprefix("not run: ").startswith("taken out of the run ")
 
 
+LOSING = {
+    "worker": """
+        def pytest_configure(config):
+            plugins = config.pluginmanager.get_plugins()
+            for worker in [one for one in plugins if hasattr(one, "sendevent")]:
+                send = worker.sendevent
+
+                def lose(name, **facts):
+                    data = facts.get("data") or {}
+                    lost = name == "testreport" and "test_ok[2]" in data["nodeid"]
+                    if not lost or data["when"] not in LOST:
+                        send(name, **facts)
+
+                worker.sendevent = lose
+        """,
+    "run": """
+        def pytest_runtest_protocol(item):
+            return True if "test_ok[2]" in item.nodeid else None
+        """,
+}
+
+
+@pytest.mark.fault(48)
+@pytest.mark.parametrize(
+    ("where", "phases", "workers"),
+    [
+        ("worker", ("setup", "call", "teardown"), ("-n2",)),
+        ("worker", ("call",), ("-n2",)),
+        ("worker", ("teardown",), ("-n2",)),
+        ("run", (), ()),
+    ],
+)
+def test_a_report_that_is_lost_on_the_way_is_named(project, where, phases, workers):
+    project.write("test_a.py", WELL)
+    project.write("conftest.py", f"LOST = {phases!r}\n{dedent(LOSING[where])}")
+    outcome = project.run("test_a.py", *workers)
+    assert_not_a_pass(outcome, "inconclusive", "1 of 4 planned checks did not run")
+    (lost,) = [one for one in outcome.verdict["checks"] if one["outcome"] == "not_run"]
+    assert lost["id"].endswith("test_ok[2]")
+
+
+def test_a_line_that_is_lost_from_the_journal_is_noticed(project):
+    project.write("test_a.py", WELL)
+    journal = project.run("test_a.py").folder / "journal.jsonl"
+    assert prodcheck(project, "gate").returncode == 0
+    written = journal.read_bytes().splitlines(keepends=True)
+    lines = [line for line in written if b'"kind":"traffic"' not in line]
+    assert len(lines) < len(written)
+    journal.write_bytes(b"".join(lines))
+    gated = prodcheck(project, "gate")
+    assert gated.returncode == 6
+    assert f"has {len(lines) - 1} lines, and {len(written) - 1} were written" in gated.stdout
+
+
 @pytest.mark.fault(147)
 @pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["n0", "n2"])
 def test_without_pytests_own_reporters_the_verdict_is_as_ever(project, workers):

@@ -1,11 +1,13 @@
 """Journals made one: nothing is lost, nothing counts twice, and what is unclear stays unproven."""
 
+import re
+
 import msgspec
 import pytest
 
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.judge import judge
-from pytest_prodcheck.model import Action, Planned, Policy, Release, Run, TargetInfo
+from pytest_prodcheck.model import Action, Part, Planned, Policy, Release, Run, TargetInfo
 from pytest_prodcheck.record.journal import Entry, fold
 from pytest_prodcheck.record.merge import merge, unfinished
 
@@ -20,15 +22,20 @@ def journal(
     release: Release | None = None,
     ended: bool = True,
     problem: str = "",
+    whole: str = "abcd",
     **head,
 ) -> list[Entry]:
-    """A journal whose checks are called by single letters."""
+    """A journal whose checks are called by single letters; *whole* is the plan of a shard."""
     target = TargetInfo(name="prod", base_url="https://x.test", vantage=vantage)
     run = Run(**{"run_id": run_id, "target": target, "started": "2026-01-13T12:00:00Z", **head})
     plan = [Planned(id=id_, category="smoke") for id_ in planned or passed + failed]
     entries = [
         {"kind": "begin", **msgspec.to_builtins(run)},
-        {"kind": "planned", "checks": msgspec.to_builtins(plan)},
+        {
+            "kind": "planned",
+            "checks": msgspec.to_builtins(plan),
+            "whole": sorted(whole) if run.shard else [],
+        },
     ]
     for id_ in passed + failed:
         for when in ("setup", "call", "teardown"):
@@ -141,6 +148,72 @@ def test_runs_that_cannot_be_compared_are_refused(change, says):
     assert str(refused.value).endswith("; only runs on one target under one policy merge")
 
 
+PART = {"shard": "1/2"}
+OTHER = {"shard": "2/2"}
+
+
+@pytest.mark.fault(137)
+@pytest.mark.parametrize(
+    ("one", "other", "says"),
+    [
+        ({**PART, "selection": "smoke"}, {**OTHER, "selection": "contract"},
+         "run r2 has another -m (contract, not smoke) than run r1"),
+        ({**PART, "selection": "smoke"}, OTHER, "another -m (none, not smoke)"),
+        ({**PART, "whole": "abc"}, {**OTHER, "whole": "ab"},
+         "run r1 planned c, and run r2 did not"),
+        ({**PART, "whole": "a"}, {**OTHER, "whole": "abcdef"},
+         "run r2 planned b, c, d and 2 more, and run r1 did not"),
+        ({**PART, "configuration": {"probes": "1", "limits": "1"}},
+         {**OTHER, "configuration": {"probes": "2", "limits": "1"}},
+         "run r2 has another configuration of probes than run r1"),
+        ({**PART, "configuration": {"probes": "1"}}, OTHER, "another configuration of probes"),
+        ({**PART, "part": Part(text="2 of 18 checks were selected")}, OTHER,
+         "run r1 is not a whole part: 2 of 18 checks were selected; run it without -k"),
+        (PART, {**OTHER, "part": Part(text="2 of 18 checks were selected")},
+         "run r2 is not a whole part"),
+        ({"vantage": "ci", "planned": "ab"}, {"vantage": "eu", "planned": "a"},
+         "run r1 planned b, and run r2 did not"),
+        ({}, {"planned": "ab"}, "run r2 planned b, and run r1 did not"),
+        ({"vantage": "ci"}, {"vantage": "eu", **PART}, "run r2 planned b, c, d, and run r1"),
+    ],
+)  # fmt: skip
+def test_parts_of_different_plans_are_refused_by_name(one, other, says):
+    journals = []
+    for run_id, facts in (("r1", one), ("r2", other)):
+        part = facts.get("part")
+        head = {name: value for name, value in facts.items() if name != "part"}
+        entries = journal(run_id, **{"passed": "a", **head})
+        if part:
+            entries.insert(2, {"kind": "part", **msgspec.to_builtins(part)})
+        journals.append(entries)
+    with pytest.raises(UsageError) as refused:
+        merge(journals, "whole")
+    assert says in str(refused.value)
+
+
+@pytest.mark.fault(137)
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"severity": "minor"}, "another severity of a than run r1 (minor, not major)"),
+        ({"permitted": False}, "another permitted of a than run r1 (False, not True)"),
+        ({"category": "contract"}, "another category of a than run r1 (contract, not smoke)"),
+    ],
+)
+def test_a_vantage_with_a_milder_plan_is_refused(change, says):
+    one, other = (journal(f"r{n}", passed="a", vantage=name) for n, name in ((1, "ci"), (2, "eu")))
+    other[1]["checks"] = [{**check, **change} for check in other[1]["checks"]]
+    with pytest.raises(UsageError, match=re.escape(f"run r2 has {says}")):
+        merge([one, other], "whole")
+
+
+def test_a_part_that_was_killed_before_its_plan_is_no_other_plan():
+    killed = journal("r2", shard="2/2", ended=False)
+    del killed[1]
+    run = merged(journal("r1", passed="a", shard="1/2"), killed)
+    assert ruling(run) == ("inconclusive", ("run r2 was killed before its end",))
+
+
 def test_the_third_run_is_compared_too():
     journals = [journal(f"r{n}", passed="a") for n in (1, 2)]
     journals.append(journal("r3", passed="a", policy=Policy(threshold="1")))
@@ -150,10 +223,10 @@ def test_the_third_run_is_compared_too():
 
 @pytest.mark.fault(47)
 def test_a_part_without_an_end_was_killed():
-    killed = journal("r2", passed="b", planned="bc", ended=False)
+    killed = journal("r2", passed="b", planned="bc", shard="2/2", ended=False)
     (problem,) = unfinished(killed)
     assert (problem.what, problem.detail) == ("stopped", "run r2 was killed before its end")
-    run = merged(journal("r1", passed="a"), killed)
+    run = merged(journal("r1", passed="a", shard="1/2"), killed)
     assert outcomes(run) == {"a": "passed", "b": "passed", "c": "not_run"}
     verdict, reasons = ruling(run)
     assert verdict == "inconclusive"
@@ -172,7 +245,7 @@ def test_unfinished_is_said_of_none_that_ended():
 
 
 def test_problems_of_each_part_are_those_of_the_whole():
-    run = merged(journal("r1", passed="a", problem="violation"), journal("r2", passed="b"))
+    run = merged(journal("r1", passed="a", problem="violation"), journal("r2", passed="a"))
     assert [problem.what for problem in run.problems] == ["violation"]
     assert ruling(run)[0] == "fail"
 
@@ -190,7 +263,10 @@ def test_from_several_vantages_each_check_stands_once_for_each():
 
 
 def test_from_one_vantage_ids_stay_as_they_are():
-    run = merged(journal("r1", passed="a", vantage="ci"), journal("r2", passed="b", vantage="ci"))
+    run = merged(
+        journal("r1", passed="a", vantage="ci", shard="1/2"),
+        journal("r2", passed="b", vantage="ci", shard="2/2"),
+    )
     assert list(outcomes(run)) == ["a", "b"]
     assert run.target.vantage == "ci"
 
@@ -204,7 +280,6 @@ def test_from_one_vantage_ids_stay_as_they_are():
          ["the vantages disagree about a: failed from ci, passed from eu",
           "the vantages disagree about b: failed from ci, passed from eu"]),
         ({"failed": "ab"}, {"failed": "ab"}, "fail", ["the score must be greater than 90"]),
-        ({"passed": "a"}, {"failed": "b"}, "fail", ["the score must be greater than 90"]),
         ({"passed": "a", "planned": "ab"}, {"passed": "ab"}, "inconclusive",
          ["1 of 4 planned checks did not run"]),
     ],
@@ -222,15 +297,16 @@ def test_well_from_here_and_ill_from_there_is_unproven(ci, eu, verdict, reasons)
     [
         (("1.4.2", "3e68e18"), ("1.4.2", "3e68e18"), ()),
         (("1.4.2", "3e68e18"), None, ()),
+        (("1.4.2", "3e68e18"), ("1.4.2", "3e68e18b8c1a4f0f9a2d0b7e6c5d4f3a2b1c0d9e"), ()),
         (("1.4.2", "3e68e18"), ("1.5.0", "0264059"),
          ("the runs saw different releases: 1.4.2 (3e68e18) and 1.5.0 (0264059)",)),
     ],
 )  # fmt: skip
 def test_a_deploy_between_two_parts_leaves_the_whole_unproven(one, other, reasons):
     journals = [
-        journal(f"r{n}", passed=name, release=Release() if seen is None else
+        journal(f"r{n}", passed="a", release=Release() if seen is None else
                 Release(version=seen[0], commit=seen[1]))
-        for n, (name, seen) in enumerate((("a", one), ("b", other)))
+        for n, seen in enumerate((one, other))
     ]  # fmt: skip
     verdict, told = ruling(merged(*journals))
     assert told == reasons

@@ -123,14 +123,14 @@ def smoke(project: Project, *args: str) -> Outcome:
 
 
 @pytest.mark.parametrize("args", [(), ("-n", "2")], ids=["alone", "workers"])
-def test_the_health_check_tells_the_release_without_a_request_of_its_own(
+def test_the_health_check_tells_the_release_and_the_end_asks_once_more(
     project: Project, args: tuple[str, ...]
 ) -> None:
     project.server.on("/health", json_answer(HEALTH))
     project.configure('[[probes]]\nget = "/ok"', health='"/health"')
     outcome = smoke(project, *args)
     assert outcome.verdict["release"] == {"version": "1.4.2", "commit": SHA}
-    assert project.server.paths().count("/health") == 1
+    assert project.server.paths().count("/health") == 2
 
 
 def test_a_probe_that_another_process_sends_tells_the_release(project: Project) -> None:
@@ -139,7 +139,7 @@ def test_a_probe_that_another_process_sends_tells_the_release(project: Project) 
     process = project.start("--target=prod", "-m", "smoke")
     outcome = project.outcome(process)
     assert outcome.verdict["release"] == {"version": "1.4.2", "commit": SHA}, outcome.output
-    assert project.server.paths().count("/healthz") == 1
+    assert project.server.paths().count("/healthz") == 2
 
 
 def test_health_is_asked_once_where_no_check_has_asked_it(project: Project) -> None:

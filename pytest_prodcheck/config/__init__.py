@@ -33,6 +33,7 @@ from pytest_prodcheck.config.settings import (
     Switch,
     Target,
     describe,
+    digests,
     revealed,
 )
 from pytest_prodcheck.config.tables import json_schema
@@ -53,6 +54,7 @@ __all__ = [
     "Target",
     "choose",
     "describe",
+    "digests",
     "json_schema",
     "load",
     "revealed",

@@ -1,5 +1,7 @@
 """Settings of a run, resolved: what every other module reads, and how the header shows them."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
@@ -306,6 +308,36 @@ class Settings(Record):
         """The operating modes that are declared, or else those of the ready-made matrix."""
         declared = self.flags.modes if self.flags else {}
         return declared or self.assumed_modes
+
+
+DECIDES_WHAT_IS_CHECKED = {
+    "settings": ("flags", "drills", "contract", "database", "migrations", "known"),
+    "target": (
+        *("probes", "openapi", "health", "documentation", "metrics", "private", "limits"),
+        "release",
+    ),
+}
+"""Not how the target is reached from here (proxy, rate, timeout, credentials), and not what the
+policy of a run tells."""
+
+
+def digests(settings: Settings) -> dict[str, str]:
+    """Return a short digest of each section that decides what is checked, for `merge`.
+
+    Of a secret it knows the name alone, of a folder where it lies in the project.
+    """
+
+    def plain(value: Any) -> str:
+        return value.name if isinstance(value, Path) else repr(value)
+
+    found = {}
+    for owner, names in DECIDES_WHAT_IS_CHECKED.items():
+        for name in names:
+            value = getattr(settings.target if owner == "target" else settings, name)
+            written = msgspec.to_builtins(value, enc_hook=plain)
+            text = json.dumps(written, sort_keys=True)
+            found[name] = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return found
 
 
 def describe(settings: Settings) -> list[str]:

@@ -58,6 +58,8 @@ class Plan:
         self._notes: list[str] = []
         self._candidates: dict[str, pytest.Item] = {}
         """Before any selection; then, once that is made, what is left of them."""
+        self._whole: list[str] = []
+        """Ids of the plan that all parts of a run share; empty where this is no part."""
         self._frozen: list[pytest.Item] = []
         self._taken_out: set[str] = set()
         self._generated: set[str] = set()
@@ -115,6 +117,10 @@ class Plan:
             self.planned(item)
         here = [item for item in items if exists_on(self._target.name, item)]
         if self._shard:
+            expression = self._config.getoption("markexpr", "")
+            self._whole = [
+                neutral(item.nodeid) for item in here if selection.matches(expression, item)
+            ]
             part, _, whole = self._shard.partition("/")
             mine = set(sorted(item.nodeid for item in here)[int(part) - 1 :: int(whole)])
             here = [item for item in here if item.nodeid in mine]
@@ -184,6 +190,7 @@ class Plan:
                 self._config.stash.get(CHOSEN, ""), selected, len(taken_out), len(self._generated)
             ),
             "checks": [*map(self.planned, items), *taken_out],
+            "whole": self._whole,
             "problems": problems,
             "notes": self._notes,
         }

@@ -39,7 +39,7 @@ from pytest_prodcheck.record.folder import Folder
 from pytest_prodcheck.record.journal import Journal, fold
 from pytest_prodcheck.record.redact import Redactor, scrub
 from pytest_prodcheck.record.undo import left_behind, under_way
-from pytest_prodcheck.record.verdict import document, missing, text
+from pytest_prodcheck.record.verdict import document, is_another, missing, text
 
 if TYPE_CHECKING:
     from pytest_prodcheck.hooks.guarding import GuardLife
@@ -52,6 +52,9 @@ ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 WATCHDOGS = 10.0
 """Seconds that the end of a run waits for drills that a killed worker has left to its watchdog."""
+
+SECOND_TRY = 1.0
+"""Seconds until the target is asked once more what is deployed, when the run has ended."""
 
 FOR_DEVELOPERS = (
     DeprecationWarning,
@@ -177,7 +180,7 @@ class Recorder:
         plan = self._folder.work / "plan.json"
         if plan.exists() and not any(e["kind"] == "planned" for e in self.journal.entries):
             planned = msgspec.json.decode(plan.read_bytes())
-            self.journal.write("planned", checks=planned["checks"])
+            self.journal.write("planned", checks=planned["checks"], whole=planned["whole"])
             if part := planned["part"]:
                 self.journal.write("part", **part)
             for problem in planned["problems"]:
@@ -285,6 +288,7 @@ class Recorder:
             or session.exitstatus == pytest.ExitCode.INTERRUPTED
         ):
             self._release.start()
+        self._look_at_release_again()
         if traffic := self._traffic():
             self.journal.write("traffic", **traffic)
         self._publish(session, *self._decide())
@@ -324,6 +328,42 @@ class Recorder:
         while under_way(self._folder.path) and time.monotonic() < until:
             time.sleep(0.1)
 
+    def _look_at_release_again(self) -> None:
+        """Ask once more what is deployed: of two releases, neither was checked as a whole.
+
+        Asked twice where the first answer tells nothing: one lost answer is no deploy. A release
+        that no configuration asks for may be told now and then; only another one is a deploy.
+        """
+        self._look_around()
+        told = [entry["release"] for entry in self.journal.entries if entry["kind"] == "release"]
+        began = msgspec.convert(told[-1], Release) if told else Release()
+        if began == Release() or self._is_ended_early():
+            return
+        ended = self._release.ask_again()
+        if ended == Release() and self._release.at_once:
+            time.sleep(SECOND_TRY)
+            ended = self._release.ask_again()
+        ended = msgspec.convert(scrub(msgspec.to_builtins(ended), self._redactor), Release)
+        if is_another(began, ended):
+            detail = (
+                f"the release changed during the run, from {began.name} to {ended.name}: neither "
+                "was checked as a whole; run again"
+            )
+        elif ended == Release() and self._release.at_once:
+            detail = (
+                f"the target told its release ({began.name}) when the run began, and not when it "
+                "ended: a deploy may be under way; run again when it is over"
+            )
+        else:
+            return
+        self._add(Problem(what="required", detail=detail))
+
+    def _is_ended_early(self) -> bool:
+        """Return whether nothing was asked, or the target must not or cannot be asked more."""
+        asked = any(entry["kind"] == "report" for entry in self.journal.entries)
+        stopped = {"interrupted", "internal", "usage", "target_down"}
+        return not asked or any(problem.what in stopped for problem in self._problems)
+
     def _publish(self, session: pytest.Session, run: Run, verdict: Verdict) -> None:
         """Write the report files, unless those that stand say the same already."""
         if self._published != verdict:
@@ -336,7 +376,12 @@ class Recorder:
         if self._service:
             self.journal.write("service", log=scrub(self._service.tail(200), self._redactor))
         run, verdict = self._decide()
-        self.journal.write("end", finished=run.finished, duration_s=run.duration_s)
+        self.journal.write(
+            "end",
+            finished=run.finished,
+            duration_s=run.duration_s,
+            entries=len(self.journal.entries),
+        )
         self.journal.close()
         if self.journal.failure:
             run, verdict = self._decide()
@@ -504,9 +549,12 @@ class ReleaseQuery(threading.Thread):
     """The question what is deployed, asked while the tests run (`at_once`) or when they are over;
     its answer is taken once."""
 
-    def __init__(self, ask: Callable[[], Release], *, at_once: bool) -> None:
+    def __init__(
+        self, ask: Callable[[], Release], ask_again: Callable[[], Release], *, at_once: bool
+    ) -> None:
         super().__init__(name="prodcheck-release", daemon=True)
         self.at_once = at_once
+        self.ask_again = ask_again
         self._ask = ask
         self._answer: Release | None = None
 

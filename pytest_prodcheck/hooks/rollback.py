@@ -44,6 +44,7 @@ class RollbackChecks:
     def drill(self, item: pytest.Item, drill: Drill) -> Generator[DrillRun]:
         """One drill, alone on the target: the probes of this run have been answered before."""
         from pytest_prodcheck.live.drills.drill import DrillRun
+        from pytest_prodcheck.live.drills.kept import Kept
         from pytest_prodcheck.live.drills.restoring import Site
         from pytest_prodcheck.live.probes import ANSWERS
         from pytest_prodcheck.record.undo import Begin
@@ -79,7 +80,14 @@ class RollbackChecks:
                 own_service=target.start is not None,
             )
             measure = self._inspector.measure_for(item)
-            rehearsal = DrillRun(drill, site, way_back, begin, run, measure)
+            kept = Kept(
+                settings=self._settings,
+                drill=drill,
+                probes=site.probes,
+                root=site.root,
+                mark=mark,
+            )
+            rehearsal = DrillRun(drill, site, way_back, begin, run, measure, kept)
             try:
                 yield rehearsal
             finally:

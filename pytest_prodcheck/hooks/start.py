@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from pytest_prodcheck.config import Secret, Settings, choose, describe, load
+from pytest_prodcheck.config import Secret, Settings, choose, describe, digests, load
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.hooks import selection
 from pytest_prodcheck.hooks.guarding import GuardLife, stand
@@ -111,6 +111,8 @@ def _start_controller(
         ),
         command=redactor.text(shlex.join(["pytest", *config.invocation_params.args])),
         settings=tuple(describe(settings)),
+        selection=config.getoption("markexpr", ""),
+        configuration=digests(settings),
         shard=shard,
     )
     told: dict[str, Any] = {
@@ -177,17 +179,30 @@ def _release_query(inspector: Inspector) -> ReleaseQuery:
     from pytest_prodcheck.hooks.recorder import ReleaseQuery
 
     target = inspector.target
+    told_by_answers = False
 
     def ask() -> Release:
+        from pytest_prodcheck.live.release import place_of_release
+
+        nonlocal told_by_answers
+        seen = inspector.release_seen
+        told_by_answers = bool(seen and seen.is_told)
+        if seen and (seen.is_told or not place_of_release(target)):
+            return seen.release()
+        return ask_anew()
+
+    def ask_again() -> Release:
+        return ask_anew() if target.release or told_by_answers else Release()
+
+    def ask_anew() -> Release:
         from pytest_prodcheck.live.release import place_of_release, read
 
-        seen, place = inspector.release_seen, place_of_release(target)
-        if seen and (seen.is_told or not place):
-            return seen.release()
+        if not (place := target.release or place_of_release(target)):
+            return Release()
         with inspector.connect() as client:
-            return read(client, target.release or place)
+            return read(client, place)
 
-    return ReleaseQuery(ask, at_once=target.release is not None)
+    return ReleaseQuery(ask, ask_again, at_once=target.release is not None)
 
 
 def _start_worker(config: pytest.Config, told: dict[str, Any], guard: Guard) -> Inspector:

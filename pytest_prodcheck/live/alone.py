@@ -35,6 +35,13 @@ def alone(choice: str, *, root: Path, base_url: str = "") -> Iterator[Alone]:
     if base_url:
         target = msgspec.structs.replace(settings.target, base_url=base_url)
         settings = msgspec.structs.replace(settings, target=target)
+    with connected(settings) as there:
+        yield there
+
+
+@contextmanager
+def connected(settings: Settings) -> Iterator[Alone]:
+    """As `alone`, with settings that somebody has."""
     target = settings.target
     redactor = redactor_of(settings.secrets, os.environ)
     with tempfile.TemporaryDirectory(prefix="prodcheck-") as work:

@@ -5,7 +5,7 @@ killed run that is recovered are all the same thing: entries, folded into a Run.
 
 Entries are `{"kind": …}` with kind one of
     begin     the head of a run: id, target, policy, settings
-    planned   the frozen set of checks
+    planned   the frozen set of checks; of a shard, also the ids of the `whole` plan
     report    a pytest report, serialised by pytest itself, with our facts under `prodcheck`
     collectreport  likewise of a file that could not be collected, for the reporters
     problem   a fact about the run: see `model.Problem`
@@ -14,7 +14,7 @@ Entries are `{"kind": …}` with kind one of
     release   what is deployed
     service   last lines of a service that the run started
     traffic   what all requests of the run add up to: a check keeps the evidence alone
-    end       the run was closed in order
+    end       the run was closed in order, after so many `entries`
 """
 
 import json
@@ -174,6 +174,8 @@ def fold(entries: Iterable[Entry], state: State = "finished") -> Run:
         shard=head.get("shard"),
         passed_before=msgspec.convert(head.get("passed_before", {}), dict[str, PassedBefore]),
         settings=tuple(head["settings"]),
+        selection=head.get("selection", ""),
+        configuration=head.get("configuration", {}),
         checks=tuple(checks),
         unscored=tuple(unscored),
         problems=tuple(problems),

@@ -10,14 +10,16 @@ import msgspec
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.model import PassedBefore, Problem, Release, Run
 from pytest_prodcheck.record.journal import Entry, fold
+from pytest_prodcheck.record.plans import refuse_other_plans
 from pytest_prodcheck.record.undo import left_behind
-from pytest_prodcheck.record.verdict import missing
+from pytest_prodcheck.record.verdict import missing, same_release
 
 
 def merge(journals: Sequence[list[Entry]], run_id: str) -> list[Entry]:
     """The entries of one journal that says what all of them say.
 
-    Raises UsageError when they are not about the same target under the same policy.
+    Raises UsageError when they are not about the same target under the same policy, or do not
+    belong to one plan.
     """
     runs = [fold(entries) for entries in journals]
     for run in runs[1:]:
@@ -28,6 +30,7 @@ def merge(journals: Sequence[list[Entry]], run_id: str) -> list[Entry]:
                     f"run {run.run_id} has another {what} than run {runs[0].run_id} "
                     f"({theirs[what]}, not {ours}); only runs on one target under one policy merge"
                 )
+    refuse_other_plans(runs, journals)
     suffix = _suffixes(runs)
     several = len({run.target.vantage for run in runs}) > 1
     entries = [_head(runs, run_id)]
@@ -43,6 +46,7 @@ def merge(journals: Sequence[list[Entry]], run_id: str) -> list[Entry]:
             "kind": "end",
             "finished": max((end["finished"] for end in ends), default=""),
             "duration_s": max((end["duration_s"] for end in ends), default=0.0),
+            "entries": len(entries),
         }
     )
     return entries
@@ -54,11 +58,31 @@ def drills_left(run: Path) -> list[Problem]:
 
 
 def unfinished(journal: list[Entry]) -> list[Problem]:
-    """A journal without an end is that of a run that was killed."""
-    if any(entry["kind"] == "end" for entry in journal):
-        return []
+    """A journal without an end is that of a run that was killed; its end tells how many lines came
+    before."""
     run_id = journal[0]["run_id"]
+    for position, entry in enumerate(journal):
+        if entry["kind"] == "end":
+            if (written := entry.get("entries", position)) == position:
+                return []
+            detail = f"the journal of run {run_id} has {position} lines, and {written} were written"
+            return [Problem(what="stopped", detail=detail)]
     return [Problem(what="stopped", detail=f"run {run_id} was killed before its end")]
+
+
+def never_judged(run: Path) -> list[Problem]:
+    """Return that a run was killed between the end of its journal and its verdict.
+
+    What was refused after the end, no journal tells then.
+    """
+    try:
+        content = msgspec.json.decode((run / "verdict.json").read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.MsgspecError):
+        return []
+    if content.get("state") not in ("running", "recovered"):
+        return []
+    detail = f"run {content.get('run_id')} was killed before its verdict was written"
+    return [Problem(what="stopped", detail=detail)]
 
 
 def _decisive(run: Run) -> dict[str, Any]:
@@ -151,7 +175,10 @@ def _missing_shards(runs: list[Run]) -> list[Problem]:
 
 def _releases(runs: list[Run]) -> list[Problem]:
     """A deploy between two parts: neither release was checked as a whole."""
-    seen = {run.release: None for run in runs if run.release != Release()}
+    seen: list[Release] = []
+    for run in runs:
+        if run.release != Release() and not any(same_release(run.release, one) for one in seen):
+            seen.append(run.release)
     if len(seen) < 2:
         return []
     names = " and ".join(f"{release.version} ({release.commit})" for release in seen)

@@ -14,7 +14,7 @@ One JSON line per step, `{"step": …}`, each of them synced before the next thi
 import errno
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -88,14 +88,20 @@ class UndoJournal:
     """Appends steps; raises OSError when one cannot be stored, and then nothing may be done.
 
     All its steps are of the drill with this *mark*. `clean` takes secrets out of a line before it
-    is written.
+    is written. `tell` is given each line before the disk is. The steps are kept in memory too: what
+    becomes of the file meanwhile changes nothing. `spare`: a disk that fails raises nothing.
     """
 
-    def __init__(self, path: Path, mark: str, clean: Callable[[str], str] = str) -> None:
+    def __init__(
+        self, path: Path, mark: str, clean: Callable[[str], str] = str, *, spare: bool = False
+    ) -> None:
         self.path = path
+        self.tell: Callable[[bytes], object] = lambda _: None
         self._mark = mark
         self._clean = clean
+        self._spare = spare
         before = path.read_bytes() if path.exists() else b""
+        self._steps = [*_entries(before)]
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         if before and not before.endswith(b"\n"):
             os.write(self._file, b"\n")  # lest the next step be lost with the torn one
@@ -105,9 +111,21 @@ class UndoJournal:
             msgspec.json.encode({"step": step, "mark": self._mark, **facts}).decode()
         )
         written = f"{line}\n".encode()
-        if os.write(self._file, written) < len(written):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
-        os.fsync(self._file)
+        self.take(written)
+        self.tell(written)
+        with suppress(*([OSError] if self._spare else [])):
+            if os.write(self._file, written) < len(written):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+            os.fsync(self._file)
+
+    def take(self, lines: bytes) -> None:
+        """Take note of steps that somebody else has written."""
+        self._steps += _entries(lines)
+
+    @property
+    def rehearsal(self) -> Rehearsal:
+        """The drill, as far as its steps tell."""
+        return _folded(self._steps)[self._mark]
 
     def close(self) -> None:
         os.close(self._file)
@@ -115,8 +133,12 @@ class UndoJournal:
 
 def rehearsals(path: Path) -> dict[str, Rehearsal]:
     """The drills of a journal by their marks; a torn line, as a kill leaves it, is passed over."""
+    return _folded(_entries(path.read_bytes())) if path.exists() else {}
+
+
+def _folded(steps: Iterable[dict[str, Any]]) -> dict[str, Rehearsal]:
     found: dict[str, Rehearsal] = {}
-    for entry in _entries(path):
+    for entry in steps:
         mark = entry["mark"]
         if entry["step"] == "begin":
             found[mark] = Rehearsal(begin=msgspec.convert(entry, Begin))
@@ -146,10 +168,8 @@ def _facts(entry: dict[str, Any], so_far: Rehearsal) -> dict[str, Any]:
     return {}
 
 
-def _entries(path: Path) -> Iterator[dict[str, Any]]:
-    if not path.exists():
-        return
-    for line in path.read_bytes().splitlines():
+def _entries(lines: bytes) -> Iterator[dict[str, Any]]:
+    for line in lines.splitlines():
         with suppress(msgspec.DecodeError):
             yield msgspec.json.decode(line, type=dict[str, Any])
 

@@ -18,6 +18,7 @@ from pytest_prodcheck.config import Drill
 from pytest_prodcheck.errors import ContractBroken, NotAsked, ProdcheckError
 from pytest_prodcheck.jsonpath import value_at
 from pytest_prodcheck.live.bodies import strict_json
+from pytest_prodcheck.live.drills.kept import Kept
 from pytest_prodcheck.live.drills.lease import Lease
 from pytest_prodcheck.live.drills.restoring import Site, remove, restore, until
 from pytest_prodcheck.live.drills.switching import Refused, SwitchFailed, ask, filled, flip
@@ -27,7 +28,7 @@ from pytest_prodcheck.live.flags import FlagsRun
 from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.measuring import Measure
 from pytest_prodcheck.model import Failure, FlagsTold
-from pytest_prodcheck.record.undo import FILE, Begin, UndoJournal, rehearsals, unfinished
+from pytest_prodcheck.record.undo import FILE, Begin, UndoJournal, unfinished
 
 WRITES = 3
 """How often something is written while switched: one that is lost of three is seen."""
@@ -47,6 +48,7 @@ class DrillRun:
         begin: Begin,
         run: Path,
         measure: Measure,
+        kept: Kept,
     ) -> None:
         self.drill = drill
         self._site = site
@@ -55,6 +57,7 @@ class DrillRun:
         self._begin = begin
         self._run = run
         self._measure = measure
+        self._kept = kept
         self._lease: Lease | None = None
         self._before: FlagsTold | None = None
         self._written: dict[str, Any] = {}
@@ -146,7 +149,12 @@ class DrillRun:
         )
         self._journal = journal = UndoJournal(self._run / FILE, begin.mark, self._site.clean)
         journal.write("begin", **msgspec.to_builtins(begin))
-        watchdog = Watchdog.start(journal.path, self._site.root, self._lease)
+        try:
+            watchdog = Watchdog.start(journal.path, self._lease, self._kept)
+        except BaseException:
+            journal.close()
+            raise
+        journal.tell = watchdog.tell
         failed: BaseException | None = None
         try:
             try:
@@ -222,11 +230,9 @@ class DrillRun:
 
         What was lost on the way back may be in another store yet: it stays in the books.
         """
-        mark = self._begin.mark
-        written = rehearsals(journal.path)[mark].written
-        there = [path for path in written if path not in lost]
-        told = remove(there, mark, self._way_back, journal)
-        left = rehearsals(journal.path)[mark].leftovers
+        there = [path for path in journal.rehearsal.written if path not in lost]
+        told = remove(there, self._begin.mark, self._way_back, journal)
+        left = journal.rehearsal.leftovers
         if left:
             journal.write("left", what=left)
         else:

@@ -13,7 +13,7 @@ from pytest_prodcheck.config import Drill, Flags, Probe, Target
 from pytest_prodcheck.errors import ProdcheckError
 from pytest_prodcheck.live import flags as modes
 from pytest_prodcheck.live.client import LiveClient
-from pytest_prodcheck.live.drills.switching import SwitchFailed, flip
+from pytest_prodcheck.live.drills.switching import Held, SwitchFailed, flip
 from pytest_prodcheck.live.failures import GONE
 from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.live.probes import ask as ask_probe
@@ -35,6 +35,8 @@ class Site(Record):
     """What answers in the steady state; each is sent once."""
     root: Path
     """Where commands run and functions lie."""
+    held: Held = Held()
+    """What the way back needs of that folder."""
     clean: Callable[[str], str] = str
 
     def troubles(self, probes: Sequence[Probe]) -> dict[str, str]:
@@ -102,7 +104,14 @@ def restore(drill: Drill, begin: Begin, site: Site, journal: UndoJournal, by: st
     def back() -> str:
         try:
             with site.connect() as client:
-                flip(drill.restore, client, site.root, seconds=drill.within, fill=fill)
+                flip(
+                    drill.restore,
+                    client,
+                    site.root,
+                    seconds=drill.within,
+                    fill=fill,
+                    held=site.held,
+                )
         except (SwitchFailed, ProdcheckError) as failure:
             return str(failure)
         return ""

@@ -7,16 +7,19 @@ import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+import msgspec
 from msgspec import UNSET
 
 from pytest_prodcheck.config import Request, Switch, revealed
 from pytest_prodcheck.errors import ProdcheckError
 from pytest_prodcheck.live.client import LiveClient, kind_of
 from pytest_prodcheck.live.lean_httpx import httpx
+from pytest_prodcheck.model import Record
 
 UNCLEAR = (500, 502, 504)
 """Statuses after which something may have been done all the same (RFC 9110, 15.6)."""
@@ -33,8 +36,35 @@ class Refused(SwitchFailed):
     """The answer says that nothing was done."""
 
 
+class Held(Record):
+    """What flipping a switch needs of the disk, as it was when `hold` looked."""
+
+    files: dict[str, bytes] = msgspec.field(default_factory=dict)
+    """Argument of a command -> the file that it names."""
+    function: Callable[[LiveClient], object] | None = None
+
+
+def hold(switch: Switch, root: Path) -> Held:
+    """Return what flipping *switch* needs of the disk: it may change or be gone by then."""
+    if switch.function:
+        with suppress(Exception):  # told when it is called
+            return Held(function=_function(switch.function, root))
+    files = {}
+    for argument in shlex.split(switch.command or ""):
+        with suppress(OSError):
+            if (root / argument).resolve().is_relative_to(root.resolve()):
+                files[argument] = (root / argument).read_bytes()
+    return Held(files=files)
+
+
 def flip(
-    switch: Switch, client: LiveClient, root: Path, *, seconds: float, fill: dict[str, Any]
+    switch: Switch,
+    client: LiveClient,
+    root: Path,
+    *,
+    seconds: float,
+    fill: dict[str, Any],
+    held: Held | None = None,
 ) -> None:
     """Return when it has been accepted, which is not yet that it took effect.
 
@@ -46,9 +76,9 @@ def flip(
         if switch.request:
             ask(switch.request, client, fill)
         elif switch.command:
-            _run(filled(switch.command, fill), root, seconds)
+            _run(switch.command, fill, root, seconds, (held or Held()).files)
         elif switch.function:
-            _call(switch.function, client, root)
+            _call(switch.function, client, root, (held or Held()).function)
     except httpx.HTTPError as failure:
         raise SwitchFailed(f"{switch}: no answer ({kind_of(failure)}): {failure}") from failure
 
@@ -82,14 +112,44 @@ def filled(value: Any, fill: dict[str, Any]) -> Any:
     return value
 
 
-def _run(command: str, root: Path, seconds: float) -> None:
-    arguments = shlex.split(command)
+def _run(
+    command: str, fill: dict[str, Any], root: Path, seconds: float, held: dict[str, bytes]
+) -> None:
+    arguments = shlex.split(filled(command, fill))
+    with ExitStack() as stack:
+        files = {}
+        for argument, content in held.items():
+            with suppress(OSError):
+                if (root / argument).read_bytes() == content:
+                    continue
+            files[argument] = stack.enter_context(_in_memory(content)).fileno()
+        given = [f"/dev/fd/{files[one]}" if one in files else one for one in arguments]
+        _start(given, root, seconds, tuple(files.values()))
+
+
+def _in_memory(content: bytes) -> BinaryIO:
+    """A file that a command can run or read as `/dev/fd/N`, without a place on the disk."""
+    if not hasattr(os, "memfd_create"):
+        file: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+        file.write(content)
+        file.seek(0)
+        return file
+    written = os.memfd_create("prodcheck")
+    with os.fdopen(written, "wb") as sink:
+        sink.write(content)
+        sink.flush()
+        # Opened anew: what is open for writing cannot be run.
+        return open(f"/proc/self/fd/{written}", "rb")
+
+
+def _start(arguments: list[str], root: Path, seconds: float, files: tuple[int, ...]) -> None:
     # Into a file, not a pipe: a daemon that the command leaves behind would hold that open.
     with tempfile.TemporaryFile() as output:
         try:
             process = subprocess.Popen(  # noqa: S603 - the team's own command, without a shell
                 arguments,
-                cwd=root,
+                cwd=root if root.is_dir() else None,
+                pass_fds=files,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -113,23 +173,39 @@ def _run(command: str, root: Path, seconds: float) -> None:
             raise SwitchFailed(f"{arguments[0]} ended with {status}: {said}")
 
 
-def _call(named: str, client: LiveClient, root: Path) -> None:
+def _call(
+    named: str, client: LiveClient, root: Path, held: Callable[[LiveClient], object] | None
+) -> None:
+    try:
+        with _importing_from((root / named.partition("::")[0]).parent):
+            (held or _function(named, root))(client)
+    except (SwitchFailed, httpx.HTTPError):
+        raise
+    except Exception as error:
+        raise SwitchFailed(f"{named} raised {type(error).__name__}: {error}") from error
+
+
+def _function(named: str, root: Path) -> Callable[[LiveClient], object]:
+    """Return the function; raises SwitchFailed, or whatever its file raises."""
     file, _, name = named.partition("::")
     path = root / file
     spec = importlib.util.spec_from_file_location(f"prodcheck_{path.stem}", path)
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent))  # as pytest does for a conftest
-    try:
+    with _importing_from(path.parent):
         spec.loader.exec_module(module)
-        function = getattr(module, name, None)
-        if not callable(function):
-            raise SwitchFailed(f"{file} has no function {name}")
-        function(client)
-    except (SwitchFailed, httpx.HTTPError):
-        raise
-    except Exception as error:
-        raise SwitchFailed(f"{named} raised {type(error).__name__}: {error}") from error
+    function: Callable[[LiveClient], object] | None = getattr(module, name, None)
+    if not callable(function):
+        raise SwitchFailed(f"{file} has no function {name}")
+    return function
+
+
+@contextmanager
+def _importing_from(folder: Path) -> Iterator[None]:
+    """As pytest does for a conftest."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
     finally:
-        sys.path.remove(str(path.parent))
+        sys.path.remove(str(folder))

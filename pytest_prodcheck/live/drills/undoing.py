@@ -3,6 +3,7 @@
 from contextlib import closing
 from pathlib import Path
 
+from pytest_prodcheck.config import Drill
 from pytest_prodcheck.errors import ProdcheckError, UsageError
 from pytest_prodcheck.live.alone import alone
 from pytest_prodcheck.live.drills.lease import Lease
@@ -10,7 +11,7 @@ from pytest_prodcheck.live.drills.restoring import Site, remove, restore
 from pytest_prodcheck.live.lean_httpx import httpx
 from pytest_prodcheck.live.probes import ANSWERS
 from pytest_prodcheck.model import Record
-from pytest_prodcheck.record.undo import FILE, Begin, Rehearsal, UndoJournal, rehearsals, unfinished
+from pytest_prodcheck.record.undo import FILE, Rehearsal, UndoJournal, rehearsals, unfinished
 
 COMMAND = "prodcheck drill restore"
 
@@ -83,17 +84,24 @@ def finish(journal: Path, rehearsal: Rehearsal, by: str) -> list[str]:
             clean=there.clean,
         )
         with closing(UndoJournal(journal, begin.mark, there.clean)) as steps:
-            if begin.own_service and _is_gone(site):
-                steps.write("end", by=by, why="the service that the run started is gone")
-                return []
-            told = restore(drill, begin, site, steps, by) if rehearsal.switched else ""
-            not_ours = remove(rehearsal.written, begin.mark, site, steps)
-            return _closed(steps, begin, [told, *not_ours], by)
+            return undo(drill, site, steps, by)
 
 
-def _closed(steps: UndoJournal, begin: Begin, told: list[str], by: str) -> list[str]:
+def undo(drill: Drill, site: Site, steps: UndoJournal, by: str) -> list[str]:
+    """Restore and remove what the drill of these *steps* left; returns what is left after that."""
+    rehearsal = steps.rehearsal
+    begin = rehearsal.begin
+    if begin.own_service and _is_gone(site):
+        steps.write("end", by=by, why="the service that the run started is gone")
+        return []
+    told = restore(drill, begin, site, steps, by) if rehearsal.switched else ""
+    not_ours = remove(rehearsal.written, begin.mark, site, steps)
+    return _closed(steps, [told, *not_ours], by)
+
+
+def _closed(steps: UndoJournal, told: list[str], by: str) -> list[str]:
     """End the drill in its journal, if nothing is left of it."""
-    now = rehearsals(steps.path)[begin.mark]
+    now = steps.rehearsal
     left = [*now.leftovers, *filter(None, told)]
     # What may have been written nobody can find but a person, who is told once.
     if now.switched or now.written or (now.writing and by != COMMAND):
