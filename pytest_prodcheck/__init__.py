@@ -8,12 +8,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pytest_prodcheck.checks.contract.operation_check import OperationRun
+    from pytest_prodcheck.checks.drills.drill import DrillRun
+    from pytest_prodcheck.checks.modes.flags import FlagsRun
+    from pytest_prodcheck.checks.probes.prober import ProbeRun
     from pytest_prodcheck.config import Target
-    from pytest_prodcheck.live.client import LiveClient
-    from pytest_prodcheck.live.contract import OperationRun
-    from pytest_prodcheck.live.drills.drill import DrillRun
-    from pytest_prodcheck.live.flags import FlagsRun
-    from pytest_prodcheck.live.probes import ProbeRun
+    from pytest_prodcheck.http.client import LiveClient
     from pytest_prodcheck.measuring import Measure
 
 __version__ = "0.1.0"
@@ -29,12 +29,12 @@ __all__ = [
 ]
 
 _MODULES = {
-    "DrillRun": "live.drills.drill",
-    "FlagsRun": "live.flags",
-    "LiveClient": "live.client",
+    "DrillRun": "checks.drills.drill",
+    "FlagsRun": "checks.modes.flags",
+    "LiveClient": "http.client",
     "Measure": "measuring",
-    "OperationRun": "live.contract",
-    "ProbeRun": "live.probes",
+    "OperationRun": "checks.contract.operation_check",
+    "ProbeRun": "checks.probes.prober",
     "Target": "config",
 }
 

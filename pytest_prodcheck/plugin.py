@@ -17,25 +17,25 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_prodcheck.plain_imports import import_plainly
+from pytest_prodcheck.session.assertion_rewriting import import_plainly
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from pytest_prodcheck.checks.compatibility.baseline import CompatibilityRun, PreviousRun
+    from pytest_prodcheck.checks.contract.operation_check import OperationRun
+    from pytest_prodcheck.checks.contract.workflows import WorkflowRun
+    from pytest_prodcheck.checks.database.load import ConnectionsRun, QueryRun
+    from pytest_prodcheck.checks.database.schema import TableRun
+    from pytest_prodcheck.checks.drills.drill import DrillRun
+    from pytest_prodcheck.checks.migrations.migration_run import MigrationRun
+    from pytest_prodcheck.checks.modes.flags import FlagsRun
+    from pytest_prodcheck.checks.probes.catch_all import CatchAll
+    from pytest_prodcheck.checks.probes.prober import ProbeRun
     from pytest_prodcheck.config import Target
-    from pytest_prodcheck.hooks.inspector import Inspector
-    from pytest_prodcheck.live.baseline import CompatibilityRun, PreviousRun
-    from pytest_prodcheck.live.catch_all import CatchAll
-    from pytest_prodcheck.live.client import LiveClient
-    from pytest_prodcheck.live.contract import OperationRun
-    from pytest_prodcheck.live.database.pressure import ConnectionsRun, QueryRun
-    from pytest_prodcheck.live.database.schema import TableRun
-    from pytest_prodcheck.live.drills.drill import DrillRun
-    from pytest_prodcheck.live.flags import FlagsRun
-    from pytest_prodcheck.live.migrations.migration_run import MigrationRun
-    from pytest_prodcheck.live.probes import ProbeRun
-    from pytest_prodcheck.live.workflows import WorkflowRun
+    from pytest_prodcheck.http.client import LiveClient
     from pytest_prodcheck.measuring import Measure
+    from pytest_prodcheck.session.inspector import Inspector
 
 MARKERS = (
     "smoke: quick checks right after a deploy",
@@ -71,8 +71,8 @@ def _guard_if_chosen(config: pytest.Config, parser: pytest.Parser) -> None:
     chosen = "PRODCHECK_TARGET" in os.environ or "--prodcheck-target" in options
     if not chosen and "--target" not in options:
         return
-    from pytest_prodcheck.hooks.guarding import stand, stand_down
-    from pytest_prodcheck.hooks.latest import invalidate_latest
+    from pytest_prodcheck.session.guard_lifetime import stand, stand_down
+    from pytest_prodcheck.session.stale_verdict import invalidate_latest
 
     if chosen or not _is_taken(parser):
         stand(config)
@@ -140,8 +140,8 @@ def pytest_configure(config: pytest.Config) -> None:
     option = config.getoption("prodcheck_target", None)
     chosen = option is not None or "PRODCHECK_TARGET" in os.environ
     if not chosen or config.option.help:
-        if "pytest_prodcheck.hooks.guarding" in sys.modules:
-            from pytest_prodcheck.hooks.guarding import stand_down
+        if "pytest_prodcheck.session.guard_lifetime" in sys.modules:
+            from pytest_prodcheck.session.guard_lifetime import stand_down
 
             stand_down(config)
         return
@@ -152,7 +152,7 @@ def pytest_configure(config: pytest.Config) -> None:
     gc.disable()
     try:
         from pytest_prodcheck.errors import UsageError
-        from pytest_prodcheck.hooks.start import start
+        from pytest_prodcheck.session.bootstrap import start
 
         try:
             config.stash[INSPECTOR] = start(config, option)

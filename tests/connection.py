@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_prodcheck.config import Target
-from pytest_prodcheck.live.chain import Chain
-from pytest_prodcheck.live.client import LiveClient, LiveTransport
+from pytest_prodcheck.http.client import LiveClient, LiveTransport
+from pytest_prodcheck.http.throttle import Chain
 
 
 @contextmanager

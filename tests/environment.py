@@ -8,7 +8,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest_prodcheck
-from pytest_prodcheck.hooks.suites import SUITES
+from pytest_prodcheck.session.builtin_suites import SUITES
 from tests.project import PLAIN, SECRETLESS
 
 PACKAGE = Path(pytest_prodcheck.__file__).parent

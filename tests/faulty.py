@@ -26,7 +26,8 @@ from types import TracebackType
 from typing import Any, Self
 
 NO_SUCH_PATH = "/prodcheck-no-such-path-"
-"""How the path begins that a run asks for to see what every path gets (live/catch_all.py)."""
+"""How the path begins that a run asks for to see what every path gets
+(checks/probes/catch_all.py)."""
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,6 @@ import pytest
 import yaml  # noqa: F401
 
 # Imported before pytester takes stock of the modules, so that no run loads them again.
-import pytest_prodcheck.hooks.recorder
-import pytest_prodcheck.hooks.start
-import pytest_prodcheck.live.baseline
-import pytest_prodcheck.live.client
-import pytest_prodcheck.live.contract
-import pytest_prodcheck.live.generation
-import pytest_prodcheck.live.probes
-import pytest_prodcheck.live.workflows  # noqa: F401
 from tests.faulty import FaultyServer, json_answer
 
 PLAIN = ("-p", "no:schemathesis", "-p", "no:hypothesispytest", "-p", "no:randomly")

@@ -10,14 +10,14 @@ from pathlib import Path
 import msgspec
 
 from pytest_prodcheck.model import Run, Verdict
-from pytest_prodcheck.record import html
+from pytest_prodcheck.report import html
 
 CONFTEST = """
 import json, sys
 from pathlib import Path
 import msgspec, pytest
 from pytest_prodcheck.model import Run, Verdict
-from pytest_prodcheck.record import html
+from pytest_prodcheck.report import html
 
 HERE = Path(__file__).parent
 RUN = msgspec.json.decode((HERE / "run.json").read_bytes(), type=Run)

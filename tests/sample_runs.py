@@ -1,6 +1,5 @@
 """Realistic runs and verdicts for the tests of what people look at."""
 
-from pytest_prodcheck.judge import judge
 from pytest_prodcheck.model import (
     Action,
     Check,
@@ -14,6 +13,7 @@ from pytest_prodcheck.model import (
     TargetInfo,
     Verdict,
 )
+from pytest_prodcheck.verdict.judge import judge
 
 HOST = "https://api.example.com"
 

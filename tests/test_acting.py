@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_prodcheck.config import Target
-from pytest_prodcheck.live.acting import case_acts, judge, without_forms
+from pytest_prodcheck.guard.acting import case_acts, judge, without_forms
 
 PROD = Target(name="prod", base_url="https://api.example.com")
 STAGING = Target(name="staging", base_url="https://api.example.com", read_only=False)

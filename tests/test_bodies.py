@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from pytest_prodcheck.live.bodies import (
+from pytest_prodcheck.http.body import (
     MAX_DEPTH,
     BadBody,
     BadJson,

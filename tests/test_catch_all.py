@@ -7,11 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
+from pytest_prodcheck.checks.probes.catch_all import PREFIX, CatchAll
+from pytest_prodcheck.checks.probes.prober import ask
 from pytest_prodcheck.config import Probe, Target
 from pytest_prodcheck.errors import BudgetExhausted
-from pytest_prodcheck.live.catch_all import PREFIX, CatchAll
-from pytest_prodcheck.live.client import LiveClient
-from pytest_prodcheck.live.probes import ask
+from pytest_prodcheck.http.client import LiveClient
 from tests.connection import connected
 from tests.faulty import NO_SUCH_PATH, Behaviour, FaultyServer, answer, json_answer, redirect
 from tests.project import Project

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from pytest_prodcheck.live.certificates import chain_of
+from pytest_prodcheck.http.certificates import chain_of
 from tests.connection import connected
 from tests.faulty import FaultyServer, json_answer
 from tests.test_smoke_suite import suite

@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from pytest_prodcheck.errors import BudgetExhausted, NotAsked, TargetDown
-from pytest_prodcheck.live import chain as module
-from pytest_prodcheck.live.chain import ERROR_LIMIT, SILENT_LIMIT, Chain
+from pytest_prodcheck.http import throttle as module
+from pytest_prodcheck.http.throttle import ERROR_LIMIT, SILENT_LIMIT, Chain
 from tests.faulty import FaultyServer, answer, delayed
 
 Open = Callable[..., Chain]
@@ -47,8 +47,8 @@ import sys, threading
 from pathlib import Path
 from pytest_prodcheck.config import Target
 from pytest_prodcheck.errors import NotAsked
-from pytest_prodcheck.live.chain import Chain
-from pytest_prodcheck.live.client import LiveClient, LiveTransport, httpx
+from pytest_prodcheck.http.throttle import Chain
+from pytest_prodcheck.http.client import LiveClient, LiveTransport, httpx
 url, path, rate, budget, threads, times = sys.argv[1:]
 chain = Chain(Path(path), rate=float(rate) or None, budget=int(budget))
 target = Target(name="t", base_url=url, timeout=2.0, concurrency=int(threads))

@@ -413,7 +413,7 @@ def test_a_reporter_that_cannot_write_makes_recover_fail(checks, prodcheck, monk
     def fail(*_):
         raise RuntimeError("no page today")
 
-    monkeypatch.setattr("pytest_prodcheck.record.markdown.summary", fail)
+    monkeypatch.setattr("pytest_prodcheck.report.markdown.summary", fail)
     told = prodcheck("recover", folder, "--json")
     assert told.code == 1
     assert told.json["verdict"] == "fail"

@@ -14,15 +14,15 @@ import pytest
 from pytest_prodcheck import __version__
 from pytest_prodcheck.config import Secret, Target
 from pytest_prodcheck.errors import BudgetExhausted
-from pytest_prodcheck.live.chain import Chain
-from pytest_prodcheck.live.client import (
+from pytest_prodcheck.http.client import (
     NO_ADDRESS,
     LiveClient,
     LiveTransport,
     RedirectRefused,
     kind_of,
 )
-from pytest_prodcheck.live.lean_httpx import httpx
+from pytest_prodcheck.http.lean_httpx import httpx
+from pytest_prodcheck.http.throttle import Chain
 from tests.connection import connected
 from tests.faulty import FaultyServer, Visit, answer, hang_up, json_answer, redirect
 
@@ -426,7 +426,7 @@ def test_garbage_after_a_good_answer_is_not_taken_for_the_next_one(
 def test_the_client_imports_nothing_heavy() -> None:
     """`import httpx` alone brings click and rich where they are installed: 60 ms."""
     code = (
-        "import sys, pytest_prodcheck.live.client; "
+        "import sys, pytest_prodcheck.http.client; "
         "heavy = 'click rich asyncio pydantic sqlalchemy hypothesis schemathesis httpx._main'; "
         "print([name for name in heavy.split() if name in sys.modules])"
     )

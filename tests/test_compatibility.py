@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from pytest_prodcheck.compatibility import RULES, Change, breaking_changes
+from pytest_prodcheck.analysis.openapi_diff import RULES, Change, breaking_changes
 
 JSON = "application/json"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_prodcheck.compatibility import breaking_changes
+from pytest_prodcheck.analysis.openapi_diff import breaking_changes
 
 TEXT, COUNT, FLAG = {"type": "string"}, {"type": "integer"}, {"type": "boolean"}
 NUMBER, NULL = {"type": "number"}, {"type": "null"}

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pytest_prodcheck.config import Secret, Settings, choose, describe, json_schema, load
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.model import Action
-from pytest_prodcheck.record.redact import Redactor
+from pytest_prodcheck.redaction.redactor import Redactor
 
 TOKEN = "tok-0123456789"
 URL = "https://api.example.com"

@@ -9,7 +9,7 @@ import jsonschema_rs
 import pytest
 
 from pytest_prodcheck.config import json_schema
-from pytest_prodcheck.config.file import find, line_of, read, spell
+from pytest_prodcheck.config.config_file import find, line_of, read, spell
 from pytest_prodcheck.errors import UsageError
 
 PACKAGE = Path(__file__).parent.parent / "pytest_prodcheck"

@@ -12,8 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from pytest_prodcheck.live import generation
-from pytest_prodcheck.live.contract import Stop, is_success
+from pytest_prodcheck.checks.contract import schemathesis_adapter
+from pytest_prodcheck.checks.contract.operation_check import Stop, is_success
 from tests.contract_bugs import CONTRACT_BUGS, ContractBug
 from tests.faulty import Behaviour, Visit, json_answer
 from tests.project import Outcome, Project
@@ -231,8 +231,8 @@ def test_what_failed_has_failed_when_nothing_can_be_left_out(
         json_answer({}, 429, Retry_After="6000")(visit)
 
     refused: list[Any] = []
-    leave_out = generation.without
-    monkeypatch.setattr(generation, "without", without)
+    leave_out = schemathesis_adapter.without
+    monkeypatch.setattr(schemathesis_adapter, "without", without)
     outcome = picky.run("-m", "contract", "-k", "test_operation")
     check = outcome.check("[GET /asked]")
     assert (check["outcome"], outcome.exit) == ("failed", 1)
@@ -628,7 +628,7 @@ def test_no_operation_deletes_what_a_sequence_works_on(project: Project, monkeyp
         (inside if "sequence" in taken else outside).append(visit.request)
         json_answer({"id": 7}, 204 if visit.request.method == "DELETE" else 201)(visit)
 
-    monkeypatch.setattr("pytest_prodcheck.live.turns.turn", turn)
+    monkeypatch.setattr("pytest_prodcheck.store.process_lock.turn", turn)
     project.server.on("/openapi.json", json_answer(THINGS)).on("*", seen)
     project.configure(
         'openapi = "/openapi.json"\nread_only = false\n\n[contract]\nmax_examples = 20\n'
@@ -658,8 +658,8 @@ def test_the_wait_for_a_turn_is_not_its_own_time(project: Project, monkeypatch, 
             waited.append(path)
         yield
 
-    monkeypatch.setattr("pytest_prodcheck.live.contract.real_time", Clock)
-    monkeypatch.setattr("pytest_prodcheck.live.turns.turn", turn)
+    monkeypatch.setattr("pytest_prodcheck.checks.contract.operation_check.real_time", Clock)
+    monkeypatch.setattr("pytest_prodcheck.store.process_lock.turn", turn)
     project.server.on("/openapi.json", json_answer(THINGS)).on("*", json_answer({"id": 7}))
     project.configure(
         'openapi = "/openapi.json"\nread_only = false\n\n'

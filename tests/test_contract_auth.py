@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
+from pytest_prodcheck.checks.contract.schemathesis_adapter import Contract, Effort
+from pytest_prodcheck.checks.openapi.operations import operations
 from pytest_prodcheck.config import Secret, Target
-from pytest_prodcheck.live.generation import Contract, Effort
-from pytest_prodcheck.live.operations import operations
-from pytest_prodcheck.live.transport import WITHOUT, cookie_names
+from pytest_prodcheck.http.transport import WITHOUT, cookie_names
 from tests.connection import connected
 from tests.faulty import FaultyServer, Seen, Visit, json_answer
 

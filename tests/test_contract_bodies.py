@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
+from pytest_prodcheck.checks.contract.schemathesis_adapter import Contract, Effort
+from pytest_prodcheck.checks.openapi.operations import operations
 from pytest_prodcheck.config import Target
-from pytest_prodcheck.live.generation import Contract, Effort
-from pytest_prodcheck.live.operations import operations
 from tests.connection import connected
 from tests.faulty import Behaviour, FaultyServer, answer, json_answer
 

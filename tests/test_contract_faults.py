@@ -19,12 +19,12 @@ from xml.etree import ElementTree
 
 import pytest
 
+from pytest_prodcheck.checks.contract.retry_after import Patience, retry_after
+from pytest_prodcheck.checks.openapi import document as openapi
+from pytest_prodcheck.checks.openapi.document import fetch_spec
 from pytest_prodcheck.config import Target
 from pytest_prodcheck.errors import NotAsked
-from pytest_prodcheck.live import openapi
-from pytest_prodcheck.live.client import LiveClient
-from pytest_prodcheck.live.openapi import fetch_spec
-from pytest_prodcheck.live.patience import Patience, retry_after
+from pytest_prodcheck.http.client import LiveClient
 from tests.faulty import (
     FaultyServer,
     Visit,

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from pytest_prodcheck.model import Check, Failure
-from pytest_prodcheck.record.journal import fold
-from pytest_prodcheck.remarks import in_common
+from pytest_prodcheck.store.journal import fold
+from pytest_prodcheck.verdict.remarks import in_common
 from tests.faulty import Behaviour, Visit, answer, json_answer
 from tests.project import Outcome, Project
 

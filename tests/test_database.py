@@ -8,21 +8,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_prodcheck.config import Secret, Settings, Target, load
-from pytest_prodcheck.errors import UsageError
-from pytest_prodcheck.live import policy as rules
-from pytest_prodcheck.live.database.statements import not_a_read, refusal
-from pytest_prodcheck.schema import sql
-from pytest_prodcheck.schema.drift import drift
-from pytest_prodcheck.schema.tables import Column, Index, Policy, Schema, Table, merged
-from pytest_prodcheck.schema.types import canonical, same_type
-from pytest_prodcheck.schema.written import (
+from pytest_prodcheck.analysis.sql_schema import sql
+from pytest_prodcheck.analysis.sql_schema.drift import drift
+from pytest_prodcheck.analysis.sql_schema.tables import Column, Index, Policy, Schema, Table, merged
+from pytest_prodcheck.analysis.sql_schema.types import canonical, same_type
+from pytest_prodcheck.analysis.sql_schema.written import (
     column_text,
     foreign_key_text,
     index_text,
     policy_text,
     toml,
 )
+from pytest_prodcheck.checks.database.statements import not_a_read, refusal
+from pytest_prodcheck.config import Secret, Settings, Target, load
+from pytest_prodcheck.errors import UsageError
+from pytest_prodcheck.guard import policy as rules
 
 URL = "postgresql://reader:long-password@db.example.com/app"
 PROD = f'[targets.prod]\nbase_url = "https://api.example.com"\ndatabase = "{URL}"\n'

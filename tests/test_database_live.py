@@ -23,19 +23,19 @@ import sqlalchemy.dialects.sqlite
 import sqlalchemy.orm
 import sqlglot  # noqa: F401
 
-import pytest_prodcheck.live.database.pressure
-import pytest_prodcheck.live.database.schema
-import pytest_prodcheck.live.database.statements  # noqa: F401
+import pytest_prodcheck.checks.database.load
+import pytest_prodcheck.checks.database.schema
+import pytest_prodcheck.checks.database.statements  # noqa: F401
+from pytest_prodcheck.analysis.sql_schema.drift import drift
+from pytest_prodcheck.analysis.sql_schema.tables import Schema
+from pytest_prodcheck.checks.database.connection import Database
+from pytest_prodcheck.checks.database.metadata import tables as tables_of
+from pytest_prodcheck.checks.database.postgres import plain_url
+from pytest_prodcheck.checks.database.tables import read
 from pytest_prodcheck.cli import main
 from pytest_prodcheck.config import Secret, Target
 from pytest_prodcheck.demo import storage
 from pytest_prodcheck.errors import ContractBroken, NotAsked, Violation
-from pytest_prodcheck.live.database.connection import Database
-from pytest_prodcheck.live.database.metadata import tables as tables_of
-from pytest_prodcheck.live.database.postgres import plain_url
-from pytest_prodcheck.live.database.tables import read
-from pytest_prodcheck.schema.drift import drift
-from pytest_prodcheck.schema.tables import Schema
 from tests.faulty import black_hole, closed_port, curt_port, mute_port
 from tests.project import Outcome, Project
 
@@ -783,8 +783,8 @@ def test_recording_warns_of_policies_that_contradict_each_other(
 
 def test_the_demos_own_schema_stays_true(tmp_path: Path) -> None:
     """What the demo declares is what its storage makes."""
+    from pytest_prodcheck.config.config_file import fitted, parse
     from pytest_prodcheck.config.database import _tables
-    from pytest_prodcheck.config.file import fitted, parse
     from pytest_prodcheck.config.tables import SchemaContents
 
     file, data = parse(Path(storage.__file__).with_name("schema.toml"), "schema.toml")
@@ -987,7 +987,7 @@ def test_connections_and_queries_are_held_against_their_limits(
 
 def test_somebody_with_few_rights_sees_every_connection(documents: str) -> None:
     """PostgreSQL hides what others do, not that they are there."""
-    from pytest_prodcheck.live.database.pressure import ConnectionsRun
+    from pytest_prodcheck.checks.database.load import ConnectionsRun
 
     change(documents, "CREATE ROLE reader LOGIN")
     measured: dict[str, float] = {}

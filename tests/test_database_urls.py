@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pytest_prodcheck.config import load
-from pytest_prodcheck.record.redact import redactor_of
+from pytest_prodcheck.redaction.redactor import redactor_of
 from tests.project import Project
 
 CASES = {

@@ -25,7 +25,7 @@ from pytest_prodcheck.demo.deployment import Deployment, Flags, from_environment
 from pytest_prodcheck.demo.incidents import INCIDENTS, Answer
 from pytest_prodcheck.demo.memory import COOL_DOWN
 from pytest_prodcheck.errors import UsageError
-from pytest_prodcheck.live.service import Service
+from pytest_prodcheck.service.service import Service
 from tests.contract_bugs import CONTRACT_BUGS, ContractBug
 
 ENTRY = {"author": "ada", "text": "Wrote a test before the fix.", "mood_level": 7}

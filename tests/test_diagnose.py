@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from pytest_prodcheck.demo.incidents import INCIDENTS, MAINTENANCE_PAGE
-from pytest_prodcheck.diagnose import RULES, SIGNS, diagnose
 from pytest_prodcheck.model import Check, Exchange, Failure, Finding, Run, TargetInfo
+from pytest_prodcheck.verdict.diagnosis import RULES, SIGNS, diagnose
 from tests.project import Project
 
 HOST = "https://x.test"

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from pytest_prodcheck.compatibility import breaking_changes
+from pytest_prodcheck.analysis.openapi_diff import breaking_changes
+from pytest_prodcheck.checks.contract.schemathesis_adapter import Contract, Effort
+from pytest_prodcheck.checks.openapi.document import spec_from_file
+from pytest_prodcheck.checks.openapi.operations import operations
 from pytest_prodcheck.config import Target
-from pytest_prodcheck.live.generation import Contract, Effort
-from pytest_prodcheck.live.openapi import spec_from_file
-from pytest_prodcheck.live.operations import operations
 from tests.faulty import answer, json_answer
 from tests.project import Project
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import pytest
 
 from pytest_prodcheck.cli import main
-from pytest_prodcheck.record.undo import rehearsals, unfinished
+from pytest_prodcheck.store.undo_journal import rehearsals, unfinished
 from tests.project import Project
 from tests.switchboard import CONFIGURED, DRILL, WRITES, Switchboard
 
@@ -25,7 +25,7 @@ WAYS = tuple(itertools.product((signal.SIGTERM, signal.SIGKILL), ("-n0", "-n2"))
 
 PULLING = """
 import os
-from pytest_prodcheck.record.undo import UndoJournal
+from pytest_prodcheck.store.undo_journal import UndoJournal
 
 write = UndoJournal.write
 
@@ -80,7 +80,7 @@ def test_a_killed_drill_is_undone_or_what_is_left_is_named(
 VANISHING = """
 import os, shutil, signal
 from pathlib import Path
-from pytest_prodcheck.record.undo import UndoJournal
+from pytest_prodcheck.store.undo_journal import UndoJournal
 
 write = UndoJournal.write
 project = Path({project!r})

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_prodcheck.cli import main
-from pytest_prodcheck.record.undo import rehearsals, unfinished
+from pytest_prodcheck.store.undo_journal import rehearsals, unfinished
 from tests.project import Project
 from tests.switchboard import CONFIGURED, DRILL, WRITES, Switchboard
 
@@ -364,7 +364,7 @@ def test_a_part_of_a_run_makes_no_drill(project: Project, board: Switchboard) ->
 
 @pytest.mark.fault(125)
 def test_a_second_drill_on_the_same_target_is_refused(project: Project, board: Switchboard) -> None:
-    from pytest_prodcheck.live.drills.lease import Lease
+    from pytest_prodcheck.checks.drills.lease import Lease
 
     lease = Lease.take(project.server.url)
     assert lease

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from pytest_prodcheck.live.exchanges import MASK, SHOWN, Masking
-from pytest_prodcheck.live.lean_httpx import httpx
-from pytest_prodcheck.live.wire import Clock
+from pytest_prodcheck.http.lean_httpx import httpx
+from pytest_prodcheck.http.recording import MASK, SHOWN, Masking
+from pytest_prodcheck.http.sockets import Clock
 from pytest_prodcheck.model import Exchange
-from pytest_prodcheck.record.redact import Redactor
+from pytest_prodcheck.redaction.redactor import Redactor
 
 SECRET = "s3cr3t-value-of-mine"
 

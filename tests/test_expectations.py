@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from pytest_prodcheck.checks.probes.expectations import PRESENT, SHOWN, Answer, unmet
 from pytest_prodcheck.config import Probe
-from pytest_prodcheck.live.expectations import PRESENT, SHOWN, Answer, unmet
 
 
 def probe(**expected: Any) -> Probe:

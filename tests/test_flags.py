@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from pytest_prodcheck.checks.modes.flags import FlagsRun, State, disagreements, mode_of
 from pytest_prodcheck.config import Flags
 from pytest_prodcheck.errors import ContractBroken
-from pytest_prodcheck.live.flags import FlagsRun, State, disagreements, mode_of
 from tests.faulty import answer, json_answer
 from tests.project import Project
 

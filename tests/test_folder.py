@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from pytest_prodcheck.errors import UsageError
-from pytest_prodcheck.record.folder import Folder, drop_latest
+from pytest_prodcheck.store.run_directory import Folder, drop_latest
 
 
 @pytest.mark.fault(105)
@@ -48,7 +48,7 @@ def test_a_kill_at_any_time_leaves_the_old_file_or_the_new_one(tmp_path):
     script = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from pytest_prodcheck.record.folder import Folder\n"
+        "from pytest_prodcheck.store.run_directory import Folder\n"
         "folder = Folder(Path(sys.argv[1]))\n"
         "print('go', flush=True)\n"
         "for number in range(10**9):\n"

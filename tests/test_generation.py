@@ -12,9 +12,15 @@ from hypothesis.configuration import set_hypothesis_home_dir
 from hypothesis.internal import charmap
 from hypothesis.internal.conjecture import providers
 
+from pytest_prodcheck.checks.contract.schemathesis_adapter import (
+    CHARACTERS,
+    Contract,
+    Effort,
+    optional,
+    without,
+)
+from pytest_prodcheck.checks.openapi.operations import operations
 from pytest_prodcheck.config import Target
-from pytest_prodcheck.live.generation import CHARACTERS, Contract, Effort, optional, without
-from pytest_prodcheck.live.operations import operations
 
 TARGET = Target(name="t", base_url="http://127.0.0.1:9")
 SCHEMA = {

@@ -39,10 +39,10 @@ import requests
 import urllib3
 
 from pytest_prodcheck.errors import UsageError, Violation
-from pytest_prodcheck.live import guard as module
-from pytest_prodcheck.live.guard import Guard, Policy
-from pytest_prodcheck.live.policy import Rules
-from pytest_prodcheck.live.programs import network_program
+from pytest_prodcheck.guard import network as module
+from pytest_prodcheck.guard.commands import network_program
+from pytest_prodcheck.guard.network import Guard, Policy
+from pytest_prodcheck.guard.policy import Rules
 
 STUB = """
 import socketserver, sys
@@ -1360,7 +1360,7 @@ def test_reloads_and_late_imports_open_no_way_out(service: Stub, tmp_path: Path)
                 connection.request("DELETE", "/")
 
             if __name__ == "__main__":
-                import pytest_prodcheck.live.guard as module
+                import pytest_prodcheck.guard.network as module
                 policy = module.Policy(
                     target="prod", read_only=True, origin=("http", "127.0.0.1", int(sys.argv[2]))
                 )

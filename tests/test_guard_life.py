@@ -188,8 +188,8 @@ def test_without_a_target_no_module_of_the_guard_is_imported(project):
         import sys
 
         def test_nothing():
-            assert "pytest_prodcheck.hooks.guarding" not in sys.modules
-            assert "pytest_prodcheck.live.guard" not in sys.modules
+            assert "pytest_prodcheck.session.guard_lifetime" not in sys.modules
+            assert "pytest_prodcheck.guard.network" not in sys.modules
         """,
     )
     process = project.start("test_a.py", "--target-like=x", "-p", "no:prodcheck-none")
@@ -291,7 +291,7 @@ def test_a_killed_run_leaves_no_secret_of_its_workers_on_the_disk(project):
 
 def test_settings_come_out_as_they_went_in(tmp_path):
     from pytest_prodcheck.config import load
-    from pytest_prodcheck.hooks.handover import pack, unpack
+    from pytest_prodcheck.session.worker_settings import pack, unpack
 
     (tmp_path / "prodcheck.toml").write_text(
         """

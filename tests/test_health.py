@@ -6,8 +6,14 @@ from typing import Any
 import httpx
 import pytest
 
+from pytest_prodcheck.checks.probes.health import (
+    HealthCheck,
+    NotHealth,
+    jsonpath,
+    steps,
+    troubles_of,
+)
 from pytest_prodcheck.config import Probe, Target
-from pytest_prodcheck.live.health import HealthCheck, NotHealth, jsonpath, steps, troubles_of
 
 WELL = {
     "Spring Boot Actuator": {

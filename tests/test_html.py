@@ -6,7 +6,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pytest_prodcheck.judge import judge
 from pytest_prodcheck.model import (
     Action,
     Check,
@@ -19,7 +18,8 @@ from pytest_prodcheck.model import (
     Run,
     TargetInfo,
 )
-from pytest_prodcheck.record import html
+from pytest_prodcheck.report import html
+from pytest_prodcheck.verdict.judge import judge
 from tests import report_pages, sample_runs
 from tests.report_pages import Markup
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from pytest_prodcheck.model import Planned, Run, TargetInfo
-from pytest_prodcheck.record.journal import Journal, fold, read
+from pytest_prodcheck.store.journal import Journal, fold, read
 
 HEAD = msgspec.to_builtins(
     Run(run_id="r", target=TargetInfo(name="prod", base_url="https://x.test"))
@@ -123,7 +123,7 @@ def test_a_killed_writer_leaves_every_entry_that_write_returned_for(tmp_path):
     script = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from pytest_prodcheck.record.journal import Journal\n"
+        "from pytest_prodcheck.store.journal import Journal\n"
         "journal = Journal(Path(sys.argv[1]))\n"
         "for number in range(10**9):\n"
         "    journal.write('problem', number=number)\n"

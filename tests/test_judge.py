@@ -6,7 +6,6 @@ from fractions import Fraction
 import msgspec
 import pytest
 
-from pytest_prodcheck.judge import judge
 from pytest_prodcheck.model import (
     Action,
     Check,
@@ -21,6 +20,7 @@ from pytest_prodcheck.model import (
     Run,
     TargetInfo,
 )
+from pytest_prodcheck.verdict.judge import judge
 
 
 def check(number: int, outcome: str = "passed", severity: str = "major", **facts) -> Check:

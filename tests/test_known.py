@@ -8,8 +8,8 @@ import pytest
 from pytest_prodcheck.cli import main
 from pytest_prodcheck.config.known import known_failures
 from pytest_prodcheck.errors import UsageError
-from pytest_prodcheck.known import Known, KnownFailures, entries_for, written
 from pytest_prodcheck.model import Check
+from pytest_prodcheck.verdict.known_failures import Known, KnownFailures, entries_for, written
 from tests.faulty import Behaviour, json_answer
 from tests.project import Project
 

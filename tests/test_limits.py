@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_prodcheck.config import Limits
-from pytest_prodcheck.live.limits import (
+from pytest_prodcheck.checks.probes.limits import (
     Limit,
     LimitRun,
     Measured,
@@ -14,6 +13,7 @@ from pytest_prodcheck.live.limits import (
     configured,
     requests_needed,
 )
+from pytest_prodcheck.config import Limits
 from pytest_prodcheck.model import Exchange
 
 

@@ -3,9 +3,9 @@ import html.parser
 import pytest
 from markdown_it import MarkdownIt
 
-from pytest_prodcheck.judge import judge
 from pytest_prodcheck.model import Action, Check, Finding, Policy, Problem, Release, TargetInfo
-from pytest_prodcheck.record import markdown
+from pytest_prodcheck.report import markdown
+from pytest_prodcheck.verdict.judge import judge
 from tests import sample_runs
 
 HOSTILE = (

@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from pytest_prodcheck.errors import UsageError
-from pytest_prodcheck.judge import judge
 from pytest_prodcheck.model import Action, Part, Planned, Policy, Release, Run, TargetInfo
-from pytest_prodcheck.record.journal import Entry, fold
-from pytest_prodcheck.record.merge import merge, unfinished
+from pytest_prodcheck.store.journal import Entry, fold
+from pytest_prodcheck.store.merge import merge, unfinished
+from pytest_prodcheck.verdict.judge import judge
 
 
 def journal(

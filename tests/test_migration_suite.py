@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from pytest_prodcheck.checks.migrations.migration_run import Library, MigrationRun, plan, standing
+
 # Imported before pytester takes stock of the modules: SQLAlchemy does not survive a second import.
 from pytest_prodcheck.config import Migrations, Secret, json_schema, load
 from pytest_prodcheck.errors import NotAsked, UsageError
-from pytest_prodcheck.live.migrations.migration_run import Library, MigrationRun, plan, standing
 from tests.migration_folders import DOCUMENTS, PIPELINE, USERS, write
 from tests.project import Project
 

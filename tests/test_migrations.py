@@ -2,15 +2,15 @@
 
 import pytest
 
+from pytest_prodcheck.analysis.migrations import order
+from pytest_prodcheck.analysis.migrations.backward import breaking
+from pytest_prodcheck.analysis.migrations.flaw import RULES
+from pytest_prodcheck.analysis.migrations.layout import folder
+from pytest_prodcheck.analysis.migrations.reading import split, statements
+from pytest_prodcheck.analysis.migrations.rules import Text, flaws
+from pytest_prodcheck.checks.migrations.migration_run import Library, MigrationRun, plan, standing
 from pytest_prodcheck.config import Migrations
 from pytest_prodcheck.errors import ContractBroken, NotAsked, UsageError
-from pytest_prodcheck.live.migrations.migration_run import Library, MigrationRun, plan, standing
-from pytest_prodcheck.migrations import order
-from pytest_prodcheck.migrations.backward import breaking
-from pytest_prodcheck.migrations.flaw import RULES
-from pytest_prodcheck.migrations.layout import folder
-from pytest_prodcheck.migrations.reading import split, statements
-from pytest_prodcheck.migrations.rules import Text, flaws
 from tests.migration_folders import DOCUMENTS, PIPELINE, USERS, alembic_project, write
 
 

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pytest_prodcheck.record import neutral
+from pytest_prodcheck.redaction import sanitize
 
 # --- text -----------------------------------------------------------------------------------
 
@@ -49,7 +49,7 @@ from pytest_prodcheck.record import neutral
     ids=ascii,
 )
 def test_what_a_terminal_obeys_is_visible_instead(value: str, shown: str) -> None:
-    assert neutral.text(value) == shown
+    assert sanitize.text(value) == shown
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_what_a_terminal_obeys_is_visible_instead(value: str, shown: str) -> Non
     ids=ascii,
 )
 def test_harmless_text_is_the_same_object(value: str) -> None:
-    assert neutral.text(value) is value
+    assert sanitize.text(value) is value
 
 
 @pytest.mark.fault(94, 95, 99)
@@ -80,12 +80,12 @@ def test_any_text_becomes_printable_valid_utf8_and_xml() -> None:
     pool += ["\r\n", "\n::", "::", "##", "[", "\x1b[31m", "\x1b]8;;"] * 20
     for _ in range(400):
         value = "".join(chance.choices(pool, k=60))
-        shown = neutral.text(value)
+        shown = sanitize.text(value)
         shown.encode("utf-8")
         element = ElementTree.fromstring(f"<a>{escape(shown)}</a>")
         assert element.text == shown
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", shown)
-        assert neutral.text(shown) is shown, "doing it twice changes nothing more"
+        assert sanitize.text(shown) is shown, "doing it twice changes nothing more"
 
 
 # --- CI commands ----------------------------------------------------------------------------
@@ -131,17 +131,17 @@ def obeyed_by_a_ci_system(text: str) -> bool:
 )
 def test_a_ci_command_is_shown_and_not_obeyed(before: str, command: str) -> None:
     assert obeyed_by_a_ci_system(before + command)
-    shown = neutral.text(before + command)
+    shown = sanitize.text(before + command)
     assert not obeyed_by_a_ci_system(shown)
     assert command in shown.replace("\\", "").replace("x0d", ""), "still readable"
-    assert not obeyed_by_a_ci_system(neutral.data({"k": ["a", before + command]})["k"][1])
+    assert not obeyed_by_a_ci_system(sanitize.data({"k": ["a", before + command]})["k"][1])
 
 
 @pytest.mark.fault(96)
 @pytest.mark.parametrize("prefix", ["log: ", "2026-01-02 ", "E   "])
 @pytest.mark.parametrize("command", ["##[error]x", "##vso[task.complete]x", "##teamcity[x 'y']"])
 def test_commands_that_work_anywhere_in_a_line_are_found_there(prefix: str, command: str) -> None:
-    assert not obeyed_by_a_ci_system(neutral.text(prefix + command))
+    assert not obeyed_by_a_ci_system(sanitize.text(prefix + command))
 
 
 @pytest.mark.fault(96)
@@ -153,14 +153,14 @@ def test_what_agents_skip_when_they_compare_does_not_hide_a_command(
     hidden: str, command: str
 ) -> None:
     """A culture-sensitive comparison, as .NET's, takes `\\u00ad##[` for `##[`."""
-    shown = neutral.text("\u3000" + command.format(hidden))
+    shown = sanitize.text("\u3000" + command.format(hidden))
     ignored = dict.fromkeys(map(ord, "\u200b\u00ad\u200d\ufeff\ufe0f\x00"))
     assert not obeyed_by_a_ci_system(shown.translate(ignored))
 
 
 def test_the_backslash_breaks_the_marker_where_one_can_see_it() -> None:
-    assert neutral.text("a\n  ::error::b") == "a\n  :\\:error::b"
-    assert neutral.text("a ##[error]b ##vso[c]") == "a #\\#[error]b #\\#vso[c]"
+    assert sanitize.text("a\n  ::error::b") == "a\n  :\\:error::b"
+    assert sanitize.text("a ##[error]b ##vso[c]") == "a #\\#[error]b #\\#vso[c]"
 
 
 # --- length ---------------------------------------------------------------------------------
@@ -170,9 +170,9 @@ def test_the_backslash_breaks_the_marker_where_one_can_see_it() -> None:
 def test_ten_megabytes_become_head_notice_and_tail() -> None:
     value = "head" + "x" * 10_000_000 + "tail"
     start = time.process_time()
-    shown = neutral.text(value)
+    shown = sanitize.text(value)
     assert time.process_time() - start < 1
-    assert len(shown) == neutral.LIMIT
+    assert len(shown) == sanitize.LIMIT
     assert shown.startswith("headx")
     assert shown.endswith("xtail")
     assert "\n[... 9,936,008 of 10,000,008 characters cut here ...]\n" in shown
@@ -181,16 +181,16 @@ def test_ten_megabytes_become_head_notice_and_tail() -> None:
 @pytest.mark.parametrize("length", [99, 100])
 def test_a_text_within_the_limit_is_not_cut(length: int) -> None:
     value = "x" * length
-    assert neutral.text(value, limit=100) is value
+    assert sanitize.text(value, limit=100) is value
 
 
 @pytest.mark.fault(96)
 def test_a_cut_makes_no_command_of_what_was_none() -> None:
     for before in range(120):
         value = "a" * before + "::error::x" + "b" * 150
-        assert not obeyed_by_a_ci_system(neutral.text(value, limit=200)), before
+        assert not obeyed_by_a_ci_system(sanitize.text(value, limit=200)), before
         value = "a" * 250 + "::error::x" + "b" * before
-        assert not obeyed_by_a_ci_system(neutral.text(value, limit=200)), before
+        assert not obeyed_by_a_ci_system(sanitize.text(value, limit=200)), before
 
 
 # --- data -----------------------------------------------------------------------------------
@@ -222,7 +222,7 @@ def test_any_data_is_strict_json_afterwards() -> None:
         float("nan"): 1,
         7: 2,
     }
-    shown = neutral.data(value)
+    shown = sanitize.data(value)
     assert strict(json.dumps(shown, allow_nan=False).encode("utf-8").decode()) == {
         "nan": "NaN",
         "inf": ["Infinity", "-Infinity"],
@@ -245,8 +245,8 @@ def test_any_data_is_strict_json_afterwards() -> None:
 def test_clean_data_comes_back_as_the_same_object() -> None:
     value = {"a": [1, 2.5, None, True, ("x", {})], "b": "c"}
     dirty = {"left": value, "right": "\x07"}
-    assert neutral.data(value) is value
-    assert neutral.data(dirty)["left"] is value
+    assert sanitize.data(value) is value
+    assert sanitize.data(dirty)["left"] is value
 
 
 @pytest.mark.fault(99)
@@ -257,15 +257,15 @@ def test_data_without_end_is_cut() -> None:
     endless: list[Any] = []
     endless.append(endless)
     for value in (deep, endless):
-        shown = json.dumps(neutral.data(value))
-        assert shown.count("[") == neutral.MAX_DEPTH
+        shown = json.dumps(sanitize.data(value))
+        assert shown.count("[") == sanitize.MAX_DEPTH
         assert "(nested deeper than 100 levels: cut)" in shown
     while deep and isinstance(deep[0], list):  # taken apart: freeing it at once would recurse
         deep = deep[0]
 
 
 def test_keys_that_become_equal_lose_no_entry() -> None:
-    assert neutral.data({"a\x07": 1, "a\\x07": 2, "a\x1b[m\x07": 3}) == {
+    assert sanitize.data({"a\x07": 1, "a\\x07": 2, "a\x1b[m\x07": 3}) == {
         "a\\x07": 1,
         "a\\x07 (2)": 2,
         "a\\x07 (3)": 3,
@@ -273,14 +273,14 @@ def test_keys_that_become_equal_lose_no_entry() -> None:
 
 
 def test_the_limit_holds_for_each_text() -> None:
-    shown = neutral.data({"a": "x" * 500, "b": ["y" * 90] * 3}, limit=100)
+    shown = sanitize.data({"a": "x" * 500, "b": ["y" * 90] * 3}, limit=100)
     assert len(shown["a"]) <= 100
     assert shown["b"] == ["y" * 90] * 3
 
 
 def test_no_text_of_plain_data_is_left_out() -> None:
     value = {"k1": ["t1", ("t2", {"k2": "t3", "k3": [[["t4"]]]})], "k4": 12345678, "k5": {}}
-    joined = neutral.joined_texts(value)
+    joined = sanitize.joined_texts(value)
     assert joined is not None
     assert sorted(joined.split("~\n")) == sorted(
         ["k1", "t1", "t2", "k2", "t3", "k3", "t4", "k4", "12345678", "k5"]
@@ -291,7 +291,7 @@ def test_no_text_of_plain_data_is_left_out() -> None:
     "value", [float("nan"), [2**60], {1: "x"}, {"x"}, [b""], Path(), {"a": [{"b": object()}]}]
 )
 def test_what_is_not_plain_has_no_joined_texts(value: Any) -> None:
-    assert neutral.joined_texts(value) is None
+    assert sanitize.joined_texts(value) is None
 
 
 # --- file names -----------------------------------------------------------------------------
@@ -330,28 +330,28 @@ IDS = [
 @pytest.mark.fault(100)
 def test_a_file_name_stays_in_its_folder(tmp_path: Path) -> None:
     for test_id in IDS:
-        name = neutral.filename(test_id)
+        name = sanitize.filename(test_id)
         assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,90}", name)
         path = tmp_path / name
         path.write_text(test_id, encoding="utf-8", errors="replace")
         assert path.resolve().parent == tmp_path.resolve()
-    names = {neutral.filename(test_id).lower() for test_id in IDS}
+    names = {sanitize.filename(test_id).lower() for test_id in IDS}
     assert len(names) == len(IDS), "also where the file system ignores case"
     assert len(list(tmp_path.iterdir())) == len(IDS)
 
 
 @pytest.mark.fault(100)
 def test_a_file_name_is_stable_and_tells_its_test() -> None:
-    name = neutral.filename("tests/test_x.py::test_y[GET /health]")
+    name = sanitize.filename("tests/test_x.py::test_y[GET /health]")
     assert re.fullmatch(r"tests-test_x-py-test_y-GET-health-[0-9a-f]{10}", name)
-    assert name == neutral.filename("tests/test_x.py::test_y[GET /health]")
-    assert re.fullmatch(r"test-[0-9a-f]{10}", neutral.filename("../.."))
+    assert name == sanitize.filename("tests/test_x.py::test_y[GET /health]")
+    assert re.fullmatch(r"test-[0-9a-f]{10}", sanitize.filename("../.."))
 
 
 @pytest.mark.fault(100)
 def test_no_two_of_many_tests_share_a_file_name() -> None:
     ids = [f"tests/test_x.py::test[{number}]" for number in range(20_000)]
-    assert len({neutral.filename(test_id) for test_id in ids}) == len(ids)
+    assert len({sanitize.filename(test_id) for test_id in ids}) == len(ids)
 
 
 # --- spreadsheet cells ----------------------------------------------------------------------
@@ -382,7 +382,7 @@ def test_no_two_of_many_tests_share_a_file_name() -> None:
     ids=ascii,
 )
 def test_a_cell_is_never_a_formula(value: str) -> None:
-    cell = neutral.cell(value)
+    cell = sanitize.cell(value)
     assert cell[0] in "'\\"
     sheet = io.StringIO()
     csv.writer(sheet).writerow([cell, "next"])
@@ -392,7 +392,7 @@ def test_a_cell_is_never_a_formula(value: str) -> None:
 @pytest.mark.fault(98)
 @pytest.mark.parametrize("value", ["", "1", "text", "GET /health", "a=b", "1-2", "ann@example.com"])
 def test_an_ordinary_cell_is_left_alone(value: str) -> None:
-    assert neutral.cell(value) == value
+    assert sanitize.cell(value) == value
 
 
 # --- Markdown -------------------------------------------------------------------------------
@@ -450,7 +450,7 @@ LIVE = [
 @pytest.mark.fault(97)
 @pytest.mark.parametrize("value", LIVE, ids=ascii)
 def test_markdown_shows_the_text_as_code_whatever_is_in_it(value: str) -> None:
-    assert code_content(neutral.code(value)) == value
+    assert code_content(sanitize.code(value)) == value
 
 
 @pytest.mark.fault(97)
@@ -458,22 +458,22 @@ def test_random_markdown_stays_code() -> None:
     chance = random.Random(97)
     for _ in range(2000):
         value = "".join(chance.choices("`` \n~@#<ab", k=chance.randint(1, 30)))
-        assert code_content(neutral.code(value)) == value
+        assert code_content(sanitize.code(value)) == value
 
 
 @pytest.mark.fault(97)
 def test_a_pipe_does_not_end_the_cell_that_the_code_is_in() -> None:
     for value in ("a|@everyone", "a\\|@everyone", "a\\\\|b||c", "|"):
-        assert not re.search(r"(?<!\\)\|", neutral.code(value))
-    assert neutral.code("a|b") == "`a\\|b`"
-    assert neutral.code("a\n|b") == "```text\na\n|b\n```"
+        assert not re.search(r"(?<!\\)\|", sanitize.code(value))
+    assert sanitize.code("a|b") == "`a\\|b`"
+    assert sanitize.code("a\n|b") == "```text\na\n|b\n```"
 
 
 @pytest.mark.fault(95, 97)
 def test_code_is_harmless_and_capped_as_well() -> None:
-    assert neutral.code("a\x1b[2Jb") == "`a\\x1b[2Jb`"
-    assert len(neutral.code("x" * 1000, limit=200)) < 220
-    assert neutral.code("") == "` `"
+    assert sanitize.code("a\x1b[2Jb") == "`a\\x1b[2Jb`"
+    assert len(sanitize.code("x" * 1000, limit=200)) < 220
+    assert sanitize.code("") == "` `"
 
 
 # --- speed ----------------------------------------------------------------------------------
@@ -484,5 +484,5 @@ def test_harmless_data_costs_next_to_nothing() -> None:
     report = {f"key {n}": string.ascii_letters for n in range(40)}
     start = time.process_time()
     for _ in range(200):
-        neutral.data(report)
+        sanitize.data(report)
     assert (time.process_time() - start) / 200 < 0.0005

@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
+from pytest_prodcheck.checks.openapi.document import derive, fetch_spec, out_of_reach
+from pytest_prodcheck.checks.openapi.operations import operations
 from pytest_prodcheck.config import Target
 from pytest_prodcheck.errors import BudgetExhausted
-from pytest_prodcheck.live.openapi import derive, fetch_spec, out_of_reach
-from pytest_prodcheck.live.operations import operations
 
 OK = {"responses": {"200": {"description": "fine"}}}
 

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from pytest_prodcheck.config import Drill, Request, Switch, Target
-from pytest_prodcheck.live.operations import (
+from pytest_prodcheck.checks.openapi.operations import (
     LONGEST_ID,
     Operation,
     chosen,
@@ -15,6 +14,7 @@ from pytest_prodcheck.live.operations import (
     matches,
     operations,
 )
+from pytest_prodcheck.config import Drill, Request, Switch, Target
 
 TARGET = Target(name="t", base_url="http://127.0.0.1:9")
 

@@ -4,7 +4,7 @@ import re
 import sys
 
 import pytest_prodcheck
-from pytest_prodcheck.plain_imports import PlainFinder, import_plainly
+from pytest_prodcheck.session.assertion_rewriting import PlainFinder, import_plainly
 from tests.faulty import json_answer
 from tests.project import Project
 
@@ -36,13 +36,16 @@ def test_neither_schemathesis_nor_we_are_rewritten(project: Project) -> None:
     told = re.search(r"REWRITTEN(.*)END", outcome.output)
     assert told, outcome.output
     # What pytest imported as a plugin, before there was a target.
-    assert set(told[1].split()) <= {"pytest_prodcheck.plugin", "pytest_prodcheck.plain_imports"}
+    assert set(told[1].split()) <= {
+        "pytest_prodcheck.plugin",
+        "pytest_prodcheck.session.assertion_rewriting",
+    }
     assert "assert [1] == [2]" in outcome.output
 
 
 def test_tests_are_found_by_pytest() -> None:
     find = PlainFinder.find_spec
-    assert find("pytest_prodcheck.judge", pytest_prodcheck.__path__)
+    assert find("pytest_prodcheck.verdict.judge", pytest_prodcheck.__path__)
     assert find("pytest_prodcheck.suites.smoke", pytest_prodcheck.__path__) is None
     assert find("json") is None
 

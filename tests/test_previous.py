@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from pytest_prodcheck.live.baseline import PreviousRun
+from pytest_prodcheck.checks.compatibility.baseline import PreviousRun
 from pytest_prodcheck.model import LastRelease, Release
-from pytest_prodcheck.record.last_good import Good, LastGood, keep, last_good
+from pytest_prodcheck.store.last_good import Good, LastGood, keep, last_good
 from tests.faulty import json_answer
 from tests.project import Project
 

@@ -19,12 +19,12 @@ import httpx
 import pytest
 
 from pytest_prodcheck import errors
+from pytest_prodcheck.checks.probes import prober as probes
+from pytest_prodcheck.checks.probes.limits import Tally
+from pytest_prodcheck.checks.probes.prober import Prober, ProbeResult, ProbeRun
 from pytest_prodcheck.config import Probe, Secret, Target
-from pytest_prodcheck.live import probes
-from pytest_prodcheck.live.chain import Chain
-from pytest_prodcheck.live.client import LiveClient, LiveTransport
-from pytest_prodcheck.live.limits import Tally
-from pytest_prodcheck.live.probes import Prober, ProbeResult, ProbeRun
+from pytest_prodcheck.http.client import LiveClient, LiveTransport
+from pytest_prodcheck.http.throttle import Chain
 from pytest_prodcheck.model import Exchange
 
 
@@ -464,9 +464,9 @@ SENDER = """
 import sys
 from pathlib import Path
 from pytest_prodcheck.config import Probe, Target
-from pytest_prodcheck.live.chain import Chain
-from pytest_prodcheck.live.client import LiveClient, LiveTransport
-from pytest_prodcheck.live.probes import Prober
+from pytest_prodcheck.http.throttle import Chain
+from pytest_prodcheck.http.client import LiveClient, LiveTransport
+from pytest_prodcheck.checks.probes.prober import Prober
 
 url, work, *paths = sys.argv[1:]
 target = Target(name="t", base_url=url, concurrency=2)

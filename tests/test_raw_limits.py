@@ -2,7 +2,7 @@
 
 import pytest
 
-from pytest_prodcheck.live import chain
+from pytest_prodcheck.http import throttle
 from tests.faulty import answer, closed_port, json_answer
 
 CLIENTS = {
@@ -69,7 +69,7 @@ def checks_by(clients: dict[str, str], times: int = 1, path: str = "/ok") -> str
 @pytest.fixture
 def no_half_open_probe(monkeypatch):
     """On a busy machine a test may take longer than the breaker waits for its next probe."""
-    monkeypatch.setattr(chain, "PROBE_INTERVAL", 3600.0)
+    monkeypatch.setattr(throttle, "PROBE_INTERVAL", 3600.0)
 
 
 both = pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["n0", "n2"])

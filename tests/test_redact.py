@@ -22,7 +22,7 @@ from xml.sax.saxutils import quoteattr
 
 import pytest
 
-from pytest_prodcheck.record.redact import (
+from pytest_prodcheck.redaction.redactor import (
     SIZE,
     Redactor,
     from_environment,

@@ -17,15 +17,15 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+from pytest_prodcheck.checks.migrations import snapshot
+from pytest_prodcheck.checks.migrations.filling import fill
+from pytest_prodcheck.checks.migrations.migration_run import Library, MigrationRun, plan, standing
+from pytest_prodcheck.checks.migrations.rehearsal import Report, rehearse
+from pytest_prodcheck.checks.migrations.schema_dump import programs, read_only
+from pytest_prodcheck.checks.migrations.scratch import PREFIX, Scratch, engine_of, scratch
 from pytest_prodcheck.config import Migrations, Secret
 from pytest_prodcheck.demo import storage
 from pytest_prodcheck.errors import NotAsked
-from pytest_prodcheck.live.migrations import snapshot
-from pytest_prodcheck.live.migrations.filling import fill
-from pytest_prodcheck.live.migrations.migration_run import Library, MigrationRun, plan, standing
-from pytest_prodcheck.live.migrations.rehearsal import Report, rehearse
-from pytest_prodcheck.live.migrations.schema_dump import programs, read_only
-from pytest_prodcheck.live.migrations.scratch import PREFIX, Scratch, engine_of, scratch
 from tests.migration_folders import DOCUMENTS, PIPELINE, USERS, alembic_project, write
 
 DEMO = Path(storage.__file__).parent
@@ -803,8 +803,8 @@ KILLED = """
 import sys
 from pathlib import Path
 from pytest_prodcheck.config import Migrations
-from pytest_prodcheck.live.migrations.migration_run import plan, standing
-from pytest_prodcheck.live.migrations.rehearsal import rehearse
+from pytest_prodcheck.checks.migrations.migration_run import plan, standing
+from pytest_prodcheck.checks.migrations.rehearsal import rehearse
 settings = Migrations(folder=Path(sys.argv[1]), limit=60)
 made = plan(settings, standing(settings, None))
 rehearse(made, made.migrations[0], server=sys.argv[2])
@@ -862,7 +862,7 @@ def test_a_server_that_is_down_is_no_verdict_on_a_migration(tmp_path):
 
 @pytest.mark.fault(111)
 def test_a_server_that_is_silent_is_waited_for_so_long(tmp_path, monkeypatch):
-    monkeypatch.setattr("pytest_prodcheck.live.migrations.scratch.CONNECT_TIMEOUT", 2)
+    monkeypatch.setattr("pytest_prodcheck.checks.migrations.scratch.CONNECT_TIMEOUT", 2)
     settings = Migrations(folder=write(tmp_path, USERS))
     made = plan(settings, standing(settings, None))
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -900,7 +900,7 @@ def test_a_server_that_drops_out_in_the_middle_is_no_verdict_either(tmp_path, po
 @pytest.mark.fault(111)
 def test_a_server_that_freezes_is_left_after_the_limit(tmp_path, postgres, monkeypatch):
     """Nothing on the server ends the statement: its process is stopped, like one on a dead disk."""
-    monkeypatch.setattr("pytest_prodcheck.live.migrations.scratch.GRACE", 0.5)
+    monkeypatch.setattr("pytest_prodcheck.checks.migrations.scratch.GRACE", 0.5)
     path = write(tmp_path, {"001.sql": "SELECT pg_sleep(60);"})
     settings = Migrations(folder=path, limit=3)
     made = plan(settings, standing(settings, None))
@@ -967,7 +967,7 @@ def test_a_user_who_may_not_create_databases_is_told(postgres):
 
 
 def test_without_pg_dump_the_message_says_so(tmp_path, postgres, monkeypatch):
-    monkeypatch.setattr("pytest_prodcheck.live.migrations.schema_dump.programs", lambda: iter(()))
+    monkeypatch.setattr("pytest_prodcheck.checks.migrations.schema_dump.programs", lambda: iter(()))
     path = write(tmp_path, USERS)
     with pytest.raises(NotAsked, match="read with pg_dump, and there is none on PATH; install the"):
         rehearsed(path, "001_users", postgres, postgres, applied="")

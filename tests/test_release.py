@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from pytest_prodcheck.cli import main
-from pytest_prodcheck.live.release import ReleaseSeen, derived
 from pytest_prodcheck.model import Release
+from pytest_prodcheck.service.release import ReleaseSeen, derived
 from tests.faulty import json_answer
 from tests.project import Outcome, Project
 

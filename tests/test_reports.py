@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pytest_prodcheck.record import journal as journal_module
+from pytest_prodcheck.store import journal as journal_module
 from tests.test_gate_integrity import wait_for
 
 FILES = {"verdict.json", "report.html", "junit.xml", "summary.md", "journal.jsonl"}
@@ -304,7 +304,7 @@ def test_a_reporter_that_raises_keeps_a_failed_check_failed_in_the_others(projec
     def fail(*_, **__):
         raise RuntimeError("broken reporter")
 
-    monkeypatch.setattr("pytest_prodcheck.record.markdown.summary", fail)
+    monkeypatch.setattr("pytest_prodcheck.report.markdown.summary", fail)
     outcome = project.run("test_a.py")
     assert outcome.ruling == ("fail", 1)
     assert not (outcome.folder / "summary.md").exists()

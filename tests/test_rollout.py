@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from pytest_prodcheck.cli import main
-from pytest_prodcheck.live import rollout
-from pytest_prodcheck.live.rollout import Answer, Outcome, Pace, Proof, answers_needed, wait
 from pytest_prodcheck.model import Release
+from pytest_prodcheck.service import rollout
+from pytest_prodcheck.service.rollout import Answer, Outcome, Pace, Proof, answers_needed, wait
 from tests.faulty import answer, closed_port, hang_up, json_answer
 
 OLD, NEW = Release(version="1", commit="a" * 10), Release(version="2", commit="b" * 10)

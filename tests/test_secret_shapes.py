@@ -22,8 +22,8 @@ from textwrap import dedent
 
 import pytest
 
-from pytest_prodcheck.record import shapes
-from pytest_prodcheck.record.redact import Redactor, from_environment, scrub
+from pytest_prodcheck.redaction import secret_shapes
+from pytest_prodcheck.redaction.redactor import Redactor, from_environment, scrub
 from tests.faulty import answer
 from tests.project import Outcome, Project
 
@@ -305,7 +305,7 @@ def test_documentation_and_source_of_real_packages_lose_nothing(package: str) ->
             text = path.read_text("utf-8", "replace")
             words += len(text.split())
             shown = redactor.text(text)
-            assert shown == text, [text[a - 30 : b + 9] for a, b in shapes.places(text)]
+            assert shown == text, [text[a - 30 : b + 9] for a, b in secret_shapes.places(text)]
     assert words > 10_000
 
 

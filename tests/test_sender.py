@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_prodcheck.live.sender import Sender
+from pytest_prodcheck.checks.probes.sender import Sender
 from tests.faulty import delayed, json_answer
 from tests.project import Project
 

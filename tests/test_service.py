@@ -16,9 +16,9 @@ import pytest
 
 from pytest_prodcheck.config import Target
 from pytest_prodcheck.errors import UsageError
-from pytest_prodcheck.live import reaper
-from pytest_prodcheck.live import service as service_module
-from pytest_prodcheck.live.service import Service
+from pytest_prodcheck.service import reaper
+from pytest_prodcheck.service import service as service_module
+from pytest_prodcheck.service.service import Service
 
 # A server of a few lines: `serve.py PORT [deaf-health|stubborn|polite|family|ARGUMENT...]`.
 SERVE = """
@@ -455,7 +455,7 @@ RUN = """
 import os, sys, time
 from pathlib import Path
 from pytest_prodcheck.config import Target
-from pytest_prodcheck.live.service import Service
+from pytest_prodcheck.service.service import Service
 
 here = Path(sys.argv[1])
 if "fork" in sys.argv:

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import trustme
 
+from pytest_prodcheck.checks.probes.catch_all import CatchAll
+from pytest_prodcheck.checks.probes.health import HealthCheck
+from pytest_prodcheck.checks.probes.limits import Limit, LimitRun, Measured
+from pytest_prodcheck.checks.probes.private import USUAL, private_paths
 from pytest_prodcheck.config import Probe, Target
 from pytest_prodcheck.errors import ContractBroken
-from pytest_prodcheck.live.catch_all import CatchAll
-from pytest_prodcheck.live.client import LiveClient
-from pytest_prodcheck.live.health import HealthCheck
-from pytest_prodcheck.live.limits import Limit, LimitRun, Measured
-from pytest_prodcheck.live.private import USUAL, private_paths
+from pytest_prodcheck.http.client import LiveClient
 from tests.connection import connected
 from tests.faulty import FaultyServer, answer, json_answer, redirect
 

@@ -6,9 +6,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from pytest_prodcheck.migrations.backward import breaking
-from pytest_prodcheck.migrations.reading import split, statements
-from pytest_prodcheck.migrations.rules import Text, flaws
+from pytest_prodcheck.analysis.migrations.backward import breaking
+from pytest_prodcheck.analysis.migrations.reading import split, statements
+from pytest_prodcheck.analysis.migrations.rules import Text, flaws
 
 # Shapes of statements as projects write them, in small; each can be run on an empty database.
 POSTGRESQL = {

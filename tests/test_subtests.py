@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pytest_prodcheck.hooks.replay import replay
-from pytest_prodcheck.record.folder import Folder
-from pytest_prodcheck.record.journal import read
+from pytest_prodcheck.session.replay import replay
+from pytest_prodcheck.store.journal import read
+from pytest_prodcheck.store.run_directory import Folder
 from tests.project import Outcome, Project
 
 CHECKS = """

@@ -1,9 +1,9 @@
 import msgspec
 import pytest
 
-from pytest_prodcheck.judge import judge
 from pytest_prodcheck.model import Action, Check, Finding, Problem, Release, Run, TargetInfo
-from pytest_prodcheck.record import terminal
+from pytest_prodcheck.report import terminal
+from pytest_prodcheck.verdict.judge import judge
 from tests import sample_runs
 
 HOSTILE = (

@@ -5,7 +5,7 @@ from math import ceil
 import pytest
 
 from pytest_prodcheck.model import Metrics
-from pytest_prodcheck.record.traffic import Traffic
+from pytest_prodcheck.store.traffic import Traffic
 
 
 def test_no_request_is_no_figure():

@@ -20,10 +20,9 @@ import trustme
 
 from pytest_prodcheck.config import Secret, Target
 from pytest_prodcheck.errors import BudgetExhausted, NotAsked, UsageError
-from pytest_prodcheck.live import transport as module
-from pytest_prodcheck.live.bodies import BadJson, strict_json
-from pytest_prodcheck.live.chain import Chain
-from pytest_prodcheck.live.client import (
+from pytest_prodcheck.http import transport as module
+from pytest_prodcheck.http.body import BadJson, strict_json
+from pytest_prodcheck.http.client import (
     BodyTooLarge,
     DeadlineExceeded,
     LiveClient,
@@ -33,7 +32,8 @@ from pytest_prodcheck.live.client import (
     UnknownEncoding,
     kind_of,
 )
-from pytest_prodcheck.live.lean_httpx import httpx
+from pytest_prodcheck.http.lean_httpx import httpx
+from pytest_prodcheck.http.throttle import Chain
 from tests.connection import connected
 from tests.faulty import (
     Behaviour,
@@ -537,7 +537,7 @@ def test_a_second_sending_counts_and_does_not_pass_the_budget(
 MEASURED = """
 import resource, sys
 from tests.connection import connected
-from pytest_prodcheck.live.client import httpx, kind_of
+from pytest_prodcheck.http.client import httpx, kind_of
 url, *paths = sys.argv[1:]
 unit = 1 if sys.platform == "darwin" else 1024
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -6,7 +6,6 @@ import pytest
 
 from pytest_prodcheck.config import load
 from pytest_prodcheck.config.matrices import MATRICES
-from pytest_prodcheck.judge import judge
 from pytest_prodcheck.model import (
     Action,
     Check,
@@ -18,7 +17,8 @@ from pytest_prodcheck.model import (
     TargetInfo,
     Verdict,
 )
-from pytest_prodcheck.triggers import effects, refusal, seconds
+from pytest_prodcheck.verdict.actions import effects, refusal, seconds
+from pytest_prodcheck.verdict.judge import judge
 from tests.faulty import json_answer
 from tests.project import Project
 

@@ -4,7 +4,7 @@ import threading
 import time
 from pathlib import Path
 
-from pytest_prodcheck.live.turns import turn
+from pytest_prodcheck.store.process_lock import turn
 
 
 def test_one_at_a_time_and_who_waits_is_not_overtaken(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
+from pytest_prodcheck.checks.contract.parameter_values import RealValues, values_in
+from pytest_prodcheck.checks.openapi.operations import Operation
 from pytest_prodcheck.errors import NotAsked
-from pytest_prodcheck.live.operations import Operation
-from pytest_prodcheck.live.values import RealValues, values_in
 
 LIST = Operation(id="GET /items", method="GET", path="/items", base="http://t")
 ITEM = Operation(id="GET /items/{id}", method="GET", path="/items/{id}", base="http://t")

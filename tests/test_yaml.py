@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from pytest_prodcheck.live import openapi, yaml_child
-from pytest_prodcheck.live.openapi import spec_from_file
-from pytest_prodcheck.live.yaml_child import Unreadable
+from pytest_prodcheck.checks.openapi import document, yaml_process
+from pytest_prodcheck.checks.openapi.document import spec_from_file
+from pytest_prodcheck.checks.openapi.yaml_process import Unreadable
 
 HEAD = "openapi: 3.0.3\npaths: {/x: {get: {responses: {200: {description: d}}}}}\n"
 
 
 def read(text: str) -> Any:
-    return yaml_child.read(text.encode())
+    return yaml_process.read(text.encode())
 
 
 def spec(tmp_path: Path, text: str | bytes) -> Any:
@@ -241,7 +241,7 @@ def test_four_megabytes_take_less_than_three_seconds_of_processor(tmp_path: Path
         "used = resource.getrusage(resource.RUSAGE_CHILDREN)\n"
         "print(used.ru_utime + used.ru_stime)\n"
     )
-    command = [sys.executable, "-c", measure, str(path), yaml_child.__file__, "60", "256"]
+    command = [sys.executable, "-c", measure, str(path), yaml_process.__file__, "60", "256"]
     seconds = float(subprocess.run(command, capture_output=True, check=True).stdout)
     assert seconds < 3  # about 1
 
@@ -296,6 +296,6 @@ def test_a_bomb_is_refused_at_once(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.fault(37)
 def test_a_parser_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openapi, "YAML_SECONDS", 1)
+    monkeypatch.setattr(document, "YAML_SECONDS", 1)
     found = spec(tmp_path, HEAD + "x: [" + "1," * 10**6 + "]\n")
     assert "could not be read as YAML in 1 s of processor; serve it as JSON" in found

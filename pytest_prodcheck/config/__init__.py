@@ -17,7 +17,7 @@ judging     threshold, weights, [[actions]], required
 settings    the records that come of it: what other modules read
 """
 
-from pytest_prodcheck.config.choice import choose, load
+from pytest_prodcheck.config.loader import choose, load
 from pytest_prodcheck.config.settings import (
     Contract,
     Database,

@@ -6,13 +6,13 @@ from typing import TypeVar
 
 from msgspec import UNSET
 
-from pytest_prodcheck.config.file import ConfigFile, fitted, parse
-from pytest_prodcheck.config.misfit import Keys
+from pytest_prodcheck.analysis.sql_schema import sql
+from pytest_prodcheck.analysis.sql_schema.tables import RowSecurity, Table
+from pytest_prodcheck.config.config_file import ConfigFile, fitted, parse
 from pytest_prodcheck.config.reader import Reader, written_or
 from pytest_prodcheck.config.settings import Database
 from pytest_prodcheck.config.tables import DatabaseTable, SchemaContents, SchemaTable, Tables
-from pytest_prodcheck.schema import sql
-from pytest_prodcheck.schema.tables import RowSecurity, Table
+from pytest_prodcheck.config.validation import Keys
 
 T = TypeVar("T")
 

@@ -6,7 +6,6 @@ import shlex
 import msgspec
 from msgspec import UNSET
 
-from pytest_prodcheck.config.misfit import Keys, did_you_mean
 from pytest_prodcheck.config.probes import probe
 from pytest_prodcheck.config.reader import Reader, written_or
 from pytest_prodcheck.config.settings import (
@@ -25,6 +24,7 @@ from pytest_prodcheck.config.tables import (
     SwitchTable,
     WritesTable,
 )
+from pytest_prodcheck.config.validation import Keys, did_you_mean
 
 WITHIN = 30.0
 """Seconds that a switch may take to have effect: a platform that sets a variable restarts."""

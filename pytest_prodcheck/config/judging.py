@@ -6,13 +6,13 @@ from typing import Any
 
 from msgspec import UNSET
 
-from pytest_prodcheck.config.file import ConfigFile
+from pytest_prodcheck.config.config_file import ConfigFile
 from pytest_prodcheck.config.matrices import MATRICES, MODES
-from pytest_prodcheck.config.misfit import did_you_mean
 from pytest_prodcheck.config.reader import written_or
+from pytest_prodcheck.config.validation import did_you_mean
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.model import CATEGORIES, Action, Policy
-from pytest_prodcheck.triggers import refusal
+from pytest_prodcheck.verdict.actions import refusal
 
 _PLAIN_DECIMAL = re.compile(r"(0|[1-9][0-9]*)(\.[0-9]+)?")
 _LEAST = re.compile(r"([a-z]+)\s*>=\s*([1-9][0-9]*)")

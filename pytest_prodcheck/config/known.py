@@ -7,10 +7,10 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, UnsetType
 
-from pytest_prodcheck.config.file import fitted, parse
+from pytest_prodcheck.config.config_file import fitted, parse
 from pytest_prodcheck.config.reader import written_or
 from pytest_prodcheck.config.tables import Table, Text, Texts
-from pytest_prodcheck.known import NAME, Known
+from pytest_prodcheck.verdict.known_failures import NAME, Known
 
 
 class KnownTable(Table):

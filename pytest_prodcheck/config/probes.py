@@ -2,10 +2,10 @@
 
 from msgspec import UNSET
 
-from pytest_prodcheck.config.misfit import Keys
 from pytest_prodcheck.config.reader import Reader, written_or
 from pytest_prodcheck.config.settings import Probe
 from pytest_prodcheck.config.tables import ProbeTable, TargetTable
+from pytest_prodcheck.config.validation import Keys
 
 
 def probes(reader: Reader, chain: list[tuple[str, TargetTable]]) -> tuple[Probe, ...]:

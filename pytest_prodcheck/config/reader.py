@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 from msgspec import UNSET
 
 from pytest_prodcheck import jsonpath, urls
-from pytest_prodcheck.config.file import ConfigFile
-from pytest_prodcheck.config.misfit import Keys
+from pytest_prodcheck.config.config_file import ConfigFile
 from pytest_prodcheck.config.settings import Secret
+from pytest_prodcheck.config.validation import Keys
 from pytest_prodcheck.config.variables import Variables
 from pytest_prodcheck.errors import UsageError
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from pytest_prodcheck.config.databases import Dialect
-from pytest_prodcheck.known import NAME, Known
+from pytest_prodcheck.analysis.database_urls import Dialect
+from pytest_prodcheck.analysis.sql_schema.tables import Table
 from pytest_prodcheck.model import VETOES, Action, Record, Severity
-from pytest_prodcheck.schema.tables import Table
+from pytest_prodcheck.verdict.known_failures import NAME, Known
 
 
 class Secret:

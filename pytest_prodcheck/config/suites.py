@@ -6,11 +6,11 @@ from pathlib import Path
 
 from msgspec import UNSET
 
-from pytest_prodcheck.config import databases
-from pytest_prodcheck.config.misfit import Keys, did_you_mean
+from pytest_prodcheck.analysis import database_urls
 from pytest_prodcheck.config.reader import Reader, written_or
 from pytest_prodcheck.config.settings import Contract, Flags, Migrations, Target
 from pytest_prodcheck.config.tables import ContractTable, FlagsTable, MigrationsTable
+from pytest_prodcheck.config.validation import Keys, did_you_mean
 
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SAFE = ("GET", "HEAD", "OPTIONS", "*")
@@ -104,8 +104,8 @@ def _check_methods(
 
 def migrations(reader: Reader, table: MigrationsTable, target: Target) -> Migrations:
     """Raises UsageError for a folder without migrations, and for names that it does not have."""
-    from pytest_prodcheck.migrations.flaw import RULES
-    from pytest_prodcheck.migrations.layout import folder
+    from pytest_prodcheck.analysis.migrations.flaw import RULES
+    from pytest_prodcheck.analysis.migrations.layout import folder
 
     def found(text: str) -> tuple[Path, tuple[str, ...]]:
         one = folder(reader.file.path.parent / text)
@@ -146,16 +146,16 @@ def _check_is_one_of(
         raise reader.error(keys, f'"{name}" is not {kind}.{near} There are: {", ".join(names)}')
 
 
-def _dialect(reader: Reader, table: MigrationsTable, target: Target) -> databases.Dialect:
+def _dialect(reader: Reader, table: MigrationsTable, target: Target) -> database_urls.Dialect:
     """That of the target's databases, if it has any."""
     told = {
-        key: databases.dialect(secret.reveal())
+        key: database_urls.dialect(secret.reveal())
         for key, secret in (("database", target.database), ("scratch", target.scratch))
         if secret is not None
     }
     if target.database and target.scratch:
         live, scratch = target.database.reveal(), target.scratch.reveal()
-        if databases.same(live, scratch):
+        if database_urls.same(live, scratch):
             raise reader.error(
                 ("targets", target.name, "scratch"),
                 "names the very database that `database` does; name another server, or at least "

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from pytest_prodcheck.config.databases import Dialect
+from pytest_prodcheck.analysis.database_urls import Dialect
 from pytest_prodcheck.config.settings import (
     Contract,
     Database,

@@ -10,13 +10,13 @@ from urllib.parse import unquote
 from msgspec import UNSET
 
 from pytest_prodcheck import urls
-from pytest_prodcheck.config.databases import dialect
-from pytest_prodcheck.config.file import ConfigFile
-from pytest_prodcheck.config.misfit import Keys, did_you_mean
+from pytest_prodcheck.analysis.database_urls import dialect
+from pytest_prodcheck.config.config_file import ConfigFile
 from pytest_prodcheck.config.probes import probes
 from pytest_prodcheck.config.reader import Reader, written_or
 from pytest_prodcheck.config.settings import Limits, ReleaseSource, Secret, Target
 from pytest_prodcheck.config.tables import HealthTable, LimitsTable, ReleaseTable, TargetTable
+from pytest_prodcheck.config.validation import Keys, did_you_mean
 from pytest_prodcheck.errors import UsageError
 
 STAND_IN = 65535

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import unquote
 
-from pytest_prodcheck.config.file import ConfigFile, spell
-from pytest_prodcheck.config.misfit import Keys
+from pytest_prodcheck.config.config_file import ConfigFile, spell
 from pytest_prodcheck.config.settings import Secret
+from pytest_prodcheck.config.validation import Keys
 from pytest_prodcheck.errors import UsageError
 
 LEAST = 8

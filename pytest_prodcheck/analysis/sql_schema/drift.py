@@ -1,0 +1,171 @@
+"""What a live table lacks, or has otherwise, of what is expected; named with the near miss.
+
+More in the database than is expected is no fault: another release may need it.
+"""
+
+from collections.abc import Collection, Iterator
+
+import msgspec
+
+from pytest_prodcheck.analysis.sql_schema.policies import policy_drift
+from pytest_prodcheck.analysis.sql_schema.sql import same
+from pytest_prodcheck.analysis.sql_schema.tables import ForeignKey, Index, Schema, Table
+from pytest_prodcheck.analysis.sql_schema.types import same_type
+from pytest_prodcheck.analysis.sql_schema.written import foreign_key_text, index_text
+from pytest_prodcheck.model import Record, Severity
+
+MIGRATE = "Run the migration that this release needs, or correct what the code expects."
+_NEAR = 0.6
+"""The similarity from which a name is a near miss: `mood_score` for `mood_level` has 0.6."""
+
+
+class Drift(Record):
+    """One difference: what, where, how bad, and the way out."""
+
+    rule: str
+    place: str
+    message: str
+    severity: Severity = "critical"
+    remedy: str = MIGRATE
+
+
+def drift(expected: Table, live: Schema, wanted: Collection[str] = ()) -> tuple[Drift, ...]:
+    """Every difference that breaks what is expected; empty when there is none.
+
+    *wanted*: the names of all expected tables, which are no near miss of this one.
+    """
+    found = live.table(expected.name)
+    if found is None:
+        others = [table.name for table in live.tables if table.name not in wanted]
+        near = _near_miss(expected.name, others)
+        what = "view" if expected.view else "table"
+        return (_drift("table_missing", expected.name, f"this {what} is not there{near}"),)
+    return tuple(_of_table(expected, found, live))
+
+
+def _of_table(expected: Table, live: Table, schema: Schema) -> Iterator[Drift]:
+    if expected.view is not None and expected.view != live.view:
+        kinds = ("a table", "a view")
+        message = f"is {kinds[bool(live.view)]}, where {kinds[expected.view]} is expected"
+        yield _drift("kind", expected.name, message)
+    yield from _columns(expected, live, schema)
+    key, there = expected.primary_key, live.primary_key or ()
+    if key is not None and sorted(key) != sorted(there):
+        message = f"has the primary key {_list(there)}, where "
+        message += f"{_list(key)} is expected"
+        yield _drift("primary_key", expected.name, message)
+    yield from _foreign_keys(expected, live, schema)
+    yield from _indexes(expected, live)
+    for rule, place, message, remedy in policy_drift(expected, live):
+        yield _drift(rule, place, message, remedy=remedy)
+
+
+def _columns(expected: Table, live: Table, schema: Schema) -> Iterator[Drift]:
+    names = {column.name: column for column in live.columns}
+    wanted = {column.name for column in expected.columns}
+    unexpected = [name for name in names if name not in wanted]
+    keys = {*(expected.primary_key or ()), *(live.primary_key or ())}
+    for column in expected.columns:
+        place = f"{expected.name}.{column.name}"
+        found = names.get(column.name)
+        if found is None:
+            near = _near_miss(column.name, unexpected)
+            yield _drift("column_missing", place, f"this column is not there{near}")
+            continue
+        if not same_type(column.type, found.type, schema.dialect):
+            message = f"is {found.type}, where {column.type} is expected"
+            yield _drift("type", place, message)
+        # A key is never null, whether that is written or not; a view knows nothing of it.
+        if column.nullable == found.nullable or column.name in keys or live.view:
+            continue
+        message = (
+            "may be null, where `not null` is expected"
+            if found.nullable
+            else "is not null, where null is allowed: storing nothing there will fail"
+        )
+        yield _drift("nullability", place, message, "major")
+
+
+def _foreign_keys(expected: Table, live: Table, schema: Schema) -> Iterator[Drift]:
+    there = [_plain(key, schema) for key in live.foreign_keys or ()]
+    for key in expected.foreign_keys or ():
+        wanted = _plain(key, schema)
+        if any(_same_key(wanted, one) for one in there):
+            continue
+        place = f"{expected.name}({', '.join(key.columns)})"
+        rivals = [one for one in there if one.columns == wanted.columns]
+        told = f"; there is {foreign_key_text(rivals[0])}" if rivals else ""
+        message = f"no foreign key {foreign_key_text(wanted)}{told}"
+        yield _drift("foreign_key", place, message, "major")
+
+
+def _plain(key: ForeignKey, schema: Schema) -> ForeignKey:
+    """The key with the table's name as a live table has it."""
+    return msgspec.structs.replace(key, table=key.table.removeprefix(f"{schema.default}."))
+
+
+def _same_key(wanted: ForeignKey, live: ForeignKey) -> bool:
+    whole = wanted.references or live.references
+    return all(
+        getattr(wanted, name) == getattr(live, name)
+        for name in ("columns", "table", "on_delete", "on_update")
+    ) and whole in (live.references, ())
+
+
+def _indexes(expected: Table, live: Table) -> Iterator[Drift]:
+    there = live.indexes or ()
+    for index in expected.indexes or ():
+        text = index_text(index)
+        place = f"{expected.name}({index.columns})"
+        found = [one for one in there if _same_index(index, one)]
+        if not found:
+            rivals = [index_text(one) for one in there if same(one.columns, index.columns)]
+            told = f"; there is {rivals[0]}" if rivals else ""
+            yield _drift("index", place, f"no index {text}{told}", "major")
+        elif not any(one.valid for one in found):
+            yield _drift(
+                "index_invalid",
+                place,
+                f"the index {text} is there, but invalid: PostgreSQL does not use it",
+                "major",
+                "Building it failed; drop it and build it again: CREATE INDEX CONCURRENTLY.",
+            )
+
+
+def _same_index(one: Index, other: Index) -> bool:
+    return all(
+        getattr(one, name) == getattr(other, name)
+        for name in ("unique", "method", "nulls_distinct")
+    ) and all(
+        same(getattr(one, name), getattr(other, name)) for name in ("columns", "include", "where")
+    )
+
+
+def unexpected(expected: Table, live: Table) -> list[str]:
+    """Columns that nothing expects, for a message: they are no fault."""
+    wanted = {column.name for column in expected.columns}
+    return [column.name for column in live.columns if column.name not in wanted]
+
+
+def _near_miss(name: str, others: Collection[str]) -> str:
+    from difflib import get_close_matches  # slow to import, and needed for a fault only
+
+    plain = {other.lower(): other for other in others}
+    near = get_close_matches(name.lower(), list(plain), n=1, cutoff=_NEAR)
+    return f"; there is {plain[near[0]]}, which nothing expects" if near else ""
+
+
+def _list(names: Collection[str]) -> str:
+    return f"({', '.join(names)})" if names else "none"
+
+
+def _drift(
+    rule: str,
+    place: str,
+    message: str,
+    severity: Severity = "critical",
+    remedy: str = MIGRATE,
+) -> Drift:
+    return Drift(
+        rule=f"schema.{rule}", place=place, message=message, severity=severity, remedy=remedy
+    )

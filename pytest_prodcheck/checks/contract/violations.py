@@ -1,0 +1,156 @@
+"""What was wrong with an operation's answers: each kind of violation once, with its severity."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from pytest_prodcheck.errors import ContractBroken
+from pytest_prodcheck.model import Exchange, Failure, Reason, Record, Severity, reason_of_silence
+
+if TYPE_CHECKING:
+    from pytest_prodcheck.checks.contract.operation_check import Exploration
+    from pytest_prodcheck.checks.contract.schemathesis_adapter import Broken
+
+SHOWN = 20
+"""Distinct violations of one operation that are listed; the rest is counted."""
+
+REFUSALS = frozenset((400, 403, 404, 405, 409, 410, 422))
+"""Statuses that say of a value that there is no such thing, or that it will not do. Not those about
+who asks (401, 407), about when (408, 425, 429), or about the request's form and size (411 to 417,
+431), which the document limits."""
+
+REASONS: dict[str, Reason] = {
+    "not_a_server_error": "server_error",
+    "ignored_auth": "auth",
+    "content_type_conformance": "content_type",
+    "response_schema_conformance": "schema",
+    "response_headers_conformance": "header",
+    "allow_header_conformance": "header",
+    "use_after_free": "data",
+    "ensure_resource_availability": "data",
+}
+"""Check of Schemathesis -> why the operation failed; all others judge the status."""
+
+CRITICAL = ("server_error", "auth")
+"""Reasons that are critical whatever the severity of the check."""
+
+
+class Violation(Record):
+    """One distinct way in which an operation breaks its contract, by the smallest case seen."""
+
+    check: str
+    title: str
+    message: str
+    exchange: Exchange
+    severity: Severity | None = None
+    """None: as its check is planned."""
+    forbidden: bool = False
+    times: int = 1
+
+    @property
+    def minor(self) -> bool:
+        return self.severity == "minor"
+
+    @property
+    def lines(self) -> list[str]:
+        """What is wrong, in the words of the check; then the smallest case that shows it."""
+        facts = [line.strip() for line in self.message.splitlines() if line.strip()]
+        times = f" ({self.times} times)" if self.times > 1 else ""
+        answer = self.exchange.status or "no answer"
+        asked = f"{self.exchange.method} {self.exchange.url} -> {answer}"
+        return [f"{self.title}{times}", *facts, asked, *filter(None, [self.exchange.curl])]
+
+    @property
+    def failure(self) -> Failure:
+        return Failure(
+            title=self.title,
+            reason=reason_of(self.check, self.exchange, forbidden=self.forbidden),
+            severity=self.severity,
+            data_loss=self.check == "ensure_resource_availability",
+        )
+
+
+def reason_of(check: str, exchange: Exchange, *, forbidden: bool) -> Reason:
+    """Why a check of Schemathesis has failed. A crash on a request that the document forbids is
+    no outage: its reason is the status."""
+    if exchange.status is None and exchange.kind:
+        return reason_of_silence(exchange)
+    reason = REASONS.get(check, "status")
+    return "status" if forbidden and reason == "server_error" else reason
+
+
+def violation(broken: "Broken", exchange: Exchange) -> Violation:
+    """What an answer breaks, with the severity of what was found.
+
+    A refusal of an invented value that the document does not list is a gap in the document: the
+    service did what it should. A crash or a credential that is not enforced is critical.
+    """
+    title, status = broken.title, exchange.status or 0
+    severity: Severity | None = None
+    if broken.invented and broken.check == "status_code_conformance" and status in REFUSALS:
+        severity, title = "minor", f"{status} is not documented"
+    elif broken.invented and broken.check == "positive_data_acceptance" and 400 <= status < 500:
+        severity, title = "minor", f"{status} refuses data that the document allows"
+    elif reason_of(broken.check, exchange, forbidden=broken.forbidden) in CRITICAL:
+        severity = "critical"
+    return Violation(
+        check=broken.check,
+        title=title,
+        message=broken.message,
+        exchange=exchange,
+        severity=severity,
+        forbidden=broken.forbidden,
+    )
+
+
+def told_once(broken: Sequence["Broken"]) -> list["Broken"]:
+    """Without what says the same of one answer: a status that is not documented is not also
+    data that was refused."""
+    checks = {one.check for one in broken}
+    if "status_code_conformance" not in checks:
+        return list(broken)
+    return [one for one in broken if not (one.invented and one.check == "positive_data_acceptance")]
+
+
+def remarks(violations: Iterable[Violation]) -> tuple[Failure, ...]:
+    """The minor ones, each once: what does not fail an operation that is proven otherwise."""
+    return tuple(dict.fromkeys(one.failure for one in violations if one.minor))
+
+
+def contract_broken(found: "Exploration", seed: int) -> ContractBroken:
+    """All distinct violations, the first line as a headline; minor ones in one line at the end."""
+    ordered = sorted(found.findings.values(), key=lambda one: (one.check, one.exchange.url))
+    severe = [one for one in ordered if not one.minor]
+    titles = list(dict.fromkeys(one.title for one in severe))
+    lines = [f"{'; '.join(titles)} (in {found.cases} cases, seed {seed})"]
+    for number, one in enumerate(severe[:SHOWN], 1):
+        title, *rest = one.lines
+        lines += [f"{number}. {title}", *(f"   {line}" for line in rest)]
+    if len(severe) > SHOWN:
+        lines.append(f"and {len(severe) - SHOWN} more")
+    minor = remarks(ordered)
+    if minor:
+        lines.append(f"minor, for invented values: {', '.join(one.title for one in minor)}")
+    if found.stopped:
+        lines.append(f"not all cases were asked: {found.stopped}")
+    return ContractBroken("\n".join(lines), [*(one.failure for one in severe), *minor])
+
+
+def key_of(broken: "Broken", exchange: Exchange) -> tuple[str, ...]:
+    """What tells one violation of an operation from another."""
+    found = violation(broken, exchange)
+    if found.minor:
+        return broken.check, found.title
+    shape = _shape(broken.message)
+    return broken.check, broken.title, str(exchange.status), broken.parameter, shape
+
+
+def _shape(message: str) -> str:
+    """A message without the values in it: what is the same violation in another case."""
+    first = message.strip().partition("\nValue:")[0]
+    return re.sub(r"\"[^\"]*\"|'[^']*'|`[^`]*`|[\d.]+", "…", first)[:300]
+
+
+def size_of(exchange: Exchange) -> int:
+    """How much there is to read, for the choice of the smallest case."""
+    return len(exchange.url) + len(exchange.curl)

@@ -1,0 +1,47 @@
+"""One expected table against the live database."""
+
+from collections.abc import Callable, Collection
+
+from pytest_prodcheck.analysis.issues import listing
+from pytest_prodcheck.analysis.sql_schema.drift import drift, unexpected
+from pytest_prodcheck.analysis.sql_schema.tables import Schema, Table
+from pytest_prodcheck.checks.database.connection import UNREACHABLE
+from pytest_prodcheck.errors import ContractBroken
+
+
+class TableRun:
+    """One expected table as a test sees it: its `name`, and `check()`.
+
+    live: gives the tables of the database, or says why they cannot be had.
+    """
+
+    def __init__(
+        self, expected: Table, live: Callable[[], Schema | str], wanted: Collection[str]
+    ) -> None:
+        self.expected = expected
+        self.name = expected.name
+        self._live = live
+        self._wanted = wanted
+
+    def check(self) -> None:
+        """Return when the live table is as expected, or has more.
+
+        Raises ContractBroken with every difference.
+        """
+        live = self._live()
+        if isinstance(live, str):
+            raise ContractBroken(live, [UNREACHABLE], "connect")
+        found = drift(self.expected, live, self._wanted)
+        if not found:
+            return
+        noun = "difference" if len(found) == 1 else "differences"
+        title = f"{len(found)} {noun} between table {self.name} and what the code expects"
+        lines = listing(title, found)
+        table = live.table(self.name)
+        if table and self.expected.columns and (more := unexpected(self.expected, table)):
+            lines.append(f"columns that nothing expects, which is no fault: {', '.join(more)}")
+        titles = [f"{one.rule} {one.place}" for one in found]
+        raise ContractBroken("\n".join(lines), titles, "drift")
+
+    def __repr__(self) -> str:
+        return f"<table {self.name}>"

@@ -1,0 +1,397 @@
+"""A drill as a test sees it: steady state, switch, check, back, steady state again.
+
+Whatever happens in between, the way back is taken: by this process when it can, by its watchdog
+when it was killed (`live.drills.watchdog`), by `prodcheck drill restore` when the machine died.
+"""
+
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from pytest_prodcheck.checks.drills.kept import Kept
+from pytest_prodcheck.checks.drills.lease import Lease
+from pytest_prodcheck.checks.drills.restoring import Site, remove, restore, until
+from pytest_prodcheck.checks.drills.switching import Refused, SwitchFailed, ask, filled, flip
+from pytest_prodcheck.checks.drills.watchdog import Watchdog
+from pytest_prodcheck.checks.modes.flags import FlagsRun
+from pytest_prodcheck.checks.probes.expectations import differences
+from pytest_prodcheck.config import Drill
+from pytest_prodcheck.errors import ContractBroken, NotAsked, ProdcheckError
+from pytest_prodcheck.http.body import strict_json
+from pytest_prodcheck.http.lean_httpx import httpx
+from pytest_prodcheck.jsonpath import value_at
+from pytest_prodcheck.measuring import Measure
+from pytest_prodcheck.model import Failure, FlagsTold
+from pytest_prodcheck.store.undo_journal import FILE, Begin, UndoJournal, unfinished
+
+WRITES = 3
+"""How often something is written while switched: one that is lost of three is seen."""
+
+TTL_SPARE = 60.0
+"""Seconds on top of what a drill may take, for `{ttl}`."""
+
+
+class DrillRun:
+    """`drill.steady_state()`, `with drill.switched():`, `drill.check()`."""
+
+    def __init__(
+        self,
+        drill: Drill,
+        site: Site,
+        way_back: Site,
+        begin: Begin,
+        run: Path,
+        measure: Measure,
+        kept: Kept,
+    ) -> None:
+        self.drill = drill
+        self._site = site
+        self._way_back = way_back
+        """The same target, with requests to spare."""
+        self._begin = begin
+        self._run = run
+        self._measure = measure
+        self._kept = kept
+        self._lease: Lease | None = None
+        self._before: FlagsTold | None = None
+        self._written: dict[str, Any] = {}
+        self._opened = 0.0
+        self._watched = False
+
+    @property
+    def name(self) -> str:
+        return self.drill.name
+
+    # --- before and after ---
+
+    def steady_state(self) -> None:
+        """Return when the target is well, and, after a drill, as it was before.
+
+        Raises NotAsked when another drill on this target is under way or was never undone, and
+        ContractBroken when the target is not well: then nothing is switched.
+        """
+        self._take_lease()
+        troubles = self._site.troubles(self._site.probes)
+        if self._before is not None:
+            again = "no longer "
+            if differs := self._site.differs(self._before):
+                troubles["flags"] = differs
+        else:
+            again = "nothing was switched: not "
+            troubles |= self._flags_before()
+            if holds := self._site.still_holds(self.drill):
+                troubles["the switch"] = f"{holds}, so a drill would prove nothing"
+        if troubles:
+            lines = [f"{name}: {wrong}" for name, wrong in troubles.items()]
+            raise ContractBroken(
+                f"{again}in the steady state: " + "\n".join(lines), ["drill.unsteady"], "drill"
+            )
+
+    def _flags_before(self) -> dict[str, str]:
+        """Remember them; returns what speaks against a drill."""
+        if not self._site.flags:
+            self._before = FlagsTold()
+            return {}
+        flags = FlagsRun(self._site.flags, self._site.connect)
+        try:
+            flags.check()
+        except ContractBroken as broken:
+            return {"flags": str(broken)}
+        self._before = flags.plain()
+        return {}
+
+    def _take_lease(self) -> None:
+        if self._lease:
+            return
+        begin = self._begin
+        self._lease = Lease.take(begin.base_url)
+        if not self._lease:
+            raise NotAsked(
+                f"not run: another drill on {begin.target} is under way from this machine; wait "
+                "for its end"
+            )
+        for path, earlier in unfinished(self._run.parent):
+            # Data that is left is no reason to refuse: the steady state will tell.
+            if earlier.switched and earlier.begin.base_url == begin.base_url:
+                raise NotAsked(
+                    f"not run: a drill of run {path.parent.name} is not undone "
+                    f"({'; '.join(earlier.leftovers)}). Run `prodcheck drill restore`"
+                )
+
+    def close(self) -> None:
+        """Let other drills come."""
+        if self._lease:
+            self._lease.release(still_held=self._watched)
+            self._lease = None
+
+    # --- there and back ---
+
+    @contextmanager
+    def switched(self) -> Iterator[None]:
+        """The switch is flipped inside, and back afterwards, whatever happens.
+
+        Raises ContractBroken when it cannot be flipped or does not take effect, when something
+        written meanwhile is lost, and when the target is not as before afterwards.
+        """
+        if self._before is None:
+            self.steady_state()
+        assert self._lease
+        begin = msgspec.structs.replace(
+            self._begin,
+            before=self._before or FlagsTold(),
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        self._journal = journal = UndoJournal(self._run / FILE, begin.mark, self._site.clean)
+        journal.write("begin", **msgspec.to_builtins(begin))
+        try:
+            watchdog = Watchdog.start(journal.path, self._lease, self._kept)
+        except BaseException:
+            journal.close()
+            raise
+        journal.tell = watchdog.tell
+        failed: BaseException | None = None
+        try:
+            try:
+                self._switch(journal)
+                yield
+            except BaseException as error:
+                failed = error
+                raise
+            finally:
+                self._back(begin, journal, failed)
+        finally:
+            # An end that was not written is the watchdog's to bring about.
+            self._watched = not watchdog.dismiss(3 * self.drill.within + 5)
+            journal.close()
+
+    def _switch(self, journal: UndoJournal) -> None:
+        drill = self.drill
+        fill = {"drill": self._begin.mark, "ttl": int(4 * drill.within + TTL_SPARE)}
+        journal.write("switch")
+        began = time.monotonic()
+        try:
+            with self._site.connect() as client:
+                flip(drill.switch, client, self._site.root, seconds=drill.within, fill=fill)
+        except SwitchFailed as failure:
+            raise ContractBroken(
+                f"the switch could not be flipped: {failure}", ["drill.switch_failed"], "drill"
+            ) from None
+        journal.write("switched")
+        if late := until(self._no_mode, drill.within):
+            raise ContractBroken(
+                f"{drill.switch} was accepted, but {drill.within:g} s later {late}",
+                ["drill.no_effect"],
+                "drill",
+            )
+        self._measure("drill.switch_s", time.monotonic() - began)
+
+    def _no_mode(self) -> str:
+        """Why the mode is not in force; empty when it is, or when none is declared."""
+        if not self.drill.mode or not self._site.flags:
+            return ""
+        try:
+            flags = FlagsRun(self._site.flags, self._site.connect)
+            mode, told = flags.mode, flags.told
+        except (httpx.HTTPError, ProdcheckError, AssertionError) as error:
+            return f"the flags cannot be read: {error}"
+        if mode != self.drill.mode:
+            return f"the flags mean {mode}, not {self.drill.mode}"
+        if told is not None and told != self.drill.mode:
+            return f"the target says that it is in mode {told}, not {self.drill.mode}"
+        return ""
+
+    def _back(self, begin: Begin, journal: UndoJournal, failed: BaseException | None) -> None:
+        """Undo, and judge what became of what was written."""
+        found: dict[str, str] = {}
+        lost: dict[str, str] = {}
+        began = time.monotonic()
+        if still := restore(self.drill, begin, self._way_back, journal, by="the run"):
+            found["drill.not_restored"] = still
+        else:
+            self._measure("drill.restore_s", time.monotonic() - began)
+            if failed is None:
+                lost = self._lost()
+                found |= self._told_lost(lost) | self._stuck()
+        found |= self._removed(journal, lost)
+        # A signal goes on being one; what is left the journal tells.
+        if found and (failed is None or isinstance(failed, Exception)):
+            if failed:
+                found["drill.failed"] = f"before that: {failed}"
+            raise ContractBroken("\n".join(found.values()), map(_failure, found))
+
+    def _removed(self, journal: UndoJournal, lost: Collection[str]) -> dict[str, str]:
+        """Take away what was written, close the books, and name what is left exactly.
+
+        What was lost on the way back may be in another store yet: it stays in the books.
+        """
+        there = [path for path in journal.rehearsal.written if path not in lost]
+        told = remove(there, self._begin.mark, self._way_back, journal)
+        left = journal.rehearsal.leftovers
+        if left:
+            journal.write("left", what=left)
+        else:
+            journal.write("end")
+        return {"drill.left_behind": "\n".join([*left, *told])} if left or told else {}
+
+    # --- while switched ---
+
+    def check(self) -> None:
+        """Return when the service is as it should be while switched.
+
+        Its mode, the probes (with those of the drill in place of their like), what it writes, and
+        the circuit breaker. Raises ContractBroken with all that is wrong.
+        """
+        found: dict[str, str] = {}
+        if self.drill.breaker:
+            found |= self._opens()
+        probes = {probe.id: probe for probe in (*self._site.probes, *self.drill.probes)}
+
+        def wrong() -> str:
+            troubles = self._site.troubles(list(probes.values()))
+            return "\n".join(f"{name}: {told}" for name, told in troubles.items())
+
+        if troubles := until(wrong, self.drill.within):
+            found["drill.probe"] = f"while switched: {troubles}"
+        if mode := self._no_mode():
+            found["drill.no_effect"] = mode
+        if self.drill.writes:
+            found |= self._write()
+        if found:
+            raise ContractBroken("\n".join(found.values()), map(_failure, found))
+
+    def _write(self) -> dict[str, str]:
+        """Write, and read it again at once."""
+        writes = self.drill.writes
+        assert writes
+        wrong = []
+        for _ in range(WRITES):
+            fill = {"drill": self._begin.mark}
+            sent = filled(writes.request.json, fill)
+            self._journal.write("write")
+            try:
+                with self._site.connect() as client:
+                    answer = ask(writes.request, client, fill)
+                key = value_at(strict_json(answer.content), writes.id)
+            except (httpx.HTTPError, ProdcheckError, ValueError) as failure:
+                if isinstance(failure, Refused):
+                    self._journal.write("unwritten")
+                wrong.append(f"a write failed: {failure}")
+                continue
+            if not _is_id(key):
+                wrong.append(f"the answer to POST {writes.request.path} has no id at {writes.id}")
+                continue
+            path = writes.read.replace("{id}", quote(str(key), safe=""))
+            self._journal.write("kept" if writes.keep else "written", path=path)
+            if path in self._written:
+                wrong.append(f"two writes were given one place, {path}")
+            self._written[path] = sent
+            if told := self._unlike(path, sent):
+                wrong.append(told)
+        return {"drill.write_failed": "; ".join(dict.fromkeys(wrong))} if wrong else {}
+
+    def _unlike(self, path: str, sent: Any) -> str:
+        """How what is read at *path* differs from what was sent; empty when it does not."""
+        try:
+            with self._site.connect() as client:
+                answer = client.get(path)
+            if not answer.is_success:
+                return f"GET {path} answers {answer.status_code}, and it was written"
+            return "; ".join(differences(sent, strict_json(answer.content), self._site.clean))
+        except (httpx.HTTPError, ProdcheckError, ValueError) as failure:
+            return f"GET {path}: {failure}"
+
+    def _lost(self) -> dict[str, str]:
+        """Path -> how what was written while switched is not there after the way back."""
+        return {
+            path: told for path, sent in self._written.items() if (told := self._unlike(path, sent))
+        }
+
+    def _told_lost(self, lost: Mapping[str, str]) -> dict[str, str]:
+        if not lost:
+            return {}
+        count = f"{len(lost)} of {len(self._written)} writes are lost after the way back"
+        return {"drill.write_lost": f"{count}: {'; '.join(lost.values())}"}
+
+    # --- the circuit breaker ---
+
+    def _opens(self) -> dict[str, str]:
+        """It stays closed until so many failures, and is open after them."""
+        breaker = self.drill.breaker
+        assert breaker
+        for number in range(breaker.failures):
+            state = self._breaker()
+            if number and state.startswith("open"):
+                return {
+                    "drill.breaker_early": f"the breaker is open after {number} failures, "
+                    f"declared are {breaker.failures}"
+                }
+            self._call()
+        state = until(lambda: "" if (s := self._breaker()) == "open" else s, 1.0)
+        self._opened = time.monotonic()
+        if not state:
+            return {}
+        return {
+            "drill.breaker_closed": f"after {breaker.failures} failures in a row the breaker is "
+            f"{state}, not open"
+        }
+
+    def _stuck(self) -> dict[str, str]:
+        """After the cool-down one try closes it again."""
+        breaker = self.drill.breaker
+        if not breaker or not self._opened:
+            return {}
+        time.sleep(max(0.0, self._opened + breaker.cooldown - time.monotonic()))
+
+        def not_closed() -> str:
+            self._call()
+            return "" if (state := self._breaker()) == "closed" else state
+
+        if state := until(not_closed, breaker.cooldown + self.drill.within):
+            waited = time.monotonic() - self._opened
+            return {
+                "drill.breaker_stuck": f"{waited:.1f} s after it opened, with a cool-down of "
+                f"{breaker.cooldown:g} s and the dependency back, the breaker is still {state}"
+            }
+        return {}
+
+    def _call(self) -> None:
+        """One request that needs the dependency; what it answers is not the question here."""
+        assert self.drill.breaker
+        try:
+            with self._site.connect() as client:
+                client.get(self.drill.breaker.path)
+        except httpx.HTTPError:
+            return
+
+    def _breaker(self) -> str:
+        """Its state in one spelling: closed, open, half-open, or what else is told."""
+        breaker = self.drill.breaker
+        assert breaker
+        try:
+            with self._site.connect() as client:
+                told = value_at(strict_json(client.get(breaker.source).content), breaker.state)
+        except (httpx.HTTPError, ValueError) as failure:
+            return f"unknown ({failure})"
+        if told is None:
+            return f"not told at {breaker.state} of {breaker.source}"
+        return str(told).strip().lower().replace("_", "-").replace(" ", "-")
+
+    def __repr__(self) -> str:
+        return f"<drill {self.name}>"
+
+
+def _is_id(value: Any) -> bool:
+    """Something that can stand in a path and mean one thing: it is going to be deleted there."""
+    if isinstance(value, bool):
+        return False
+    return isinstance(value, int) or (isinstance(value, str) and value.strip("./ ") != "")
+
+
+def _failure(title: str) -> Failure:
+    return Failure(title=title, reason="drill", data_loss=title == "drill.write_lost")

@@ -1,0 +1,189 @@
+"""The operating mode of a target: its feature flags, as it tells them, and what they mean together.
+
+A flag is on, off, or not known; unknown is never taken for either. A combination of flags that no
+mode means is INVALID.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from pytest_prodcheck.config import Flags
+from pytest_prodcheck.errors import ContractBroken
+from pytest_prodcheck.http.body import strict_json
+from pytest_prodcheck.http.client import LiveClient
+from pytest_prodcheck.jsonpath import value_at
+from pytest_prodcheck.model import INVALID, FlagsTold, Record, flags_shown
+
+ON = ("true", "1", "yes", "on")
+OFF = ("false", "0", "no", "off", "")
+"""How a switch is written in an environment variable, in any case of letters."""
+
+WELL = ("healthy", "ok", "up", "connected", "available", "ready", "alive", "pass", "passing")
+SKIPPED = ("skipped", "disabled", "off", "not checked", "not_checked", "n/a")
+"""States of what a flag switches; anything else is trouble, and no state at all is unknown."""
+
+
+class State(Record):
+    """What was read at one moment."""
+
+    values: dict[str, bool | None]
+    """None: it is not told, or means neither on nor off."""
+    told: str | None = None
+    """The mode's name as the target has it."""
+    dependencies: dict[str, Any] = msgspec.field(default_factory=dict)
+    """Flag -> the state of what it switches on, as the target tells it."""
+    unclear: tuple[str, ...] = ()
+    """Why a value is None, one sentence each."""
+
+
+def read(source: Flags, client: Callable[[], LiveClient]) -> State:
+    """Ask once. Raises what the client raises, and ContractBroken for an answer that tells
+    nothing; an environment variable that is not set is on, as the service's default."""
+    if source.source == "environment":
+        found: Mapping[str, Any] = os.environ
+        raw = {flag: found.get(name, "true") for flag, name in source.values.items()}
+        return _state(source, raw, found.get(source.mode) if source.mode else None, {})
+    response = client().get(source.source)
+    try:
+        body = strict_json(response.content)
+    except ValueError as problem:
+        told = f"GET {source.source} answers {response.status_code} and no JSON ({problem})"
+        raise ContractBroken(
+            f"{told}: the flags cannot be read there; correct `from` of [flags]",
+            ["flags.unread"],
+            "flags",
+        ) from None
+    raw = {flag: value_at(body, place) for flag, place in source.values.items()}
+    dependencies = {flag: value_at(body, place) for flag, place in source.dependencies.items()}
+    return _state(source, raw, value_at(body, source.mode), dependencies)
+
+
+def _state(source: Flags, raw: dict[str, Any], mode: Any, dependencies: dict[str, Any]) -> State:
+    values = {flag: _switch(value) for flag, value in raw.items()}
+    return State(
+        values=values,
+        told=None if mode is None else str(mode),
+        dependencies=dependencies,
+        unclear=tuple(
+            f"{flag} is not told at {source.values[flag]}"
+            if raw[flag] is None
+            else f"{flag} is {raw[flag]!r}, which is neither on ({', '.join(ON)}) nor off"
+            for flag, value in values.items()
+            if value is None
+        ),
+    )
+
+
+def _switch(value: Any) -> bool | None:
+    if isinstance(value, bool):
+        return value
+    text = str(value).strip().lower() if isinstance(value, str | int) else "?"
+    return True if text in ON else False if text in OFF else None
+
+
+class FlagsRun:
+    """The flags as a test sees them: `flags["ENABLE_CACHE"]`, `flags.mode`, `flags.check()`.
+
+    They are read when first asked for, and again after `reread()`.
+    """
+
+    def __init__(self, source: Flags, client: Callable[[], LiveClient]) -> None:
+        self.source = source
+        self._client = client
+        self._state: State | None = None
+
+    @property
+    def state(self) -> State:
+        """What was read last."""
+        return self._state or self.reread()
+
+    def reread(self) -> State:
+        """Ask again, as after a switch."""
+        self._state = read(self.source, self._client)
+        return self._state
+
+    def __getitem__(self, flag: str) -> bool:
+        """Whether it is on. Raises KeyError for a flag that is not configured, and
+        ContractBroken when the target does not tell."""
+        value = self.state.values[flag]
+        if value is None:
+            raise ContractBroken("; ".join(self.state.unclear), ["flags.unknown"], "flags")
+        return value
+
+    @property
+    def mode(self) -> str:
+        """The mode that the flags mean, or INVALID. Raises ContractBroken when one is unknown."""
+        return mode_of(self.source, {flag: self[flag] for flag in self.state.values})
+
+    @property
+    def told(self) -> str | None:
+        """The mode's name as the target has it, if it tells one."""
+        return self.state.told
+
+    def check(self) -> None:
+        """Return when flags, mode and what they switch agree. Raises ContractBroken."""
+        found = disagreements(self.source, self.state)
+        if found:
+            raise ContractBroken("\n".join(found.values()), found, "flags")
+
+    def plain(self) -> FlagsTold | None:
+        """For the report: None unless they were read."""
+        if self._state is None:
+            return None
+        values = {flag: on for flag, on in self._state.values.items() if on is not None}
+        whole = len(values) == len(self._state.values)
+        mode = mode_of(self.source, values) if whole and self.source.modes else None
+        return FlagsTold(values=values, mode=mode or self._state.told or "")
+
+    def __repr__(self) -> str:
+        return f"<flags of {self.source.source}>"
+
+
+def mode_of(source: Flags, values: Mapping[str, bool]) -> str:
+    """The one mode whose flags all have these values, or INVALID."""
+    return next(
+        (name for name, needs in source.modes.items() if needs.items() <= values.items()), INVALID
+    )
+
+
+def disagreements(source: Flags, state: State) -> dict[str, str]:
+    """What does not fit together, by rule: flags unknown, mode INVALID, another mode told, or
+    something that a flag switches on and that does not work."""
+    found: dict[str, str] = {}
+    if state.unclear:
+        found["flags.unknown"] = (
+            f"{'; '.join(state.unclear)}. Unknown is not on: correct the place in [flags.values], "
+            "or the value"
+        )
+    elif source.modes:
+        values = {flag: bool(on) for flag, on in state.values.items()}
+        mode, shown = mode_of(source, values), flags_shown(values)
+        if mode == INVALID:
+            found["flags.invalid_mode"] = (
+                f"{shown}: no operating mode means that. Modes: {', '.join(source.modes)}"
+            )
+        if source.mode and state.told != mode:
+            told = "tells no mode" if state.told is None else f"says {state.told}"
+            found["flags.mode_disagrees"] = f"the flags ({shown}) mean {mode}, the target {told}"
+    if broken := list(_broken(state)):
+        found["flags.dependency"] = "; ".join(broken)
+    return found
+
+
+def _broken(state: State) -> list[str]:
+    """Failed, skipped and unknown are three things, and none of them is healthy."""
+    said = []
+    for flag, told in state.dependencies.items():
+        if not state.values.get(flag):
+            continue  # what is switched off may be in any state
+        text = str(told).strip().lower()
+        if told is None or text == "unknown":
+            said.append(f"{flag} is on, but whether it works is unknown")
+        elif text in SKIPPED:
+            said.append(f"{flag} is on, but nobody looked whether it works ({told})")
+        elif told is not True and text not in WELL:
+            said.append(f"{flag} is on, but does not work: {msgspec.json.encode(told).decode()}")
+    return said

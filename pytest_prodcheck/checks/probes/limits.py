@@ -1,0 +1,198 @@
+"""Limits over all requests of a run, and whether so few requests can prove them.
+
+A limit says that at most a share of requests may be bad: `error_rate = 0.01` that 1 % may fail,
+`p95 = 0.5` that 5 % may take longer than 0.5 s. To see few bad ones among few requests proves
+little: none of 41 is quite likely at a true rate of 5 %. A limit is *held* only when the true
+share is within it with 95 % confidence (exact binomial; for no bad one this is the rule of
+three, n > 3 / share), *broken* when the share seen is over it, and else *not provable*.
+"""
+
+import contextlib
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pytest_prodcheck.config import Limits
+from pytest_prodcheck.model import Exchange, Record
+from pytest_prodcheck.store.traffic import Traffic
+
+CONFIDENCE = 0.95
+
+SLOW_SHARE = 0.05
+"""What a p95 means: at most this share of requests is slower."""
+
+
+class Measured(Record):
+    """One exchange as the limits see it; status None: no answer came."""
+
+    status: int | None
+    elapsed_ms: float
+
+    @property
+    def failed(self) -> bool:
+        """No answer, or the server says that it is its own fault."""
+        return self.status is None or self.status >= 500
+
+    @property
+    def refused(self) -> bool:
+        """A 4xx costs a server nothing: its speed says nothing about the service."""
+        return self.status is not None and 400 <= self.status < 500
+
+
+class Tally:
+    """The exchanges of all processes of a run, counted in one shared file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def add(self, exchanges: Iterable[Exchange], *, generated: bool = False) -> None:
+        """Count these exchanges; those that were withheld never happened.
+
+        `generated`: they are cases of the contract suite, which no limit judges.
+        """
+        mark = "g" if generated else "-"
+        lines = [
+            f"\n{exchange.status or 0} {exchange.elapsed_ms:.3f} {mark}\n"
+            for exchange in exchanges
+            if exchange.kind != "withheld"
+        ]
+        if lines:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+            descriptor = os.open(self._path, flags, 0o600)
+            # One write each time, which no other process can come between.
+            try:
+                os.write(descriptor, "".join(lines).encode())
+            finally:
+                os.close(descriptor)
+
+    def measured(self) -> list[Measured]:
+        """Every exchange so far that limits judge, in the order of counting."""
+        return [one for one, generated in self._read() if not generated]
+
+    def traffic(self) -> Traffic:
+        """What all exchanges of the run add up to, generated ones too."""
+        traffic = Traffic()
+        for one, _ in self._read():
+            traffic.count(one.elapsed_ms if one.status is not None else None, one.failed)
+        return traffic
+
+    def _read(self) -> Iterator[tuple[Measured, bool]]:
+        with contextlib.suppress(FileNotFoundError), self._path.open() as lines:
+            for line in lines:
+                # A process killed while it wrote leaves half a line.
+                with contextlib.suppress(ValueError):
+                    status, elapsed, mark = line.split()
+                    one = Measured(status=int(status) or None, elapsed_ms=float(elapsed))
+                    yield one, mark == "g"
+
+
+class Ruling(Record):
+    """What the measured requests say about a limit."""
+
+    outcome: Literal["held", "broken", "not provable"]
+    text: str
+
+
+class Limit(Record):
+    """One configured limit: `p95` in seconds, `error_rate` as a share."""
+
+    name: Literal["p95", "error_rate"]
+    value: float
+
+    def judge(self, measured: Sequence[Measured]) -> Ruling:
+        """Whether `measured` proves that the limit holds."""
+        if self.name == "p95":
+            considered = [one for one in measured if not one.refused]
+            bad = [one for one in considered if one.status is None or self._slow(one)]
+            share, seen = SLOW_SHARE, f"requests took longer than {self.value:g} s"
+            if considered:
+                seen += f" (p95 {_p95(considered) / 1000:.3g} s)"
+        else:
+            considered = list(measured)
+            bad = [one for one in considered if one.failed]
+            share, seen = self.value, "requests failed (5xx, or no answer)"
+        seen = f"{len(bad)} of {len(considered)} {seen}"
+        if len(bad) > share * len(considered):
+            return Ruling(outcome="broken", text=f"{seen}; at most {_percent(share)} may")
+        if _chance(len(bad), len(considered), share) <= 1 - CONFIDENCE:
+            return Ruling(outcome="held", text=f"{seen}; at most {_percent(share)} may")
+        if share <= 0:
+            way_out = "no number of requests proves that none ever does; set a limit above 0"
+        else:
+            needed = requests_needed(share, len(bad))
+            clean = f"requests of which {len(bad)} do" if bad else "clean requests"
+            way_out = (
+                f"{needed} {clean} are needed for 95 % confidence; send more with `samples` "
+                "in the probes"
+            )
+        told = f"not provable: {seen}, and that at most {_percent(share)} do is a guess: {way_out}"
+        return Ruling(outcome="not provable", text=told)
+
+    def _slow(self, one: Measured) -> bool:
+        return one.elapsed_ms > self.value * 1000
+
+
+class LimitRun:
+    """One limit as a test sees it: its `id`, and `judge()`.
+
+    `measured` gives all exchanges of the run so far, when no probe is on its way any more.
+    """
+
+    def __init__(self, limit: Limit, measured: Callable[[], Sequence[Measured]]) -> None:
+        self.limit = limit
+        self.id: str = limit.name
+        self._measured = measured
+
+    def judge(self) -> Ruling:
+        """Whether the requests of this run prove that the limit holds."""
+        return self.limit.judge(self._measured())
+
+
+def configured(limits: Limits) -> tuple[Limit, ...]:
+    """The limits that are set."""
+    pairs: tuple[tuple[Literal["p95", "error_rate"], float | None], ...] = (
+        ("p95", limits.p95),
+        ("error_rate", limits.error_rate),
+    )
+    return tuple(Limit(name=name, value=value) for name, value in pairs if value is not None)
+
+
+def requests_needed(share: float, bad: int = 0) -> int:
+    """The fewest requests that prove `share` with 95 % confidence when `bad` of them are bad."""
+    if share <= 0:
+        raise ValueError("no number of requests proves a share of 0; set a limit above it")
+    low, high = bad, bad + 1
+    while _chance(bad, high, share) > 1 - CONFIDENCE:
+        low, high = high, high * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _chance(bad, middle, share) > 1 - CONFIDENCE:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _chance(bad: int, requests: int, share: float) -> float:
+    """Probability of at most `bad` bad ones if the true share were just over the limit."""
+    if share <= 0 or bad >= requests:
+        return 1.0
+    if share >= 1:
+        return 0.0
+    total = 0.0
+    for k in range(bad + 1):
+        choices = math.lgamma(requests + 1) - math.lgamma(k + 1) - math.lgamma(requests - k + 1)
+        total += math.exp(choices + k * math.log(share) + (requests - k) * math.log1p(-share))
+    return min(1.0, total)
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.3g} %"
+
+
+def _p95(considered: Sequence[Measured]) -> float:
+    """Milliseconds, nearest rank; an unanswered request counts with the time it was waited for."""
+    times = sorted(one.elapsed_ms for one in considered)
+    return times[math.ceil(0.95 * len(times)) - 1]

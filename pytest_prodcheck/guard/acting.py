@@ -1,0 +1,332 @@
+"""What derived from a document may be sent to a read-only target, and why the rest may not.
+
+Nothing that a document says may change a production service, and a safe method is no promise: many
+services act on `GET /delete/{id}`. What an operation does is read from the words that its authors
+chose (`live.verbs`): its path, its operation id, the first verb of its summary and description, its
+parameters, and `x-mutating`. What a team has written itself, as a probe or a test, is not judged
+here. Pure: nothing is sent.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+from urllib.parse import unquote, urlencode
+
+import msgspec
+
+from pytest_prodcheck.analysis.openapi_refs import array, pointed, resolved, table
+from pytest_prodcheck.config import Target
+from pytest_prodcheck.guard import policy
+from pytest_prodcheck.guard.acting_words import (
+    OBJECTS,
+    VERBS,
+    Sign,
+    first_sentence,
+    names_things,
+    parts_of,
+    sign_of_id,
+    sign_of_name,
+    sign_of_part,
+    sign_of_text,
+    word_set,
+    words_of,
+)
+from pytest_prodcheck.guard.operation_selectors import is_meant
+
+Declared: TypeAlias = tuple[str, Mapping[str, Any], Mapping[str, Any], str]
+"""Path, path item, operation and method (in capitals) of an operation."""
+
+_SUFFIXES = word_set("""
+    action asp aspx cgi csv do htm html json jsp pdf php txt xml yaml yml
+""")
+"""Last parts of a path that say how it answers: `/logout.json`, `/delete.do`."""
+
+_ACTIONS = word_set("act action cmd command do func function method op operation")
+"""Parameters that say what is to be done: `?action=delete`."""
+
+_ANY_ACTION = word_set("action cmd command")
+"""Those that can ask for anything where a path has them and their values are not listed."""
+
+_FLAGS = word_set("""
+    acknowledge cancel clear delete destroy erase flush logout purge remove reset revoke signout
+    unsubscribe wipe
+""")
+"""Verbs that a parameter which is true or false may ask for: `?reset=true`."""
+
+_METHODS = word_set("get head options post put patch delete trace")
+
+
+# --- the decision ---------------------------------------------------------------------------------
+
+
+class Judgement(NamedTuple):
+    """What an operation of a document may do, and whether it may be sent."""
+
+    acts: str = ""
+    """What suggests that it changes something, whatever its method; "" if nothing does."""
+    withheld: str = ""
+    """Why nothing is sent to this target, in a sentence for people; "" if it may be."""
+
+
+def judge(
+    spec: Mapping[str, Any], one: Declared, target: Target, allowed: Sequence[str], under: str = ""
+) -> Judgement:
+    """Judge an operation; of one with an unsafe method only whether it asks for another host.
+
+    one: as `openapi.declared` has it. allowed: entries of `[contract] allow`. under: the path that
+    the document puts before that of the operation, below `base_url`.
+    """
+    path, item, operation, method = one
+    parameters = list(_parameters(spec, item, operation))
+    named = msgspec.json.encode([f"{method} {path[:200]}"]).decode()
+    if header := _host_header(parameters):
+        why = f"it asks for the header {header[:40]}, by which a server answers for another host"
+        return Judgement(withheld=f"{why}; leave it out: [contract] exclude = {named}")
+    if method not in policy.SAFE_METHODS:
+        return Judgement()
+    if how := _override(spec, operation, parameters):
+        why = f"{how} can make another method of it, and target {target.name} is read-only"
+        why += "; test it on a target with read_only = false"
+        return Judgement(acts=how, withheld=why if target.read_only else "")
+    if is_allowed(one, allowed):
+        return Judgement()
+    how = _effect(spec, one, parameters, under)
+    if not how or not target.read_only:
+        return Judgement(acts=how)
+    why = f"it may change something ({how}), and target {target.name} is read-only"
+    return Judgement(how, f"{why}; if it only reads, allow it: [contract] allow = {named}")
+
+
+def is_allowed(one: Declared, allowed: Sequence[str]) -> bool:
+    """Whether the team has said of this operation that it may be sent."""
+    path, _, operation, method = one
+    identity = str(operation.get("operationId", ""))
+    tags = [str(tag) for tag in array(operation.get("tags"))]
+    return any(is_meant(entry, method, path, identity, tags) for entry in allowed)
+
+
+def case_acts(path: Mapping[str, Any], query: Mapping[str, Any], *, allowed: bool) -> str:
+    """Return which value of one request asks for a change, "" if none does.
+
+    A document names an operation, and a value may name what it does: `?action=delete`, or a
+    path in a path, `/items/..%2Flogout`. allowed: the team has allowed what the operation does.
+    """
+    given = [(name, str(value)) for name, value in query.items()]
+    if how := policy.acting_query(urlencode(given)):
+        return how
+    if allowed:
+        return ""
+    for name, value in (*given, *((name, str(one)) for name, one in path.items())):
+        if _says_what_to_do(name) and _is_action(value):
+            return f"its parameter {name[:40]} is {value[:40]}"
+    plain = (unquote(unquote(str(value))).replace("\\", "/") for value in path.values())
+    parts = (_acting_part(one, reads=False, is_sure=False) for one in plain if "/" in one)
+    part = next(filter(None, parts), "")
+    return f'"{part[:40]}" in a value of its path' if part else ""
+
+
+# --- what an operation does -----------------------------------------------------------------------
+
+
+def _effect(
+    spec: Mapping[str, Any],
+    one: Declared,
+    parameters: Sequence[Mapping[str, Any]],
+    under: str,
+) -> str:
+    """What suggests that it changes something, in words that go into parentheses."""
+    path, item, operation, _ = one
+    if operation.get("x-mutating") or "x-mutating" in array(operation.get("tags")):
+        return "the document marks it x-mutating"
+    identity, summary, description = (
+        str(operation.get(name) or "") for name in ("operationId", "summary", "description")
+    )
+    if not summary:
+        summary, description = description, ""
+    says = {
+        f"its operationId is {identity[:80]}": sign_of_id(identity, path),
+        f'its summary is "{first_sentence(summary)[:60]}"': sign_of_text(summary),
+        f'its description is "{description.strip()[:60]}"': sign_of_text(description),
+    }
+    signs = list(says.values())
+    reads = Sign.READS in signs
+    # What disagrees with the summary is a mistake of the document where a third sign, or another
+    # method for what changes something, does not.
+    other_method = not item.keys().isdisjoint(("put", "patch", "delete"))
+    is_sure = signs[1] is Sign.READS and (other_method or signs.count(Sign.READS) > 1)
+    for how, sign in says.items():
+        if (sign is Sign.ACTS and not is_sure) or (sign is Sign.MAY_ACT and not reads):
+            return how
+    if part := _acting_part(under + path, reads=reads, is_sure=is_sure):
+        return f'"{part[:80]}" in its path'
+    declared = {str(each.get("name")) for each in parameters}
+    undeclared = [one for one in re.findall(r"\{([^{}]+)\}", path) if one not in declared]
+    parameters = [*parameters, *({"name": name, "in": "path"} for name in undeclared)]
+    acts = (_parameter_acts(spec, each, reads=reads) for each in parameters)
+    return next(filter(None, acts), "")
+
+
+def _acting_part(path: str, *, reads: bool, is_sure: bool) -> str:
+    """The part of a path that acts, "" for none.
+
+    reads, is_sure: something else, or more than one thing, shows that it only reads.
+    """
+    parts = list(parts_of(path))
+    while len(parts) > 1 and parts[-1].lower() in _SUFFIXES:
+        parts.pop()
+    last = words_of(parts[-1]) if parts else []
+    if last == ["request"] and not reads:  # `/permissions/request`
+        return parts[-1]
+    for number, part in enumerate(parts, 1):
+        if sign_of_part(part) < Sign.MAY_ACT:
+            continue
+        words = words_of(part)
+        is_verb = len(words) == 1 and words[0] in VERBS
+        if is_verb and number == len(parts):  # `/cache/clear`
+            if not is_sure:
+                return part
+        elif len(words) == 1 and not is_verb and number < len(parts) and names_things(last[-1]):
+            continue  # `/run/{id}/logs`
+        elif not reads:
+            return part
+    return ""
+
+
+# --- its parameters -------------------------------------------------------------------------------
+
+
+def _parameters(
+    spec: Mapping[str, Any], item: Mapping[str, Any], operation: Mapping[str, Any]
+) -> Iterator[Mapping[str, Any]]:
+    """Each parameter, those that its credentials are sent in, and the parts of exploded objects."""
+    for one in (*array(item.get("parameters")), *array(operation.get("parameters"))):
+        parameter = resolved(spec, one)
+        yield parameter
+        schema = resolved(spec, parameter.get("schema"))
+        for name, part in table(schema.get("properties")).items():
+            yield {"name": str(name), "in": parameter.get("in"), "schema": part}
+    schemes = pointed(spec, "#/components/securitySchemes") or spec.get("securityDefinitions")
+    for requirement in array(operation.get("security", spec.get("security"))):
+        for name in table(requirement):
+            scheme = resolved(spec, table(schemes).get(name))
+            if scheme.get("type") == "apiKey":
+                yield {"name": scheme.get("name"), "in": scheme.get("in")}
+
+
+def _host_header(parameters: Sequence[Mapping[str, Any]]) -> str:
+    """The header that it asks for by which a server chooses the site, "" for none."""
+    names = (str(one.get("name")) for one in parameters if one.get("in") == "header")
+    return next(filter(policy.names_a_host, names), "")
+
+
+def _override(
+    spec: Mapping[str, Any],
+    operation: Mapping[str, Any],
+    parameters: Sequence[Mapping[str, Any]],
+) -> str:
+    """How it can be another method in disguise, "" if it cannot."""
+    for one in parameters:
+        place, name = one.get("in"), str(one.get("name"))
+        if place in ("query", "header") and policy.is_override(name):
+            return f"its parameter {name[:40]}"
+        if place == "query" and name.lower() == "query":
+            values = (urlencode({name: str(value)}) for value in _values(spec, one))
+            if any(map(policy.acting_query, values)):
+                return f"a value of its parameter {name[:40]}"
+        if place == "header" and name.lower() == "content-type":
+            values = (str(value).lower() for value in _values(spec, one))
+            if any(value.startswith(policy.FORMS) for value in values):
+                return "a form in its body"
+    required = resolved(spec, operation.get("requestBody")).get("required") is True
+    fields = (one.get("required") for one in parameters if one.get("in") == "formData")
+    if (required and _forms(spec, operation)) or True in fields:
+        return "a form in its body"
+    return ""
+
+
+def _forms(spec: Mapping[str, Any], operation: Mapping[str, Any]) -> list[str]:
+    """Content types of its body by which a form is sent."""
+    content = table(resolved(spec, operation.get("requestBody")).get("content"))
+    return [name for name in content if str(name).strip().lower().startswith(policy.FORMS)]
+
+
+def without_forms(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The document without forms that a GET may send along: they are never filled in.
+
+    Stripe documents one for each of its GETs, and a form can make another method of it.
+    """
+    paths = {path: _reading(spec, item) for path, item in table(spec.get("paths")).items()}
+    return {**spec, "paths": paths} if "paths" in spec else spec
+
+
+def _reading(spec: Mapping[str, Any], item: Any) -> Any:
+    """A path item whose operations with safe methods send no form."""
+    found = dict(resolved(spec, item))
+    for method in map(str.lower, policy.SAFE_METHODS):
+        operation = table(found.get(method))
+        if forms := _forms(spec, operation):
+            body = resolved(spec, operation["requestBody"])
+            content = {name: one for name, one in body["content"].items() if name not in forms}
+            found[method] = {k: v for k, v in operation.items() if k != "requestBody"}
+            if content:
+                found[method]["requestBody"] = {**body, "content": content}
+        if any(_is_form(spec, one) for one in array(operation.get("parameters"))):
+            kept = [one for one in operation["parameters"] if not _is_form(spec, one)]
+            found[method] = {**operation, "parameters": kept}
+    return found or item
+
+
+def _is_form(spec: Mapping[str, Any], parameter: Any) -> bool:
+    return resolved(spec, parameter).get("in") == "formData"
+
+
+def _says_what_to_do(name: str) -> bool:
+    return len(words := words_of(name)) == 1 and words[0] in _ACTIONS
+
+
+def _is_action(value: str) -> bool:
+    return sign_of_name(words_of(value)) >= Sign.MAY_ACT
+
+
+def _parameter_acts(spec: Mapping[str, Any], parameter: Mapping[str, Any], *, reads: bool) -> str:
+    """How a parameter lets the operation act, "" if it does not."""
+    name, place = str(parameter.get("name", "")), parameter.get("in")
+    if place not in ("query", "path"):
+        return ""
+    words = words_of(name)
+    if _says_what_to_do(name) and not reads:
+        values = [str(value) for value in _values(spec, parameter)]
+        if place == "path" and words[0] in _ANY_ACTION and not values:
+            return f"its parameter {name[:40]} can be any action"
+        found = next(filter(_is_action, values), "")
+        if found and not _are_methods({value.lower() for value in values}):
+            return f"its parameter {name[:40]} can be {found[:40]}"
+    asks = bool(words) and words[0] in _FLAGS and (len(words) == 1 or words[-1] in OBJECTS)
+    if place == "query" and asks and _is_flag(spec, parameter):
+        return f"its parameter {name[:40]} asks for it"
+    return ""
+
+
+def _are_methods(values: set[str]) -> bool:
+    """Whether they are methods of HTTP, which a service may list or filter by."""
+    return "get" in values and values <= _METHODS
+
+
+def _is_flag(spec: Mapping[str, Any], parameter: Mapping[str, Any]) -> bool:
+    """Whether a parameter is true or false."""
+    schema = resolved(spec, parameter.get("schema")) or parameter
+    values = [str(value).lower() for value in _values(spec, parameter)]
+    return schema.get("type") == "boolean" or "true" in values
+
+
+def _values(spec: Mapping[str, Any], parameter: Mapping[str, Any]) -> Iterator[Any]:
+    """Every value that the document names for a parameter."""
+    schema = resolved(spec, parameter.get("schema"))
+    for place in (parameter, schema, resolved(spec, schema.get("items"))):
+        yield from array(place.get("enum"))
+        yield from array(place.get("examples"))
+        for one in table(place.get("examples")).values():
+            yield table(one).get("value")
+        for key in ("const", "default", "example", "x-example"):
+            if key in place:
+                yield place[key]

@@ -1,0 +1,330 @@
+"""The journal: one JSON line per fact, on its way to the disk before anybody else sees it.
+
+It is the only source of truth. A live run, a run of many workers, merged shards and a
+killed run that is recovered are all the same thing: entries, folded into a Run.
+
+Entries are `{"kind": …}` with kind one of
+    begin     the head of a run: id, target, policy, settings
+    planned   the frozen set of checks; of a shard, also the ids of the `whole` plan
+    report    a pytest report, serialised by pytest itself, with our facts under `prodcheck`
+    collectreport  likewise of a file that could not be collected, for the reporters
+    problem   a fact about the run: see `model.Problem`
+    part      why the run is only a part of what the team planned: see `model.Part`
+    warning   what a check warned of
+    release   what is deployed
+    service   last lines of a service that the run started
+    traffic   what all requests of the run add up to: a check keeps the evidence alone
+    end       the run was closed in order, after so many `entries`
+"""
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pytest_prodcheck.model import (
+    SEVERITIES,
+    VETOES,
+    Check,
+    Exchange,
+    Failure,
+    FlagsTold,
+    LastRelease,
+    Part,
+    PassedBefore,
+    Planned,
+    Policy,
+    Problem,
+    Reason,
+    Release,
+    Run,
+    Severity,
+    State,
+    TargetInfo,
+    Warned,
+)
+from pytest_prodcheck.store.traffic import Traffic
+
+Entry = dict[str, Any]
+
+
+class Journal:
+    """Appends entries to a file and keeps them, so that a full disk cannot lose a verdict.
+
+    `failure` is the first error of writing, if any: the run goes on, and cannot pass.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.entries: list[Entry] = []
+        self.failure: OSError | None = None
+        self._path = path
+        self._file: int | None = None
+        self.open()
+
+    def open(self) -> None:
+        """Go on writing after `close`; raises OSError."""
+        self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    def write(self, kind: str, **facts: Any) -> None:
+        """Add one entry. One `write(2)` a line: a kill leaves at most one torn last line."""
+        entry = {"kind": kind, **facts}
+        self.entries.append(entry)
+        if self._file is None or self.failure:
+            return  # after half a line, another one would make both unreadable
+        line = memoryview(encode(entry) + b"\n")
+        try:
+            while line:
+                line = line[os.write(self._file, line) :]
+        except OSError as error:
+            self.failure = self.failure or error
+
+    def close(self) -> None:
+        """Onto the disk itself. Later entries are kept in memory only."""
+        if self._file is None:
+            return
+        try:
+            os.fsync(self._file)
+        except OSError as error:
+            self.failure = self.failure or error
+        finally:
+            os.close(self._file)
+            self._file = None
+
+
+def encode(data: Any) -> bytes:
+    """Strict JSON, also of text that is no Unicode (a lone surrogate becomes `?`)."""
+    try:
+        return msgspec.json.encode(data)
+    except UnicodeEncodeError:
+        plain = json.dumps(msgspec.to_builtins(data), ensure_ascii=False, allow_nan=False)
+        return plain.encode("utf-8", "replace")
+
+
+def read(path: Path) -> Iterator[Entry]:
+    """The entries of a journal; a torn last line, as a kill leaves it, is passed over."""
+    with path.open("rb") as lines:
+        for line in lines:
+            try:
+                yield msgspec.json.decode(line, type=dict[str, Any])
+            except msgspec.DecodeError:
+                if line.endswith(b"\n"):
+                    raise
+                return
+
+
+def fold(entries: Iterable[Entry], state: State = "finished") -> Run:
+    """All that the entries say, as one Run.
+
+    A check that reported several times (the same id twice, several vantages) has its worst
+    outcome. Raises ValueError when there is no `begin`.
+    """
+    head: Entry = {}
+    plan: dict[str, Planned] = {}
+    reports: dict[str, list[Entry]] = defaultdict(list)
+    facts: dict[str, Any] = {"release": Release(), "service_log": "", "finished": ""}
+    problems: dict[Problem, None] = {}
+    warned: dict[Warned, None] = {}
+    traffic = Traffic()
+    duration = 0.0
+    for entry in entries:
+        match entry["kind"]:
+            case "begin":
+                head = head or entry
+            case "planned":
+                for planned in msgspec.convert(entry["checks"], list[Planned]):
+                    plan.setdefault(planned.id, planned)
+            case "report":
+                reports[entry["data"]["nodeid"]].append(entry["data"])
+            case "problem":
+                problems[Problem(what=entry["what"], detail=entry["detail"])] = None
+            case "part":
+                facts["part"] = Part(text=entry["text"], chosen=entry["chosen"])
+            case "warning":
+                warned[Warned(check=entry["check"], message=entry["message"])] = None
+            case "release":
+                facts["release"] = msgspec.convert(entry["release"], Release)
+            case "service":
+                facts["service_log"] = entry["log"]
+            case "traffic":
+                traffic.add(entry)
+            case "end":
+                facts["finished"] = entry["finished"]
+                duration = entry["duration_s"]
+    if not head:
+        raise ValueError("the journal has no beginning: it is empty or not a prodcheck journal")
+    checks: list[Check] = []
+    unscored: list[Check] = []
+    for id_ in [*plan, *(id_ for id_ in reports if id_ not in plan)]:
+        planned = plan.get(id_) or _unplanned(id_, reports[id_])
+        check = _check(planned, reports.get(id_, []))
+        (unscored if check.category is None else checks).append(check)
+    return Run(
+        run_id=head["run_id"],
+        target=msgspec.convert(head["target"], TargetInfo),
+        policy=msgspec.convert(head["policy"], Policy),
+        good=msgspec.convert(head.get("good", ()), tuple[LastRelease, ...]),
+        state=state,
+        started=head["started"],
+        duration_s=duration,
+        command=head["command"],
+        shard=head.get("shard"),
+        passed_before=msgspec.convert(head.get("passed_before", {}), dict[str, PassedBefore]),
+        settings=tuple(head["settings"]),
+        selection=head.get("selection", ""),
+        configuration=head.get("configuration", {}),
+        checks=tuple(checks),
+        unscored=tuple(unscored),
+        problems=tuple(problems),
+        warnings=tuple(warned),
+        metrics=msgspec.structs.replace(
+            (traffic if traffic.requests else _traffic((*checks, *unscored))).metrics(),
+            measured=_measured(report for told in reports.values() for report in told),
+        ),
+        flags=_flags(report for told in reports.values() for report in told),
+        **facts,
+    )
+
+
+def _traffic(checks: Iterable[Check]) -> Traffic:
+    """Of a run that was killed before it could count: what its reports tell of."""
+    traffic = Traffic()
+    for check in checks:
+        if check.category == "rollback":
+            continue  # what a drill asks is asked of a target that it has made fail on purpose
+        for one in check.exchanges:
+            if one.kind != "withheld":
+                answered = one.elapsed_ms if one.status is not None else None
+                traffic.count(answered, one.status is None or one.status >= 500)
+    return traffic
+
+
+def _measured(reports: Iterable[Entry]) -> dict[str, float]:
+    """The largest value of each name that any report tells."""
+    found: dict[str, float] = {}
+    for report in reports:
+        for name, value in (report.get("prodcheck") or {}).get("measured", {}).items():
+            found[name] = max(value, found.get(name, value))
+    return found
+
+
+def _flags(reports: Iterable[Entry]) -> FlagsTold:
+    """As the last report has them that tells any."""
+    told = [flags for report in reports if (flags := (report.get("prodcheck") or {}).get("flags"))]
+    return msgspec.convert(told[-1], FlagsTold) if told else FlagsTold()
+
+
+def _unplanned(id_: str, reports: list[Entry]) -> Planned:
+    """A report nobody planned (its worker died before it could say): taken as it tells."""
+    told: Entry = next((r["prodcheck"] for r in reports if r.get("prodcheck")), {})
+    return Planned(id=id_, category=told.get("category"), severity=told.get("severity", "major"))
+
+
+_WORST_FIRST = ("failed", "not_run", "known", "skipped", "flaky", "passed")
+
+
+def _check(planned: Planned, reports: list[Entry]) -> Check:
+    """The outcome of a check from the reports of its phases, in order of arrival."""
+    if not planned.permitted:
+        return _as(planned, "not_permitted", planned.reason, [])
+    attempts: list[list[Entry]] = []
+    for report in reports:
+        if report["when"] == "setup" or not attempts:
+            attempts.append([])
+        attempts[-1].append(report)
+    rerun = [a for a in attempts if any(r["outcome"] == "rerun" for r in a)]
+    final = [a for a in attempts if a not in rerun]
+    if not final:
+        return _as(planned, "not_run", planned.reason or "did not run", reports)
+    outcome, message = min(
+        (_attempt(attempt) for attempt in final), key=lambda o: _WORST_FIRST.index(o[0])
+    )
+    if rerun and outcome == "passed":
+        outcome, message = "flaky", f"passed after {len(rerun)} failed attempt(s)"
+    return _as(planned, outcome, message, reports)
+
+
+def _attempt(phases: list[Entry]) -> tuple[Any, str]:
+    """Outcome and message of one try. Passed needs setup, call and teardown, all passed."""
+    for report in phases:
+        if report["outcome"] == "failed":
+            return "failed", message_of(report)
+    for report in phases:
+        told = report.get("prodcheck") or {}
+        for outcome in ("not_run", "known"):
+            if told.get(outcome):
+                return outcome, told[outcome]
+    for report in phases:
+        if report["outcome"] != "passed" or "wasxfail" in report:
+            return "skipped", message_of(report)
+    missing = {"setup", "call", "teardown"}.difference([report["when"] for report in phases])
+    if missing:
+        return "not_run", f"did not finish: no {' and no '.join(sorted(missing))}"
+    return "passed", ""
+
+
+def message_of(report: Entry) -> str:
+    """One readable sentence or two of why this report is not a plain pass."""
+    told = report.get("prodcheck") or {}
+    if told.get("message"):
+        return str(told["message"])
+    if "wasxfail" in report:
+        return f"expected to fail: {report['wasxfail']}".rstrip(": ")
+    longrepr = report.get("longrepr")
+    if isinstance(longrepr, dict):
+        crash = longrepr.get("reprcrash") or {}
+        return str(crash.get("message") or "failed")
+    if isinstance(longrepr, list | tuple):
+        return str(longrepr[-1])
+    return str(longrepr or "failed")
+
+
+def _as(planned: Planned, outcome: Any, message: str, reports: list[Entry]) -> Check:
+    told = [report.get("prodcheck") or {} for report in reports]
+    failures = tuple(
+        msgspec.convert(failure, Failure) for facts in told for failure in facts.get("failures", ())
+    )
+    return Check(
+        id=planned.id,
+        category=planned.category,
+        severity=_severity(planned, outcome, told),
+        outcome=outcome,
+        duration_s=round(sum(report.get("duration", 0.0) for report in reports), 6),
+        message=message,
+        reason=_reason(outcome, reports, failures),
+        failures=failures,
+        exchanges=tuple(
+            msgspec.convert(exchange, Exchange)
+            for facts in told
+            for exchange in facts.get("exchanges", ())
+        ),
+    )
+
+
+def _severity(planned: Planned, outcome: str, told: list[Entry]) -> Severity:
+    """Return how much a check counts: the worst of what was found where it has failed, else as it
+    was planned. What a team has marked critical stays so."""
+    if outcome not in ("failed", "flaky", "known") or planned.severity == "critical":
+        return planned.severity
+    found = [
+        failure.get("severity") or planned.severity
+        for facts in told
+        if "message" in facts
+        for failure in facts.get("failures") or [{}]
+    ]
+    return min(found, key=SEVERITIES.index, default=planned.severity)
+
+
+def _reason(outcome: str, reports: list[Entry], failures: Sequence[Failure]) -> Reason | None:
+    """Why a check has not passed: the worst of what was found, else the phase that says so."""
+    if outcome in ("passed", "not_permitted", "flaky"):
+        return None
+    if outcome in ("not_run", "skipped"):
+        return "not_run" if outcome == "not_run" else "skipped"
+    if failures:
+        return min(failures, key=lambda one: not one.kinds.intersection(VETOES)).reason
+    broken = [report["when"] for report in reports if report["outcome"] == "failed"]
+    return "assertion" if "call" in broken else "setup"

@@ -1,0 +1,104 @@
+"""The last release that passed, for each target: where to go back to, and what the next one is
+compared with."""
+
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pytest_prodcheck.model import LastRelease, PassedBefore, Record, Release, Run
+from pytest_prodcheck.store.run_directory import Folder
+
+
+class Good(Record):
+    """A release that passed, and the last OpenAPI document that one had until then."""
+
+    last: LastRelease
+    spec_of: LastRelease
+    """Whose document it is: not every run reads one."""
+    spec: dict[str, Any]
+    """Empty when no run has."""
+
+    @property
+    def source(self) -> str:
+        """`release 1.4.2 (run 20260101T000000-abcdef)`"""
+        run = f"run {self.spec_of.run_id}"
+        release = self.spec_of.release.version or self.spec_of.release.commit
+        return f"release {release} ({run})" if release else run
+
+
+class LastGood(Record):
+    """The last release that passed, and the last one before it that was another."""
+
+    newest: Good
+    older: Good | None = None
+    passed: dict[str, dict[str, PassedBefore]] = msgspec.field(default_factory=dict)
+    """Vantage -> category -> the checks that passed in its last run that passed."""
+
+    def followed_by(self, good: Good) -> "LastGood":
+        """The same with one more. A release that passes again does not displace the one before."""
+        now, before = good.last.release, self.newest.last.release
+        another = now != before and Release() not in (now, before)
+        older = self.newest if another else self.older
+        return LastGood(newest=good, older=older, passed=self.passed)
+
+    def with_passed(self, run: Run) -> "LastGood":
+        """The same with the checks that passed in *run*."""
+        found: dict[str, PassedBefore] = {}
+        for category in {check.category for check in run.checks if check.category}:
+            checks = [c.id for c in run.checks if c.category == category and c.outcome == "passed"]
+            found[category] = PassedBefore(
+                release=run.release, run_id=run.run_id, checks=tuple(checks)
+            )
+        vantage = run.target.vantage
+        passed = {**self.passed, vantage: {**self.passed.get(vantage, {}), **found}}
+        return msgspec.structs.replace(self, passed=passed)
+
+
+def keep(base: Path, target: str, found: LastGood) -> None:
+    """Store it below *base*, the folder of all runs, in place of an older one."""
+    Folder(base).write(_name(target), msgspec.json.encode(found).decode())
+
+
+def put_back(base: Path, target: str, before: LastGood | None) -> None:
+    """Undo `keep`: what was stored before it, or nothing."""
+    if before:
+        keep(base, target, before)
+    else:
+        (base / _name(target)).unlink(missing_ok=True)
+
+
+def last_good(base: Path, target: str) -> LastGood | None:
+    """What is stored for *target*; None when there is nothing that can be read.
+
+    A damaged file is put aside: the run goes on as if there were none.
+    """
+    path = base / _name(target)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=LastGood)
+    except OSError:
+        return None
+    except msgspec.MsgspecError:
+        with suppress(OSError):
+            path.replace(path.with_suffix(".damaged"))
+        return None
+
+
+def remembered(base: Path, target: str) -> tuple[LastRelease, ...]:
+    """The releases alone, newest first."""
+    found = last_good(base, target)
+    if not found:
+        return ()
+    return (found.newest.last, *([found.older.last] if found.older else []))
+
+
+def passed_before(base: Path, target: str, vantage: str) -> dict[str, PassedBefore]:
+    """Return, by category, what passed in the last run on *target* from *vantage* that passed."""
+    found = last_good(base, target)
+    return found.passed.get(vantage, {}) if found else {}
+
+
+def _name(target: str) -> str:
+    return f"last-good-{re.sub(r'[^A-Za-z0-9._-]', '_', target)[:80]}.json"

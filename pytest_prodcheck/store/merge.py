@@ -1,0 +1,211 @@
+"""Several journals made one: the shards of a run, or one run seen from several vantages."""
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pytest_prodcheck.errors import UsageError
+from pytest_prodcheck.model import PassedBefore, Problem, Release, Run
+from pytest_prodcheck.report.verdict_json import missing, same_release
+from pytest_prodcheck.store.journal import Entry, fold
+from pytest_prodcheck.store.part_plans import refuse_other_plans
+from pytest_prodcheck.store.undo_journal import left_behind
+
+
+def merge(journals: Sequence[list[Entry]], run_id: str) -> list[Entry]:
+    """The entries of one journal that says what all of them say.
+
+    Raises UsageError when they are not about the same target under the same policy, or do not
+    belong to one plan.
+    """
+    runs = [fold(entries) for entries in journals]
+    for run in runs[1:]:
+        theirs = _decisive(run)
+        for what, ours in _decisive(runs[0]).items():
+            if theirs[what] != ours:
+                raise UsageError(
+                    f"run {run.run_id} has another {what} than run {runs[0].run_id} "
+                    f"({theirs[what]}, not {ours}); only runs on one target under one policy merge"
+                )
+    refuse_other_plans(runs, journals)
+    suffix = _suffixes(runs)
+    several = len({run.target.vantage for run in runs}) > 1
+    entries = [_head(runs, run_id)]
+    for run, journal in zip(runs, journals, strict=True):
+        entries += [_renamed(e, suffix(run)) for e in journal if e["kind"] not in ("begin", "end")]
+        entries += map(_entry, unfinished(journal))
+    unclear = [*_missing_shards(runs), *_lacking(runs), *_releases(runs)]
+    unclear += _conflicts(runs) if several else []
+    entries += map(_entry, unclear)
+    ends = [entry for journal in journals for entry in journal if entry["kind"] == "end"]
+    entries.append(
+        {
+            "kind": "end",
+            "finished": max((end["finished"] for end in ends), default=""),
+            "duration_s": max((end["duration_s"] for end in ends), default=0.0),
+            "entries": len(entries),
+        }
+    )
+    return entries
+
+
+def drills_left(run: Path) -> list[Problem]:
+    """What the drills of a killed run may have left changed."""
+    return [Problem(what="drill", detail=detail) for detail in left_behind(run)]
+
+
+def unfinished(journal: list[Entry]) -> list[Problem]:
+    """A journal without an end is that of a run that was killed; its end tells how many lines came
+    before."""
+    run_id = journal[0]["run_id"]
+    for position, entry in enumerate(journal):
+        if entry["kind"] == "end":
+            if (written := entry.get("entries", position)) == position:
+                return []
+            detail = f"the journal of run {run_id} has {position} lines, and {written} were written"
+            return [Problem(what="stopped", detail=detail)]
+    return [Problem(what="stopped", detail=f"run {run_id} was killed before its end")]
+
+
+def never_judged(run: Path) -> list[Problem]:
+    """Return that a run was killed between the end of its journal and its verdict.
+
+    What was refused after the end, no journal tells then.
+    """
+    try:
+        content = msgspec.json.decode((run / "verdict.json").read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.MsgspecError):
+        return []
+    if content.get("state") not in ("running", "recovered"):
+        return []
+    detail = f"run {content.get('run_id')} was killed before its verdict was written"
+    return [Problem(what="stopped", detail=detail)]
+
+
+def _decisive(run: Run) -> dict[str, Any]:
+    """What runs must share, by the name that a person knows it by."""
+    return {
+        "target": run.target.name,
+        "base_url": run.target.base_url,
+        "read_only": run.target.read_only,
+        "threshold": run.policy.threshold,
+        "weights": run.policy.weights,
+        "actions": [msgspec.to_builtins(action) for action in run.policy.actions],
+        "veto": list(run.policy.veto),
+        "required": list(run.policy.required),
+    }
+
+
+def _head(runs: list[Run], run_id: str) -> Entry:
+    target = runs[0].target
+    vantages = sorted({run.target.vantage for run in runs})
+    head = msgspec.structs.replace(
+        runs[0],
+        run_id=run_id,
+        target=msgspec.structs.replace(target, vantage=", ".join(vantages)),
+        started=min(run.started for run in runs),
+        passed_before=_passed_before(runs),
+        checks=(),
+        unscored=(),
+        problems=(),
+        shard=None,
+        command=_whole(runs[0].command, keep_vantage=len(vantages) == 1),
+    )
+    return {"kind": "begin", **msgspec.to_builtins(head)}
+
+
+def _passed_before(runs: list[Run]) -> dict[str, PassedBefore]:
+    """What each part knows of the last run that passed, with the ids of the merged run."""
+    suffix = _suffixes(runs)
+    found: dict[str, PassedBefore] = {}
+    for run in runs:
+        for category, before in run.passed_before.items():
+            ids = {f"{id_}{suffix(run)}": None for id_ in before.checks}
+            known = found[category].checks if category in found else ()
+            found[category] = msgspec.structs.replace(
+                before, checks=tuple({**dict.fromkeys(known), **ids})
+            )
+    return found
+
+
+def _suffixes(runs: list[Run]) -> Callable[[Run], str]:
+    """What is added to the ids of a run, where there are several vantages."""
+    several = len({run.target.vantage for run in runs}) > 1
+    return lambda run: f" @{run.target.vantage}" if several else ""
+
+
+def _whole(command: str, *, keep_vantage: bool) -> str:
+    """The command that repeats the whole run, and not the part that *command* made."""
+    gone = "shard" if keep_vantage else "(?:shard|vantage)"
+    return re.sub(rf" --prodcheck-{gone}[= ](?:'[^']*'|\S+)", "", command)
+
+
+def _renamed(entry: Entry, suffix: str) -> Entry:
+    if not suffix:
+        return entry
+    if entry["kind"] == "planned":
+        checks = [{**check, "id": check["id"] + suffix} for check in entry["checks"]]
+        return {**entry, "checks": checks}
+    if entry["kind"] == "warning":
+        return {**entry, "check": entry["check"] + suffix}
+    if entry["kind"] == "report":
+        data = entry["data"]
+        return {**entry, "data": {**data, "nodeid": data["nodeid"] + suffix}}
+    return entry
+
+
+def _entry(problem: Problem) -> Entry:
+    return {"kind": "problem", **msgspec.to_builtins(problem)}
+
+
+def _missing_shards(runs: list[Run]) -> list[Problem]:
+    """Each vantage needs all parts: what one has not asked, another has not seen from there."""
+    present = {(run.target.vantage, run.shard) for run in runs if run.shard}
+    whole = {(vantage, shard.partition("/")[2]) for vantage, shard in present}
+    return [
+        Problem(what="required", detail=f"part {part}/{number} of the run is missing ({vantage})")
+        for vantage, number in sorted(whole)
+        for part in range(1, int(number) + 1)
+        if (vantage, f"{part}/{number}") not in present
+    ]
+
+
+def _releases(runs: list[Run]) -> list[Problem]:
+    """A deploy between two parts: neither release was checked as a whole."""
+    seen: list[Release] = []
+    for run in runs:
+        if run.release != Release() and not any(same_release(run.release, one) for one in seen):
+            seen.append(run.release)
+    if len(seen) < 2:
+        return []
+    names = " and ".join(f"{release.version} ({release.commit})" for release in seen)
+    return [Problem(what="required", detail=f"the runs saw different releases: {names}")]
+
+
+def _lacking(runs: list[Run]) -> list[Problem]:
+    """The manifest of a run in parts, which no part could judge."""
+    if not any(run.shard for run in runs):
+        return []
+    planned = {check.id: check for run in runs for check in run.checks}
+    required = runs[0].policy.required
+    return [Problem(what="required", detail=d) for d in missing(required, [*planned.values()])]
+
+
+def _conflicts(runs: list[Run]) -> list[Problem]:
+    """Well from here, ill from there: the target may be well, and somebody cannot see it."""
+    outcomes: dict[str, dict[str, str]] = {}
+    for run in runs:
+        for check in run.checks:
+            outcomes.setdefault(check.id, {})[run.target.vantage] = check.outcome
+    return [
+        Problem(
+            what="vantage",
+            detail=f"the vantages disagree about {id_}: "
+            + ", ".join(f"{outcome} from {vantage}" for vantage, outcome in seen.items()),
+        )
+        for id_, seen in outcomes.items()
+        if {"passed", "failed"} <= set(seen.values())
+    ]

@@ -1,0 +1,91 @@
+"""Whether several runs are parts of one plan: only then do they prove a whole together."""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from pytest_prodcheck.errors import UsageError
+from pytest_prodcheck.model import Planned, Run
+from pytest_prodcheck.store.journal import Entry
+
+NAMED = 3
+"""Checks that a message names."""
+
+
+def refuse_other_plans(runs: Sequence[Run], journals: Sequence[list[Entry]]) -> None:
+    """Raise UsageError unless all *runs* had one plan, of which each ran all or its shard.
+
+    A run that was killed before its plan was made has none to compare.
+    """
+    if len(runs) > 1 or runs[0].shard:
+        for run in runs:
+            if run.part and not run.part.chosen:
+                raise UsageError(
+                    f"run {run.run_id} is not a whole part: {run.part.text}; run it without -k and "
+                    "the like, then merge"
+                )
+    first = runs[0]
+    for run in runs[1:]:
+        if differs := _configured_otherwise(first, run):
+            raise UsageError(
+                f"run {run.run_id} has another {differs} than run {first.run_id}; only parts of "
+                "one plan merge"
+            )
+    plans = [_plan(journal) for journal in journals]
+    known = [(run, plan) for run, plan in zip(runs, plans, strict=True) if plan]
+    for run, plan in known[1:]:
+        if differs := _planned_otherwise(*known[0], run, plan):
+            raise UsageError(f"{differs}; only parts of one plan merge")
+
+
+def _configured_otherwise(one: Run, other: Run) -> str:
+    """Return what *other* was given otherwise; empty when nothing is."""
+    if one.selection != other.selection:
+        return f"-m ({other.selection or 'none'}, not {one.selection or 'none'})"
+    names = {**one.configuration, **other.configuration}
+    found = [name for name in names if one.configuration.get(name) != other.configuration.get(name)]
+    return f"configuration of {', '.join(found)}" if found else ""
+
+
+class _Plan(msgspec.Struct):
+    """What one run planned, and the ids that all parts of it plan together."""
+
+    checks: dict[str, Planned]
+    whole: set[str]
+
+
+def _plan(journal: list[Entry]) -> _Plan | None:
+    """Return the plan of a journal; None for a run that made none."""
+    entries = [entry for entry in journal if entry["kind"] == "planned"]
+    if not entries:
+        return None
+    checks = {
+        check.id: check
+        for entry in entries
+        for check in msgspec.convert(entry["checks"], list[Planned])
+    }
+    whole = {id_ for entry in entries for id_ in entry.get("whole", ())}
+    return _Plan(checks=checks, whole=whole or set(checks))
+
+
+def _planned_otherwise(one: Run, ours: _Plan, other: Run, theirs: _Plan) -> str:
+    """Return how the plan of *other* differs; empty when it does not."""
+    if lacking := ours.whole - theirs.whole:
+        return f"run {one.run_id} planned {_named(lacking)}, and run {other.run_id} did not"
+    if lacking := theirs.whole - ours.whole:
+        return f"run {other.run_id} planned {_named(lacking)}, and run {one.run_id} did not"
+    for id_ in ours.checks.keys() & theirs.checks.keys():
+        here, there = ours.checks[id_], theirs.checks[id_]
+        for name in ("category", "severity", "permitted"):
+            if getattr(here, name) != getattr(there, name):
+                return (
+                    f"run {other.run_id} has another {name} of {id_} than run {one.run_id} "
+                    f"({getattr(there, name)}, not {getattr(here, name)})"
+                )
+    return ""
+
+
+def _named(ids: Iterable[str]) -> str:
+    some = sorted(ids)
+    more = f" and {len(some) - NAMED} more" if len(some) > NAMED else ""
+    return ", ".join(some[:NAMED]) + more
