@@ -12,10 +12,12 @@ import pytest
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.model import Check, Planned, Problem, Release, Run, TargetInfo
 from pytest_prodcheck.report.gate import gate
-from pytest_prodcheck.report.verdict_json import document, requirement, same_commit, text
+from pytest_prodcheck.report.verdict_json import document, text
 from pytest_prodcheck.service.release import is_that
 from pytest_prodcheck.store.journal import encode
 from pytest_prodcheck.verdict.judge import judge
+from pytest_prodcheck.verdict.manifest import requirement
+from pytest_prodcheck.verdict.releases import same_commit
 
 NOW = datetime(2026, 1, 13, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)

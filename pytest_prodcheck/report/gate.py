@@ -8,14 +8,9 @@ import msgspec
 
 from pytest_prodcheck.model import Release
 from pytest_prodcheck.report.proof import Content, Unproven, proven, recorded, verdict_file
-from pytest_prodcheck.report.verdict_json import (
-    is_another,
-    release_setting,
-    requirement,
-    same_commit,
-    same_release,
-)
 from pytest_prodcheck.verdict.judge import EXIT_BY_RULING
+from pytest_prodcheck.verdict.manifest import requirement
+from pytest_prodcheck.verdict.releases import is_another, release_setting, same_commit, same_release
 
 
 def gate(

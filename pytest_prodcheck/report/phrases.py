@@ -13,8 +13,8 @@ from decimal import Decimal
 from pytest_prodcheck.counting import counted
 from pytest_prodcheck.model import SEVERITIES, Action, Check, Release, Run, Verdict, subject
 from pytest_prodcheck.redaction import sanitize
-from pytest_prodcheck.report.verdict_json import release_setting
 from pytest_prodcheck.verdict.actions import seconds
+from pytest_prodcheck.verdict.releases import release_setting
 from pytest_prodcheck.verdict.remarks import in_common
 
 DECISIONS = {"promote": "PROMOTE", "hold": "HOLD", "rollback": "ROLL BACK"}

@@ -14,7 +14,7 @@ from pytest_prodcheck.http.body import strict_json
 from pytest_prodcheck.http.lean_httpx import httpx
 from pytest_prodcheck.jsonpath import value_at
 from pytest_prodcheck.model import Release
-from pytest_prodcheck.report.verdict_json import same_commit
+from pytest_prodcheck.verdict.releases import same_commit
 
 LONGEST = 200
 """Characters of a version or commit that are kept: a page is no version."""

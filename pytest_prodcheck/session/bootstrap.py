@@ -19,7 +19,6 @@ from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.guard.network import Guard, trusting
 from pytest_prodcheck.model import Policy, Release, Run, TargetInfo
 from pytest_prodcheck.redaction.redactor import Redactor, guard_logging, redactor_of, scrub
-from pytest_prodcheck.report.verdict_json import requirement
 from pytest_prodcheck.session import mark_expressions
 from pytest_prodcheck.session.builtin_suites import SuitesPlugin, name_suites
 from pytest_prodcheck.session.guard_lifetime import GuardLife, stand
@@ -28,6 +27,7 @@ from pytest_prodcheck.session.partial_run import CHOSEN, chosen_on_command_line
 from pytest_prodcheck.session.worker_settings import pack, unpack
 from pytest_prodcheck.store.last_good import passed_before, remembered
 from pytest_prodcheck.store.run_directory import Folder, drop_latest
+from pytest_prodcheck.verdict.manifest import requirement
 
 if TYPE_CHECKING:
     from pytest_prodcheck.service.service import Service

@@ -33,7 +33,7 @@ from pytest_prodcheck.model import (
 from pytest_prodcheck.redaction import sanitize
 from pytest_prodcheck.redaction.redactor import Redactor, scrub
 from pytest_prodcheck.report import terminal
-from pytest_prodcheck.report.verdict_json import document, is_another, missing, text
+from pytest_prodcheck.report.verdict_json import document, text
 from pytest_prodcheck.session.inspector import WORKERS_ENDS
 from pytest_prodcheck.session.reporters import Reports
 from pytest_prodcheck.store.journal import Journal, fold
@@ -41,6 +41,8 @@ from pytest_prodcheck.store.run_directory import Folder
 from pytest_prodcheck.store.undo_journal import left_behind, under_way
 from pytest_prodcheck.verdict.diagnosis import diagnose
 from pytest_prodcheck.verdict.judge import EXIT_BY_RULING, judge
+from pytest_prodcheck.verdict.manifest import missing
+from pytest_prodcheck.verdict.releases import is_another
 
 if TYPE_CHECKING:
     from pytest_prodcheck.http.throttle import Chain

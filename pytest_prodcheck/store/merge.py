@@ -9,10 +9,11 @@ import msgspec
 
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.model import PassedBefore, Problem, Release, Run
-from pytest_prodcheck.report.verdict_json import missing, same_release
 from pytest_prodcheck.store.journal import Entry, fold
 from pytest_prodcheck.store.part_plans import refuse_other_plans
 from pytest_prodcheck.store.undo_journal import left_behind
+from pytest_prodcheck.verdict.manifest import missing
+from pytest_prodcheck.verdict.releases import same_release
 
 
 def merge(journals: Sequence[list[Entry]], run_id: str) -> list[Entry]:
