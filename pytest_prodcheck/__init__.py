@@ -7,6 +7,8 @@ imported when they are used, so that importing the package costs nothing.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from pytest_prodcheck.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from pytest_prodcheck.checks.contract.operation_check import OperationRun
     from pytest_prodcheck.checks.drills.drill import DrillRun
@@ -15,8 +17,6 @@ if TYPE_CHECKING:
     from pytest_prodcheck.config import Target
     from pytest_prodcheck.http.client import LiveClient
     from pytest_prodcheck.measuring import Measure
-
-__version__ = "0.1.0"
 
 __all__ = [
     "DrillRun",

@@ -1,8 +1,8 @@
 """pytest's way in. Without `--target` it declares names and does nothing else.
 
 It reads as a story: options, configuration, fixtures. What happens then is told by the
-objects registered here: `hooks.inspector` (in each process that runs tests) and
-`hooks.recorder` (in the one that decides).
+objects registered here: `session.inspector` (in each process that runs tests) and
+`session.controller` (in the one that decides).
 """
 
 from __future__ import annotations

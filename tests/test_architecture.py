@@ -1,11 +1,6 @@
-"""Arrows between modules go inward only, and a smoke run does not pay for what it does not use.
+"""What import-linter cannot say of our house: sockets, lazy imports, packages, sizes.
 
-    plugin, cli        the ways in; nobody imports them
-    hooks              pytest's hooks as plain objects
-    live               everything that touches a target
-    pure modules       errors, model, urls, config, judge, diagnose, record
-
-`demo` stands apart: a service of its own, which knows nothing of the plugin.
+The arrows between the rooms are contracts in pyproject.toml; `scripts/check` runs them.
 """
 
 import ast
@@ -21,18 +16,18 @@ from typing import NamedTuple
 import pytest_prodcheck
 
 PACKAGE = Path(pytest_prodcheck.__file__).parent
-REACHES = {
-    "pure": {"pure"},
-    "live": {"pure", "live"},
-    "hooks": {"pure", "live", "hooks"},
-    "entry": {"pure", "live", "hooks", "entry"},
-    "demo": {"pure", "demo"},
-}
-"""Which rings a module of a ring may import."""
+PURE = {"analysis", "config", "redaction", "report", "store", "verdict", ""}
+"""Rooms that only turn data into data; "" is the top of the package."""
+
+ENTRIES = ("plugin", "cli", "__main__")
+"""At the top of the package, but no part of what is pure."""
+
+WITH_PYTEST = ("plugin", "session")
+"""Modules and rooms that speak with pytest."""
 
 ADAPTERS = {
-    "live.generation": ("schemathesis", "hypothesis"),
-    "live.database.postgres": ("psycopg",),
+    "checks.contract.schemathesis_adapter": ("schemathesis", "hypothesis"),
+    "checks.database.postgres": ("psycopg",),
 }
 """All contact with these packages; whoever needs one of them imports it in a function."""
 
@@ -92,14 +87,14 @@ def _imports(node: ast.AST, *, lazy: bool) -> Iterator[Import]:
             yield from _imports(child, lazy=lazy)
 
 
-def ring(module: str) -> str:
-    """The ring of `hooks.plan`, or of a name imported from it."""
-    first = module.partition(".")[0]
-    if module.startswith("demo.incidents"):
-        return "pure"  # names and descriptions only: the configuration lists them
-    if first in ("live", "hooks", "demo"):
-        return first
-    return "entry" if first in ("plugin", "cli", "__main__") else "pure"
+def room(module: str) -> str:
+    """Return the room of `session.plan`; "" is the top of the package."""
+    first, dot, _ = module.partition(".")
+    return first if dot or (PACKAGE / first).is_dir() else ""
+
+
+def is_pure(module: str) -> bool:
+    return room(module) in PURE and module.partition(".")[0] not in ENTRIES
 
 
 def top(found: Import) -> str:
@@ -141,28 +136,14 @@ class Class:
     assert [each.module for each in found if each.lazy] == ["j", "l.m"]
 
 
-def test_each_ring_has_modules():
-    assert {ring(module) for module in modules()} == REACHES.keys()
-
-
-def test_arrows_go_inward_only():
-    def outward(module: str, found: Import) -> bool:
-        name = found.module.removeprefix("pytest_prodcheck.")
-        ours = name not in (found.module, "__version__")
-        return ours and ring(name) not in REACHES[ring(module)]
-
-    assert offences(outward) == []
-
-
 def test_imports_of_ours_are_absolute():
     assert offences(lambda _, found: found.module.startswith(".")) == []
 
 
-def test_only_the_plugin_and_its_hooks_import_pytest():
+def test_only_the_plugin_and_the_session_import_pytest():
     def pytest_elsewhere(module: str, found: Import) -> bool:
-        return top(found) in ("pytest", "_pytest") and not (
-            module == "plugin" or ring(module) == "hooks"
-        )
+        speaks_pytest = module.partition(".")[0] in WITH_PYTEST
+        return top(found) in ("pytest", "_pytest") and not speaks_pytest
 
     assert offences(pytest_elsewhere) == []
 
@@ -171,7 +152,7 @@ def test_a_pure_module_opens_no_socket_and_needs_no_package_that_could():
     harmless = (sys.stdlib_module_names - NETWORK) | TEXT_ONLY | {"pytest_prodcheck"}
 
     def reaches_out(module: str, found: Import) -> bool:
-        return ring(module) == "pure" and (
+        return is_pure(module) and (
             top(found) not in harmless or found.module.startswith("urllib.request")
         )
 
@@ -184,7 +165,7 @@ def test_heavy_packages_are_imported_in_the_functions_that_need_them():
             return False
         ours = found.module.removeprefix("pytest_prodcheck.")
         heavy = top(found) in HEAVY or any(ours.startswith(adapter) for adapter in ADAPTERS)
-        return ring(module) != "demo" and heavy and not found.lazy
+        return room(module) != "demo" and heavy and not found.lazy
 
     assert offences(at_once) == []
 
@@ -221,7 +202,7 @@ def test_all_that_a_smoke_run_imports_is_light():
     names = [
         f"pytest_prodcheck.{name}"
         for name in modules()
-        if ring(name) != "demo" and name not in ADAPTERS
+        if room(name) != "demo" and name not in ADAPTERS
     ]
     script = """
 import importlib, sys

@@ -45,7 +45,7 @@ def test_neither_schemathesis_nor_we_are_rewritten(project: Project) -> None:
 
 def test_tests_are_found_by_pytest() -> None:
     find = PlainFinder.find_spec
-    assert find("pytest_prodcheck.verdict.judge", pytest_prodcheck.__path__)
+    assert find("pytest_prodcheck.model", pytest_prodcheck.__path__)
     assert find("pytest_prodcheck.suites.smoke", pytest_prodcheck.__path__) is None
     assert find("json") is None
 

@@ -32,7 +32,7 @@ def test_importing_the_package_imports_nothing_else():
         "print(LiveClient.__mro__[1].__module__)\n"
     )
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert shown.stdout.splitlines() == ["[] False False", "httpx"]
+    assert shown.stdout.splitlines() == ["['pytest_prodcheck.version'] False False", "httpx"]
 
 
 def test_an_example_with_all_types_is_clean_under_mypy_strict(tmp_path):

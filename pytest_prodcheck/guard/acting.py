@@ -2,9 +2,9 @@
 
 Nothing that a document says may change a production service, and a safe method is no promise: many
 services act on `GET /delete/{id}`. What an operation does is read from the words that its authors
-chose (`live.verbs`): its path, its operation id, the first verb of its summary and description, its
-parameters, and `x-mutating`. What a team has written itself, as a probe or a test, is not judged
-here. Pure: nothing is sent.
+chose (`guard.acting_words`): its path, its operation id, the first verb of its summary and
+description, its parameters, and `x-mutating`. What a team has written itself, as a probe or a test,
+is not judged here. Pure: nothing is sent.
 """
 
 import re

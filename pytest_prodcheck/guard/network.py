@@ -4,8 +4,8 @@ Two layers, the second of which cannot be taken out again:
 
 1. HTTP clients are policed where they name method and host, before a connection is opened: httpcore
    and httpcore2 (below httpx and httpx2), http.client (below urllib, urllib3, requests and
-   Schemathesis) and aiohttp; see `live.patches`. Their requests wait for the rate of the run, count
-   for its budget, and stop when the breaker is open.
+   Schemathesis) and aiohttp; see `guard.patches`. Their requests wait for the rate of the run,
+   count for its budget, and stop when the breaker is open.
 2. An audit hook (PEP 578) sees every `connect` of the process. On a read-only target it lets only
    those pass that a policed client is opening, to the very host and port that was allowed; on a
    writable one also others to the target and the hosts that the configuration names. So a
@@ -36,15 +36,12 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from pytest_prodcheck.errors import Violation
 from pytest_prodcheck.guard import patches
 from pytest_prodcheck.guard.patches import Opening, Patches, trusting
 from pytest_prodcheck.guard.policy import NotKnownYet, Policy, Rules, normal_host
-
-if TYPE_CHECKING:
-    from pytest_prodcheck.http.throttle import Chain
 
 __all__ = ["Guard", "Policy", "trusting"]
 
@@ -65,6 +62,16 @@ _LOG_SOCKETS = ("/dev/log", "/var/run/syslog", "/run/systemd/journal/")
 """Where `logging.handlers.SysLogHandler` and journald's handlers write."""
 
 
+class Limits(Protocol):
+    """Rate, budget and breaker of a run: `http.throttle` has them."""
+
+    def admit(self) -> None: ...
+
+    async def admit_async(self, sleep: Callable[[float], Awaitable[object]]) -> None: ...
+
+    def observe(self, ok: bool, transport_failure: bool = False, detail: str = "") -> None: ...
+
+
 class Guard:
     """Keeps one process, and the processes it starts, to a policy.
 
@@ -82,13 +89,13 @@ class Guard:
         policy: Policy | None,
         ledger: Path | None,
         *,
-        limits: "Chain | None" = None,
+        limits: Limits | None = None,
         controller: int | None = None,
     ) -> None:
         """Raises UsageError when one of the policy's hosts cannot be read."""
         self.ledger: Path | None = None
         self.controller: int | None = None
-        self.limits: Chain | None = None
+        self.limits: Limits | None = None
         self.violations: list[str] = []
         """What this process was refused. Children have lists of their own; the ledger has all."""
         self.on_violation: Callable[[str], None] | None = None
@@ -106,7 +113,7 @@ class Guard:
         policy: Policy,
         ledger: Path | None,
         *,
-        limits: "Chain | None" = None,
+        limits: Limits | None = None,
         controller: int | None = None,
     ) -> None:
         """Go by this policy from now on; what was refused before is written down too.
@@ -340,7 +347,7 @@ class Guard:
         return _installed, (self.policy if known else None, self.ledger, self.limits)
 
 
-def _installed(policy: Policy | None, ledger: Path | None, limits: "Chain | None") -> Guard:
+def _installed(policy: Policy | None, ledger: Path | None, limits: Limits | None) -> Guard:
     guard = Guard(policy, ledger, limits=limits)
     guard.install()
     return guard

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from pytest_prodcheck import __version__
 from pytest_prodcheck.config import Secret, Target
 from pytest_prodcheck.errors import ProdcheckError
 from pytest_prodcheck.http.errors import (
@@ -24,6 +23,7 @@ from pytest_prodcheck.http.recording import HARMLESS, Learn, Masking, Redact
 from pytest_prodcheck.http.sockets import Clock
 from pytest_prodcheck.http.transport import ENCODINGS, LiveTransport, origin_of
 from pytest_prodcheck.model import Exchange
+from pytest_prodcheck.version import __version__
 
 __all__ = [
     "BodyTooLarge",

@@ -115,7 +115,7 @@ _PLAIN = re.compile(r"(?:[A-Za-z][\w-]* )?[\s:;,=.-]*")
 Learn = Callable[[str], None]
 Redact = Callable[[str], str]
 Added = tuple[tuple[str, str], ...]
-"""Headers that the transport adds: name, and its value as a template (see `live.curl`)."""
+"""Headers that the transport adds: name, and its value as a template (see `http.curl`)."""
 
 
 class Masking:

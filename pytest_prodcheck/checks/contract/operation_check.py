@@ -1,7 +1,7 @@
 """One operation of the target against its own specification: every case sent, judged, counted.
 
-What the cases are is `live.generation`'s; here is what becomes of them. An operation passes when
-all answers are as the document says *and* at least one was a success: a wall of 401 proves
+What the cases are is `schemathesis_adapter`'s; here is what becomes of them. An operation passes
+when all answers are as the document says *and* at least one was a success: a wall of 401 proves
 nothing.
 """
 

@@ -20,9 +20,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import psycopg
 
-from pytest_prodcheck import __version__
 from pytest_prodcheck.checks.database.socket_timeout import hanging_up
 from pytest_prodcheck.checks.database.statements import refusal
+from pytest_prodcheck.version import __version__
 
 GRACE = 2.0
 """Seconds that the server has, beyond the timeout, to say that it stopped a statement."""

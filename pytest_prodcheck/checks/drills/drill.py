@@ -1,7 +1,7 @@
 """A drill as a test sees it: steady state, switch, check, back, steady state again.
 
 Whatever happens in between, the way back is taken: by this process when it can, by its watchdog
-when it was killed (`live.drills.watchdog`), by `prodcheck drill restore` when the machine died.
+when it was killed (`checks.drills.watchdog`), by `prodcheck drill restore` when the machine died.
 """
 
 import time

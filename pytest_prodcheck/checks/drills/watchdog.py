@@ -7,8 +7,8 @@ closes its end, and that is what this process waits for. It lives in a session o
 ends the run's terminal or process group does not end it.
 
 Through the pipe come, before anything is changed, the drill and its target as they are configured
-(`live.drills.kept`), and then each step of the drill. So it undoes what was begun, whatever becomes
-of report, configuration and project meanwhile.
+(`checks.drills.kept`), and then each step of the drill. So it undoes what was begun, whatever
+becomes of report, configuration and project meanwhile.
 """
 
 import os

@@ -2,8 +2,8 @@
 
 It is forked before tests are collected, loads what a request needs meanwhile, and waits to be
 told which probes were selected. From then on it is what any process of a run can be: the one
-that holds the lock and writes results (see `live.probes`). Where it cannot be had, or when it
-dies, threads of the process that runs the tests send.
+that holds the lock and writes results (see `checks.probes.prober`). Where it cannot be had, or
+when it dies, threads of the process that runs the tests send.
 """
 
 import contextlib
