@@ -114,7 +114,7 @@ def test_all_frames_are_shown_on_demand(project, option):
     project.write("test_a.py", CHECK.format(body='def test_it(api):\n        api.post("/ok")'))
     shown = failures(project.run("test_a.py", option).output)
     assert 'api.post("/ok")' in shown
-    assert "guard.py" in shown
+    assert "network.py" in shown
     assert "httpx" in shown
 
 

@@ -1,0 +1,48 @@
+"""`prodcheck known`: accept the contract failures of a run for a while."""
+
+import argparse
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pytest_prodcheck.cli.common import Subparsers, read_entries, span
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    parser = subparsers.add_parser(
+        "known", help="accept the contract failures of a run for a while"
+    )
+    parser.add_argument("--add", type=Path, required=True, metavar="RUN")
+    parser.add_argument(
+        "--reason", default="there before the gate was", help="why they are accepted"
+    )
+    parser.add_argument(
+        "--for",
+        dest="span",
+        type=span,
+        default=timedelta(days=90),
+        metavar="SPAN",
+        help="how long: 30d (default: 90d)",
+    )
+    parser.set_defaults(command=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    from pytest_prodcheck.config.config_file import find
+    from pytest_prodcheck.config.known import known_failures
+    from pytest_prodcheck.store.journal import fold
+    from pytest_prodcheck.verdict.known_failures import NAME, entries_for, written
+
+    run = fold(read_entries(options.add))
+    file = find(Path.cwd())
+    folder = file.path.parent if file else Path.cwd()
+    existing = known_failures(folder)
+    today = datetime.now(UTC).date()
+    expires = today + options.span
+    entries = entries_for(run.checks, existing, options.reason, expires, today)
+    path = folder / NAME
+    if entries:
+        with path.open("a", encoding="utf-8") as sink:
+            sink.write(("\n" if existing else "") + written(entries))
+    noun = "entry" if len(entries) == 1 else "entries"
+    print(f"{len(entries)} {noun} added to {path}, accepted until {expires}")
+    return 0

@@ -1,0 +1,27 @@
+"""`prodcheck recover`: render what a killed run had."""
+
+import argparse
+from pathlib import Path
+
+import msgspec
+
+from pytest_prodcheck.cli.common import Subparsers, read_entries, replay_run
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    parser = subparsers.add_parser("recover", help="render what a killed run had")
+    parser.add_argument("run", type=Path, metavar="RUN")
+    parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
+    parser.set_defaults(command=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    from pytest_prodcheck.store.merge import drills_left, never_judged, unfinished
+    from pytest_prodcheck.store.run_directory import Folder
+
+    entries = read_entries(options.run)
+    killed = unfinished(entries) or never_judged(options.run)
+    problems = [*killed, *drills_left(options.run)]
+    entries += [{"kind": "problem", **msgspec.to_builtins(p)} for p in problems]
+    folder = Folder(options.run.resolve())
+    return replay_run(entries, folder, "recovered" if killed else "finished", as_json=options.json)
