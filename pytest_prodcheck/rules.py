@@ -11,7 +11,7 @@ from pytest_prodcheck.model import Failure, Reason
 NAMES: dict[Reason, tuple[str, ...]] = {
     "assertion": ("assertion", "guard.violation", "check.proves_nothing", "known.outdated"),
     "setup": ("setup",),
-    "transport": ("exchange.unreachable",),
+    "transport": ("exchange.unreachable", "contract.no_answer"),
     "connect": ("database.unreachable",),
     "tls": ("certificate.expires",),
     "status": (

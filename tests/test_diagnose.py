@@ -12,6 +12,7 @@ import pytest
 
 from pytest_prodcheck.demo.incidents import INCIDENTS, MAINTENANCE_PAGE
 from pytest_prodcheck.model import Check, Exchange, Failure, Finding, Run, TargetInfo
+from pytest_prodcheck.rules import failure
 from pytest_prodcheck.verdict.diagnosis import RULES, SIGNS, diagnose
 from tests.project import Project
 
@@ -26,14 +27,19 @@ def ask(path: str, status: int | None = 200, body: Any = "", **facts: Any) -> Ex
     return Exchange(method="GET", url=HOST + path, status=status, body=text, **told)
 
 
-def check(*exchanges: Exchange, outcome: str = "failed", message: str = "", **facts: Any) -> Check:
+def check(*exchanges: Exchange, outcome: str = "failed", **facts: Any) -> Check:
     """A failed check that says which status it got, as probes and assertions do."""
-    told = message or f"status: expected 200, got {exchanges[0].status if exchanges else '?'}"
     name = exchanges[0].url.removeprefix(HOST) if exchanges else "nothing"
     fields = {"id": f"t::test_probe[GET {name}]", "category": "smoke", "severity": "major"}
-    message = told if outcome == "failed" else message
-    return Check(**{**fields, "outcome": outcome, "message": message, "exchanges": exchanges,
-                    **facts})  # fmt: skip
+    if outcome == "failed" and exchanges:
+        told = failure("status", f"GET {name}", "told", status=exchanges[0].status)
+        fields["failures"] = (told,)
+    return Check(**{**fields, "outcome": outcome, "exchanges": exchanges, **facts})
+
+
+def other(*exchanges: Exchange, rule: str = "assertion", **facts: Any) -> Check:
+    """A check that failed for something else than a status."""
+    return check(*exchanges, failures=(failure(rule, "GET /", "told"),), **facts)
 
 
 def well(*paths: str, size: int = 50) -> list[Check]:
@@ -42,8 +48,8 @@ def well(*paths: str, size: int = 50) -> list[Check]:
 
 
 def lost(path: str, kind: str | None = "connect") -> Check:
-    message = f"{kind}: no answer"
-    return check(ask(path, None, kind=kind, error=f"{kind}: refused"), message=message)
+    exchange = ask(path, None, kind=kind, error=f"{kind}: refused")
+    return other(exchange, rule="exchange.unreachable")
 
 
 def run(*checks: Check, **facts: Any) -> Run:
@@ -59,49 +65,45 @@ def found(*checks: Check, **facts: Any) -> dict[str, Finding]:
 
 NESTED = ("/api/a", "/api/b")
 ROUTED = [check(ask("/health", 404, GONE)), check(ask("/info", 404, GONE)), *well(*NESTED)]
-PAGE = [check(ask(path, 200, MAINTENANCE_PAGE), message="not JSON") for path in ("/a", "/b", "/c")]
+PAGE = [
+    other(ask(path, 200, MAINTENANCE_PAGE), rule="body.not_json") for path in ("/a", "/b", "/c")
+]
 EDGE = {"status": "error", "code": 404, "message": "Application not found"}
 
 
-def late(path: str, *before: str) -> Check:
-    line = "time: expected at most 1 s, got 1.4 s (slowest of 8 samples)"
-    return check(ask(path, elapsed_ms=1400), message="\n".join([*before, line]))
+def late(path: str, *others: Failure) -> Check:
+    slow = failure("time", f"GET {path}", "1.4 s", title="time")
+    return check(ask(path, elapsed_ms=1400), failures=(*others, slow))
 
 
 def ill(**body: Any) -> Check:
-    return check(ask("/health", 200, body), message="json: expected healthy")
+    return other(ask("/health", 200, body), rule="json.path")
 
 
-def operation(name: str, *failures: str) -> Check:
+def operation(name: str, *rules: str) -> Check:
     return Check(
         id=f"suites/contract/test_operations.py::test_operation[{name}]",
         category="contract",
         severity="major",
-        outcome="failed" if failures else "passed",
-        failures=tuple(Failure(title=title) for title in failures),
+        outcome="failed" if rules else "passed",
+        failures=tuple(failure(rule, name, "told") for rule in rules),
     )
 
 
-def table(name: str, message: str, *failures: str) -> Check:
+def database(name: str, *failures: Failure) -> Check:
     return Check(
         id=f"suites/contract/test_database.py::test_table[{name}]",
         category="contract",
         severity="major",
         outcome="failed",
-        message=message,
-        failures=tuple(Failure(title=title) for title in failures),
+        failures=failures,
     )
 
 
-MISSING = "schema.column_missing journal_entries.mood_level"
-RENAMED = (
-    "critical: journal_entries.mood_level: this column is not there; there is mood_score, which "
-    "nothing expects [schema.column_missing]"
-)
-CONFLICT = (
-    "critical: notes.own: and everything both allow select: everything lets every row pass, so "
-    "the other does nothing [schema.policy_conflict]"
-)
+DOWN = failure("database.unreachable", "database", "refused")
+MISSING = failure("schema.column_missing", "table entries column mood", "renamed")
+CONFLICT = failure("schema.policy_conflict", "table notes policy own", "one undoes the other")
+TYPES = [failure("schema.type", f"table users column c{n}", "is text") for n in range(6)]
 
 FIRES = [
     # rule, confidence, words of the evidence, words of what speaks against it, checks
@@ -144,20 +146,17 @@ FIRES = [
      "no request", [ill(parts=[{"postgres": "Connection refused"}])]),
     ("database.unreachable", "high", "a 5xx says 'unable to open database file'", "",
      [check(ask("/entries", 503, "storage unavailable: unable to open database file"))]),
-    ("database.unreachable", "low", "the database cannot be connected to: refused",
+    ("database.unreachable", "low", "refused",
      "/health answered well: the service may reach what we cannot",
-     [table("users", "the database cannot be connected to: refused", "database.unreachable"),
-      *well("/health")]),
+     [database("users", DOWN), *well("/health")]),
     ("database.unreachable", "high", "/health says database is 'down'", "",
-     [table("users", "cannot be connected to", "database.unreachable"), ill(database="down"),
-      check(ask("/entries", 503, "{}"))]),
-    ("database.schema_drift", "high", RENAMED, "no request failed with a 5xx",
-     [table("journal_entries", f"1 difference\n{RENAMED}\n   Run it", MISSING), operation("a")]),
+     [database("users", DOWN), ill(database="down"), check(ask("/entries", 503, "{}"))]),
+    ("database.schema_drift", "high", "table entries column mood: renamed",
+     "no request failed with a 5xx", [database("entries", MISSING), operation("a")]),
     ("database.schema_drift", "high", "and 1 more", "",
-     [table("users", "\n".join(f"critical: users.c{n}: x [schema.type]" for n in range(6)),
-            "schema.type users.c1"), check(ask("/a", 500, "oops"))]),
-    ("database.policy_conflict", "high", CONFLICT, "",
-     [table("notes", f"1 difference\n{CONFLICT}", "schema.policy_conflict notes.own")]),
+     [database("users", *TYPES), check(ask("/a", 500, "oops"))]),
+    ("database.policy_conflict", "high", "table notes policy own: one undoes the other", "",
+     [database("notes", CONFLICT)]),
     ("config.not_loaded", "high", "/health says config_loaded is false", "",
      [ill(config_loaded=False)]),
     ("config.not_loaded", "high", "/health says config_loaded is false", "",
@@ -167,15 +166,17 @@ FIRES = [
      [*(check(ask(f"/{name}", 500, "oops")) for name in "abcdx"), *well("/e")]),
     ("server.errors", "medium", "5xx at /a", "1 of them are 502 or 504, the words of a proxy",
      [check(ask("/a", 502, "<html>"))]),
-    ("latency.slow", "high", "test_probe[GET /a]: time: expected at most 1 s, got 1.4 s", "",
-     [late("/a"), late("/b")]),
-    ("latency.slow", "medium", "test_probe[GET /a]: time: expected", "only one check was late",
-     [late("/a", "status: expected 2xx, got 500")]),
-    ("contract.broken", "high", "Undocumented status code: GET /a", "",
-     [operation("GET /a", "Undocumented status code")]),
-    ("contract.broken", "high", "Server error: GET /a, GET /b", "1 contract checks passed",
-     [operation("GET /a", "Server error"), operation("GET /b", "Server error"),
+    ("latency.slow", "high", "test_probe[GET /a]: 1.4 s", "", [late("/a"), late("/b")]),
+    ("latency.slow", "medium", "test_probe[GET /a]: 1.4 s", "only one check was late",
+     [late("/a", failure("status", "GET /a", "told", status=500))]),
+    ("contract.broken", "high", "contract.undocumented_status: GET /a", "",
+     [operation("GET /a", "contract.undocumented_status")]),
+    ("contract.broken", "high", "contract.server_error: GET /a, GET /b",
+     "1 contract checks passed",
+     [operation("GET /a", "contract.server_error"), operation("GET /b", "contract.server_error"),
       operation("GET /c")]),
+    ("contract.broken", "high", "compatibility.breaking: GET /a", "",
+     [operation("GET /a", "compatibility.breaking")]),
 ]  # fmt: skip
 
 
@@ -203,8 +204,10 @@ QUIET = [
      [check(ask("/.env", 404, GONE), ask("/admin", 404, GONE), outcome="passed"),
       ill(status="degraded"), *well(*NESTED)], set()),
     ("a private page among others that are not there",
-     [check(ask("/.env", 404), ask("/debug", 200), message="public without credentials: /debug"),
-      *well(*NESTED)], set()),
+     [other(ask("/.env", 404), ask("/debug", 200), rule="private.exposed"), *well(*NESTED)],
+     set()),
+    ("a 404 that is as it should be, with a body that is not",
+     [other(ask("/gone", 404, GONE), rule="json.path"), *well(*NESTED)], set()),
     ("one route is gone, the root is there",
      [check(ask("/info", 404, GONE)), *well("/health", "/docs", *NESTED)], set()),
     ("all is gone, so it is not the root",
@@ -223,7 +226,7 @@ QUIET = [
     ("a 500 that a check expects", [check(ask("/boom", 500), outcome="passed"), ill()], set()),
     ("one page for one path", [PAGE[0]], set()),
     ("each path a page of its own",
-     [check(ask(f"/{name}", 200, f"<html>{name}</html>"), message="m") for name in "abc"], set()),
+     [other(ask(f"/{name}", 200, f"<html>{name}</html>")) for name in "abc"], set()),
     ("pages that are right, beside a failure",
      [*(check(ask(f"/{name}", 200, size=165), outcome="passed") for name in "abc"), ill()], set()),
     ("an error page for all", [check(ask(f"/{name}", 503, MAINTENANCE_PAGE)) for name in "ab"],
@@ -231,19 +234,21 @@ QUIET = [
     ("a bad certificate is an answer", [lost("/a", "tls"), lost("/b", "tls")], set()),
     ("garbage is an answer", [lost("/a", "protocol")], set()),
     ("requests that were never sent",
-     [check(ask("/a", None, kind="withheld"), outcome="not_run", message="not run: no budget")],
-     set()),
+     [check(ask("/a", None, kind="withheld"), outcome="not_run")], set()),
     ("few of many were not answered", [lost("/a"), *well("/b", "/c")], set()),
-    ("a check that speaks of time", [check(ask("/a"), message="overtime: expected 3, got 4")],
-     set()),
+    ("a check whose message looks like another rule's",
+     [other(ask("/a"), message="time: expected 3, got 404 [schema.type]")], set()),
+    ("all requests of a run are slow", [other(ask("/a"), rule="limit.p95")], set()),
     ("a service that deals in applications",
-     [check(ask("/a", 200, {"title": "Application not found in time"}), message="m")], set()),
-    ("a failed check that sent nothing", [check(message="boom")], set()),
-    ("a drift is no breach of the OpenAPI document", [table("users", RENAMED, MISSING)],
+     [other(ask("/a", 200, {"title": "Application not found in time"}))], set()),
+    ("a failed check that sent nothing", [other()], set()),
+    ("a drift is no breach of the OpenAPI document", [database("users", MISSING)],
      {"database.schema_drift"}),
-    ("two policies are no drift", [table("notes", CONFLICT, "schema.policy_conflict notes.own")],
-     {"database.policy_conflict"}),
-    ("a slow query", [table("q", "the query took 2 s", "database.slow_query")], set()),
+    ("two policies are no drift", [database("notes", CONFLICT)], {"database.policy_conflict"}),
+    ("a slow query", [database("q", failure("database.slow_query", "query q", "2 s"))], set()),
+    ("an assertion in a test of the contract", [other(category="contract")], set()),
+    ("failures of a journal that knows no rules",
+     [check(failures=(Failure(title="drill.write_lost"),))], set()),
 ]  # fmt: skip
 
 
@@ -256,7 +261,7 @@ def test_a_look_alike_is_not_named(checks, rules):
 
 def test_a_run_in_which_nothing_failed_has_no_findings():
     checks = [*well("/a"), check(ask("/b", 500, "expected"), outcome="passed")]
-    skipped = check(ask("/health", 200, {"database": "down"}), outcome="skipped", message="no")
+    skipped = check(ask("/health", 200, {"database": "down"}), outcome="skipped")
     assert found(*checks, skipped) == {}
 
 
@@ -293,7 +298,7 @@ def test_each_incident_is_named_by_a_rule_that_exists():
 
 
 @pytest.mark.parametrize(
-    ("title", "rule"),
+    ("failed", "rule"),
     [
         ("flags.invalid_mode", "flags.invalid_mode"),
         ("flags.mode_disagrees", "flags.disagree"),
@@ -303,12 +308,12 @@ def test_each_incident_is_named_by_a_rule_that_exists():
         ("drill.no_effect", "rollback.drill"),
         ("migration.leftover", "rollback.migration"),
         ("drill.unsteady", None),
-        ("Server error", None),
+        ("contract.server_error", None),
     ],
 )
-def test_what_a_check_tells_by_title_is_named(title: str, rule: str | None):
-    failed = check(message="the facts", failures=(Failure(title=title),), category="rollback")
-    named = found(failed)
+def test_a_rule_that_is_a_finding_of_its_own_is_named(failed: str, rule: str | None):
+    told = other(rule=failed, category="rollback", message="the facts")
+    named = found(told)
     assert list(named) == ([rule] if rule else [])
     if rule:
         assert named[rule].evidence == ("GET nothing: the facts",)
@@ -331,9 +336,7 @@ def test_words_of_a_server_error_or_of_the_log_are_read(text: str, rule: str):
 
 
 def test_what_a_drill_asks_is_no_sign_of_anything_else():
-    drilled = check(
-        ask("/a", 503, "x"), failures=(Failure(title="drill.write_lost"),), category="rollback"
-    )
+    drilled = other(ask("/a", 503, "x"), rule="drill.write_lost", category="rollback")
     assert list(found(drilled)) == ["rollback.loses_writes"]
 
 
