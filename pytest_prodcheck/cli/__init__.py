@@ -22,6 +22,7 @@ from pytest_prodcheck.verdict.judge import (
 
 if TYPE_CHECKING:
     from pytest_prodcheck.config import ReleaseSource, Target
+    from pytest_prodcheck.record.entries import Entry
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -305,7 +306,7 @@ def _merge(options: argparse.Namespace) -> int:
     folder = Folder.at(output)
     journal = Journal(folder.path / "journal.jsonl")
     for entry in entries:
-        journal.write(**entry)
+        journal.write(entry)
     journal.close()
     if journal.failure:
         raise journal.failure
@@ -313,13 +314,14 @@ def _merge(options: argparse.Namespace) -> int:
 
 
 def _recover(options: argparse.Namespace) -> int:
+    from pytest_prodcheck.record.entries import ProblemFound
     from pytest_prodcheck.store.merge import drills_left, never_judged, unfinished
     from pytest_prodcheck.store.run_directory import Folder
 
     entries = _entries(options.run)
     killed = unfinished(entries) or never_judged(options.run)
     problems = [*killed, *drills_left(options.run)]
-    entries += [{"kind": "problem", **msgspec.to_builtins(p)} for p in problems]
+    entries += [ProblemFound(what=one.what, detail=one.detail) for one in problems]
     folder = Folder(options.run.resolve())
     return _replayed(entries, folder, options, "recovered" if killed else "finished")
 
@@ -340,7 +342,7 @@ def _replayed(entries: list[Any], folder: Any, options: argparse.Namespace, stat
     return verdict.exit_code
 
 
-def _entries(run: Path) -> list[dict[str, Any]]:
+def _entries(run: Path) -> "list[Entry]":
     from pytest_prodcheck.store.journal import fold, read
 
     journal = run / "journal.jsonl"
