@@ -8,14 +8,15 @@
         └── BudgetExhausted  the run has used its request budget
 
     AssertionError
-    └── ContractBroken   the service, or its document, is not what it promised
+    └── CheckFailed      a check found something wrong, as records
 
 Each message tells the facts first and the way out second.
 """
 
 from collections.abc import Iterable
+from typing import Self
 
-from pytest_prodcheck.model import Failure, Reason
+from pytest_prodcheck.model import Failure
 
 
 class ProdcheckError(Exception):
@@ -42,19 +43,14 @@ class BudgetExhausted(NotAsked):
     """The run has used up `request_budget`."""
 
 
-class ContractBroken(AssertionError):
-    """What was promised does not hold; `failures` say what was found, each once.
+class CheckFailed(AssertionError):
+    """A check found something wrong; `failures` say what, each once."""
 
-    A title alone stands for a Failure with *reason*.
-    """
-
-    def __init__(
-        self, message: str, failures: Iterable[Failure | str], reason: Reason = "assertion"
-    ) -> None:
+    def __init__(self, message: str, failures: Iterable[Failure]) -> None:
         super().__init__(message)
-        self.failures = tuple(
-            dict.fromkeys(
-                Failure(title=one, reason=reason) if isinstance(one, str) else one
-                for one in failures
-            )
-        )
+        self.failures = tuple(dict.fromkeys(failures))
+
+    @classmethod
+    def of(cls, failure: Failure) -> Self:
+        """Return the exception for one failure, in its own words."""
+        return cls(failure.message, [failure])

@@ -101,6 +101,14 @@ class Failure(Record):
 
     title: str
     """What `known.toml` and findings call it: `Server error`, `drill.write_lost`."""
+    rule: str = ""
+    """A name from `rules.RULES`; empty in journals of older versions."""
+    subject: str = ""
+    """What it is about: `GET /orders`, `table orders column id`."""
+    message: str = ""
+    """The facts, for people."""
+    status: int | None = None
+    """The status of the answer, where that is, or may be, what was wrong."""
     reason: Reason = "assertion"
     data_loss: bool = False
     """Whether what the service was given is gone, whatever the reason."""

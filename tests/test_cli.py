@@ -152,7 +152,7 @@ def test_bad_input_is_four_and_says_what_is_wrong(prodcheck, tmp_path, monkeypat
         ("", "the journal has no beginning"),
         ('{"kind": "problem", "what": "x", "detail": "y"}\n', "the journal has no beginning"),
         ("[1]\n", "Expected `object`, got `array`"),
-        ('{"no": "kind"}\n', "'kind'"),
+        ('{"no": "kind"}\n', "`kind`"),
         ('{"kind": "begin"}\n', "cannot be read ("),
         ("not JSON\n", "JSON is malformed"),
     ],

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pytest_prodcheck.store.entries import Begin, Entry, Plan, Report
 
-from pytest_prodcheck.model import Check, Failure
+from pytest_prodcheck.model import Check, Failure, Planned, TargetInfo
 from pytest_prodcheck.store.journal import fold
 from pytest_prodcheck.verdict.remarks import in_common
 from tests.faulty import Behaviour, Visit, answer, json_answer
@@ -235,18 +236,11 @@ def folded(planned: str, outcome: str, failures: list[dict[str, Any]]) -> str:
         else {"nodeid": "t", "when": when, "outcome": "passed"}
         for when in ("setup", "call", "teardown")
     ]
-    entries: list[dict[str, Any]] = [
-        {
-            "kind": "begin",
-            "run_id": "r",
-            "target": {"name": "t", "base_url": "http://t"},
-            "policy": {},
-            "started": "",
-            "command": "",
-            "settings": [],
-        },
-        {"kind": "planned", "checks": [{"id": "t", "category": "contract", "severity": planned}]},
-        *({"kind": "report", "data": report} for report in reports),
+    check = Planned(id="t", category="contract", severity=planned)
+    entries: list[Entry] = [
+        Begin(run_id="r", target=TargetInfo(name="t", base_url="http://t")),
+        Plan(checks=(check,)),
+        *(Report(data=report) for report in reports),
     ]
     return fold(entries).checks[0].severity
 

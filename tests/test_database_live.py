@@ -35,7 +35,7 @@ from pytest_prodcheck.checks.database.tables import read
 from pytest_prodcheck.cli import main
 from pytest_prodcheck.config import Secret, Target
 from pytest_prodcheck.demo import storage
-from pytest_prodcheck.errors import ContractBroken, NotAsked, Violation
+from pytest_prodcheck.errors import CheckFailed, NotAsked, Violation
 from tests.faulty import black_hole, closed_port, curt_port, mute_port
 from tests.project import Outcome, Project
 
@@ -413,7 +413,7 @@ def test_sqlite_is_not_written_when_its_authorizer_was_taken_off(
 
 def test_a_sqlite_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     with (
-        pytest.raises(ContractBroken) as failure,
+        pytest.raises(CheckFailed) as failure,
         opened(f"sqlite:///{tmp_path / 'gone.db'}").connect(),
     ):
         pytest.fail("connected")
@@ -465,11 +465,11 @@ def test_a_database_that_cannot_be_had_is_a_failure_in_bounded_time(kind: str) -
     with ports[kind] as port:
         database = opened(refusing(port), timeout=1)
         started = time.monotonic()
-        with pytest.raises(ContractBroken) as failure, database.connect():
+        with pytest.raises(CheckFailed) as failure, database.connect():
             pytest.fail("connected")
         assert time.monotonic() - started < 6
         started = time.monotonic()
-        with pytest.raises(ContractBroken, match="cannot be connected to"), database.connect():
+        with pytest.raises(CheckFailed, match="cannot be connected to"), database.connect():
             pytest.fail("connected")
         assert time.monotonic() - started < 0.5
     assert [one.title for one in failure.value.failures] == ["database.unreachable"]
@@ -481,7 +481,7 @@ def test_a_database_that_cannot_be_had_is_a_failure_in_bounded_time(kind: str) -
 @pytest.mark.fault(111)
 def test_a_statement_that_is_too_slow_is_stopped_by_the_server(documents: str) -> None:
     with (
-        pytest.raises(ContractBroken) as failure,
+        pytest.raises(CheckFailed) as failure,
         opened(documents, timeout=0.3).asked() as connection,
     ):
         connection.exec_driver_sql("SELECT pg_sleep(30)")
@@ -504,7 +504,7 @@ def test_a_server_that_stops_answering_is_given_up(documents: str) -> None:
             finally:
                 os.kill(pid, signal.SIGCONT)
 
-    with pytest.raises(ContractBroken) as failure:
+    with pytest.raises(CheckFailed) as failure:
         ask()
     assert time.monotonic() - started < 10
     assert str(failure.value).startswith("the database did not answer a query: ")
@@ -518,7 +518,7 @@ def test_a_connection_that_drops_in_a_transaction_is_a_failure(documents: str) -
             other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
             connection.exec_driver_sql("SELECT 1")
 
-    with pytest.raises(ContractBroken) as failure:
+    with pytest.raises(CheckFailed) as failure:
         ask()
     assert [one.title for one in failure.value.failures] == ["database.unreachable"]
 

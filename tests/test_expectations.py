@@ -22,7 +22,9 @@ def answer(
 
 
 def told(probe: Probe, *answers: Answer) -> list[str]:
-    return [str(mismatch) for mismatch in unmet(probe, answers)]
+    """Rules, with the JSON path or the header where there is one: `json.path $.a`."""
+    places = [(one.rule, one.what.partition(" ")[2]) for one in unmet(probe, answers)]
+    return [f"{rule} {place}".strip() for rule, place in places]
 
 
 # --- status
@@ -35,20 +37,20 @@ def test_any_2xx_is_expected_by_default(status: int) -> None:
 
 @pytest.mark.parametrize("status", [199, 301, 404, 500])
 def test_another_status_is_a_mismatch(status: int) -> None:
-    assert told(probe(), answer(status=status)) == [f"status: expected 2xx, got {status}"]
+    assert told(probe(), answer(status=status)) == ["status"]
 
 
 def test_a_redirect_tells_where_it_leads() -> None:
     """Redirects are not followed, and a missing slash is the usual reason."""
     moved = Answer(status=307, headers=(("location", "/health/"),))
-    assert told(probe(), moved) == ['status: expected 2xx, got 307, which leads to "/health/"']
+    (mismatch,) = unmet(probe(), [moved])
+    assert (mismatch.rule, mismatch.status) == ("status", 307)
+    assert "/health/" in mismatch.got
 
 
 def test_one_of_several_statuses_is_enough() -> None:
     assert told(probe(status=(200, 404)), answer(status=404)) == []
-    assert told(probe(status=(200, 404)), answer(status=201)) == [
-        "status: expected 200 or 404, got 201"
-    ]
+    assert told(probe(status=(200, 404)), answer(status=201)) == ["status"]
 
 
 # --- JSON
@@ -75,44 +77,39 @@ def test_json_matches_as_a_subset(expected: Any, got: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("expected", "got", "message"),
+    ("expected", "got", "place"),
     [
-        ({"a": 1}, {"a": 2}, "json $.a: expected 1, got 2"),
-        ({"a": {"b": "x"}}, {"a": {"b": "y"}}, 'json $.a.b: expected "x", got "y"'),
-        ({"ok": True}, {"ok": 1}, "json $.ok: expected true, got 1"),
-        ({"n": 1}, {"n": True}, "json $.n: expected 1, got true"),
-        ({"n": 0}, {"n": False}, "json $.n: expected 0, got false"),
-        ({"n": 1}, {"n": "1"}, 'json $.n: expected 1, got "1"'),
-        ({"n": "1"}, {"n": 1}, 'json $.n: expected "1", got 1'),
-        ({"n": 0}, {"n": None}, "json $.n: expected 0, got null"),
+        ({"a": 1}, {"a": 2}, "$.a"),
+        ({"a": {"b": "x"}}, {"a": {"b": "y"}}, "$.a.b"),
+        ({"ok": True}, {"ok": 1}, "$.ok"),
+        ({"n": 1}, {"n": True}, "$.n"),
+        ({"n": 0}, {"n": False}, "$.n"),
+        ({"n": 1}, {"n": "1"}, "$.n"),
+        ({"n": "1"}, {"n": 1}, "$.n"),
+        ({"n": 0}, {"n": None}, "$.n"),
         (
             {"a": 1},
             {"b": 1, "c": 2},
-            "json $.a: expected 1, got no such key (keys: b, c)",
+            "$.a",
         ),
-        ({"a": 1}, {}, "json $.a: expected 1, got no such key (keys: none)"),
-        ({"a b": 1}, {"a b": 2}, "json $['a b']: expected 1, got 2"),
-        ({"a": 1}, [1], "json $: expected a table, got [1]"),
-        ({}, [], "json $: expected a table, got []"),
-        ([], {}, "json $: expected an array, got {}"),
-        ([1], "1", 'json $: expected an array, got "1"'),
-        ([3], [1, 2], "json $: expected an element matching 3, got none in [1, 2]"),
-        ([True], [1], "json $: expected an element matching true, got none in [1]"),
-        (
-            {"l": [{"id": 1, "n": "a"}]},
-            {"l": [{"id": 1}, {"n": "a"}]},
-            'json $.l: expected an element matching {"id": 1, "n": "a"}, '
-            'got none in [{"id": 1}, {"n": "a"}]',
-        ),
+        ({"a": 1}, {}, "$.a"),
+        ({"a b": 1}, {"a b": 2}, "$['a b']"),
+        ({"a": 1}, [1], "$"),
+        ({}, [], "$"),
+        ([], {}, "$"),
+        ([1], "1", "$"),
+        ([3], [1, 2], "$"),
+        ([True], [1], "$"),
+        ({"l": [{"id": 1, "n": "a"}]}, {"l": [{"id": 1}, {"n": "a"}]}, "$.l"),
     ],
 )
-def test_json_that_differs_is_told_with_its_path(expected: Any, got: Any, message: str) -> None:
-    assert told(probe(json=expected), answer(got)) == [message]
+def test_json_that_differs_is_told_with_its_path(expected: Any, got: Any, place: str) -> None:
+    assert told(probe(json=expected), answer(got)) == [f"json.path {place}"]
 
 
 def test_every_json_mismatch_is_told() -> None:
     found = told(probe(json={"a": 1, "b": {"c": 2}}), answer({"a": 0, "b": {"c": 0}}))
-    assert found == ["json $.a: expected 1, got 0", "json $.b.c: expected 2, got 0"]
+    assert found == ["json.path $.a", "json.path $.b.c"]
 
 
 @pytest.mark.fault(18)
@@ -132,8 +129,7 @@ def test_every_json_mismatch_is_told() -> None:
 )
 def test_json_that_is_not_strictly_json_is_a_mismatch_with_a_reason(body: bytes) -> None:
     (mismatch,) = unmet(probe(json={}), [answer(body)])
-    assert mismatch.what == "body"
-    assert mismatch.expected == "JSON"
+    assert mismatch.rule == "body.not_json"
     assert mismatch.got
     assert len(mismatch.got) < 2 * SHOWN + 20
 
@@ -142,14 +138,12 @@ def test_json_that_is_not_strictly_json_is_a_mismatch_with_a_reason(body: bytes)
 @pytest.mark.parametrize("kind", ["application/json", "Application/Problem+JSON; charset=utf-8"])
 def test_a_page_that_claims_to_be_json_is_a_mismatch_without_any_json_expected(kind: str) -> None:
     (mismatch,) = unmet(probe(), [answer(b"<h1>Back soon</h1>", kind=kind)])
-    assert mismatch.expected == "JSON, as its content-type says"
-    assert mismatch.got.startswith('"<h1>Back soon</h1>" (')
+    assert mismatch.rule == "body.not_json"
+    assert "Back soon" in mismatch.got
 
 
 def test_an_empty_body_that_claims_to_be_json_is_a_mismatch() -> None:
-    assert told(probe(), answer(b"", kind="application/json")) == [
-        "body: expected JSON, as its content-type says, got an empty body"
-    ]
+    assert told(probe(), answer(b"", kind="application/json")) == ["body.not_json"]
 
 
 def test_answers_without_a_body_by_their_nature_need_none() -> None:
@@ -159,9 +153,7 @@ def test_answers_without_a_body_by_their_nature_need_none() -> None:
 
 
 def test_a_wrong_status_is_not_told_twice_over_its_body() -> None:
-    assert told(probe(), answer(b"oops", status=500, kind="application/json")) == [
-        "status: expected 2xx, got 500"
-    ]
+    assert told(probe(), answer(b"oops", status=500, kind="application/json")) == ["status"]
 
 
 # --- headers and body
@@ -171,18 +163,14 @@ def test_header_names_match_in_any_case_and_values_exactly() -> None:
     got = answer(kind="text/plain")
     assert told(probe(headers={"CONTENT-TYPE": "text/plain"}), got) == []
     assert told(probe(headers={"content-type": "text/html"}), got) == [
-        'header content-type: expected "text/html", got "text/plain"'
+        "header.content_type content-type"
     ]
-    assert told(probe(headers={"X-Release": "1"}), got) == [
-        'header x-release: expected "1", got no such header'
-    ]
+    assert told(probe(headers={"X-Release": "1"}), got) == ["header x-release"]
 
 
 def test_a_header_can_be_expected_with_any_value() -> None:
     assert told(probe(headers={"content-type": PRESENT}), answer(kind="a/b")) == []
-    assert told(probe(headers={"X-Release": PRESENT}), answer(kind="a/b")) == [
-        "header x-release: expected any value, got no such header"
-    ]
+    assert told(probe(headers={"X-Release": PRESENT}), answer(kind="a/b")) == ["header x-release"]
 
 
 def test_a_content_type_without_parameters_allows_a_charset() -> None:
@@ -195,19 +183,15 @@ def test_one_of_several_values_of_a_header_is_enough() -> None:
     got = Answer(status=200, headers=(("Vary", "a"), ("Vary", "b")))
     assert told(probe(headers={"vary": "b"}), got) == []
     assert told(probe(headers={"vary": "a, b"}), got) == []
-    assert told(probe(headers={"vary": "c"}), got) == ['header vary: expected "c", got "a, b"']
+    assert told(probe(headers={"vary": "c"}), got) == ["header vary"]
 
 
 def test_body_contains_and_matches() -> None:
     got = answer(b"release 1.4.2 is up")
     assert told(probe(contains="1.4.2", matches=r"release \d+\.\d+"), got) == []
-    assert told(probe(contains="1.5"), got) == [
-        'body: expected to contain "1.5", got "release 1.4.2 is up"'
-    ]
-    assert told(probe(matches=r"^up$"), got) == [
-        'body: expected to match /^up$/, got "release 1.4.2 is up"'
-    ]
-    assert told(probe(contains="x"), answer(b"")) == ['body: expected to contain "x", got nothing']
+    assert told(probe(contains="1.5"), got) == ["body.contains"]
+    assert told(probe(matches=r"^up$"), got) == ["body.matches"]
+    assert told(probe(contains="x"), answer(b"")) == ["body.contains"]
 
 
 def test_text_is_read_in_the_encoding_of_the_answer() -> None:
@@ -242,31 +226,25 @@ def test_what_cannot_be_encoded_is_shown_escaped() -> None:
 
 def test_within_is_in_seconds_and_inclusive() -> None:
     assert told(probe(within=0.5), answer(elapsed_s=0.5)) == []
-    assert told(probe(within=0.5), answer(elapsed_s=0.512)) == [
-        "time: expected at most 0.5 s, got 0.512 s"
-    ]
+    assert told(probe(within=0.5), answer(elapsed_s=0.512)) == ["time"]
 
 
 @pytest.mark.fault(14)
 def test_few_samples_are_judged_by_the_slowest() -> None:
     answers = [answer(elapsed_s=0.1)] * 18 + [answer(elapsed_s=0.9)]
-    assert told(probe(within=0.5, samples=19), *answers) == [
-        "time: expected at most 0.5 s, got 0.9 s (slowest of 19 samples)"
-    ]
+    assert told(probe(within=0.5, samples=19), *answers) == ["time"]
 
 
 @pytest.mark.fault(14)
 def test_many_samples_are_judged_by_their_p95() -> None:
     fast, slow = answer(elapsed_s=0.1), answer(elapsed_s=0.9)
     assert told(probe(within=0.5, samples=20), *[fast] * 19, slow) == []
-    assert told(probe(within=0.5, samples=20), *[fast] * 18, slow, slow) == [
-        "time: expected at most 0.5 s, got 0.9 s (p95 of 20 samples)"
-    ]
+    assert told(probe(within=0.5, samples=20), *[fast] * 18, slow, slow) == ["time"]
 
 
 def test_every_sample_must_match_and_what_is_alike_is_told_once() -> None:
     answers = [answer(status=503), answer(), answer(status=502), answer()]
-    assert told(probe(samples=4), *answers) == ["status: expected 2xx, got 503 (2 of 4 samples)"]
+    assert told(probe(samples=4), *answers) == ["status"]
 
 
 def test_nothing_is_unmet_by_no_answer() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from pytest_prodcheck.checks.modes.flags import FlagsRun, State, disagreements, mode_of
 from pytest_prodcheck.config import Flags
-from pytest_prodcheck.errors import ContractBroken
+from pytest_prodcheck.errors import CheckFailed
 from tests.faulty import answer, json_answer
 from tests.project import Project
 
@@ -74,7 +74,7 @@ def test_ways_to_write_off(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_value_that_means_neither_is_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENABLE_W", "maybe")
-    with pytest.raises(ContractBroken, match=r"WRITES is 'maybe', which is neither on \(true, 1"):
+    with pytest.raises(CheckFailed, match=r"WRITES is 'maybe', which is neither on \(true, 1"):
         FlagsRun(ENVIRONMENT, pytest.fail)["WRITES"]
 
 

@@ -6,35 +6,38 @@ import sys
 
 import msgspec
 import pytest
-
-from pytest_prodcheck.model import Planned, Run, TargetInfo
-from pytest_prodcheck.store.journal import Journal, fold, read
-
-HEAD = msgspec.to_builtins(
-    Run(run_id="r", target=TargetInfo(name="prod", base_url="https://x.test"))
+from pytest_prodcheck.store.entries import (
+    Begin,
+    Plan,
+    ProblemFound,
+    Report,
+    ServiceLog,
+    TrafficCounted,
 )
 
-
-def begin() -> dict:
-    return {"kind": "begin", **HEAD}
-
-
-def planned(*ids: str, **facts) -> dict:
-    checks = [Planned(id=id_, category="smoke", **facts) for id_ in ids]
-    return {"kind": "planned", "checks": msgspec.to_builtins(checks)}
+from pytest_prodcheck.model import Failure, Planned, TargetInfo
+from pytest_prodcheck.store.journal import Journal, fold, read
 
 
-def report(when: str, outcome: str = "passed", id_: str = "a", **facts) -> dict:
+def begin() -> Begin:
+    return Begin(run_id="r", target=TargetInfo(name="prod", base_url="https://x.test"))
+
+
+def planned(*ids: str, **facts) -> Plan:
+    return Plan(checks=tuple(Planned(id=id_, category="smoke", **facts) for id_ in ids))
+
+
+def report(when: str, outcome: str = "passed", id_: str = "a", **facts) -> Report:
     data = {"nodeid": id_, "when": when, "outcome": outcome, "duration": 0.5, **facts}
-    return {"kind": "report", "data": data}
+    return Report(data=data)
 
 
-def phases(setup="passed", call="passed", teardown="passed", id_="a") -> list[dict]:
+def phases(setup="passed", call="passed", teardown="passed", id_="a") -> list[Report]:
     outcomes = {"setup": setup, "call": call, "teardown": teardown}
     return [report(when, outcome, id_) for when, outcome in outcomes.items() if outcome]
 
 
-def outcome_of(*entries: dict) -> str:
+def outcome_of(*entries: Report) -> str:
     (check,) = fold([begin(), planned("a"), *entries]).checks
     return check.outcome
 
@@ -100,21 +103,51 @@ def test_a_journal_without_a_beginning_is_refused():
 
 def test_what_is_written_is_read_back(tmp_path):
     journal = Journal(tmp_path / "journal.jsonl")
-    journal.write("begin", **HEAD)
-    journal.write("problem", what="worker", detail="gw0 died")
+    journal.write(begin())
+    journal.write(ProblemFound(what="worker", detail="gw0 died"))
     journal.close()
     assert fold(read(tmp_path / "journal.jsonl")) == fold(journal.entries)
-    assert [entry["kind"] for entry in read(tmp_path / "journal.jsonl")] == ["begin", "problem"]
+    assert list(read(tmp_path / "journal.jsonl")) == journal.entries
     assert journal.failure is None
 
 
 def test_a_torn_last_line_is_passed_over_and_a_torn_middle_is_not(tmp_path):
     path = tmp_path / "journal.jsonl"
-    path.write_bytes(b'{"kind": "begin"}\n{"kind": "rep')
-    assert list(read(path)) == [{"kind": "begin"}]
-    path.write_bytes(b'{"kind": "rep\n{"kind": "begin"}\n')
+    whole = b'{"kind": "service", "log": "x"}\n'
+    path.write_bytes(whole + b'{"kind": "rep')
+    assert list(read(path)) == [ServiceLog(log="x")]
+    path.write_bytes(b'{"kind": "rep\n' + whole)
     with pytest.raises(msgspec.DecodeError):
         list(read(path))
+
+
+OLD = r"""
+{"kind":"begin","run_id":"r","target":{"name":"prod","base_url":"https://x.test"},"policy":{},"started":"t","command":"pytest","settings":["a"],"state":"running","unknown":1}
+{"kind":"planned","checks":[{"id":"a","category":"smoke"}],"whole":[]}
+{"kind":"part","text":"1 of 2 checks was selected","chosen":false}
+{"kind":"release","release":{"version":"1","commit":null}}
+{"kind":"collectreport","data":{"nodeid":"b.py","outcome":"failed"}}
+{"kind":"report","data":{"nodeid":"a","when":"call","outcome":"failed","duration":1,"prodcheck":{"message":"m","failures":[{"title":"status","reason":"status","data_loss":false,"severity":null}]}}}
+{"kind":"warning","check":"a","message":"w"}
+{"kind":"problem","what":"worker","detail":"gw0 died"}
+{"kind":"service","log":"l"}
+{"kind":"traffic","requests":1,"failed":0,"steps":{"10":1}}
+{"kind":"end","finished":"u","duration_s":2}
+"""
+"""As version 0.1.0 wrote it before failures had rules, and ends a number of entries."""
+
+
+def test_an_older_journal_is_read(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    path.write_text(OLD.lstrip())
+    run = fold(read(path))
+    (failed,) = run.checks
+    assert failed.failures == (Failure(title="status", reason="status"),)
+    assert (failed.message, failed.reason) == ("m", "status")
+    assert (run.release.version, run.service_log, run.finished) == ("1", "l", "u")
+    assert (run.part.text, run.settings) == ("1 of 2 checks was selected", ("a",))
+    assert [one.what for one in run.problems] == ["worker"]
+    assert run.metrics.requests == 1
 
 
 @pytest.mark.fault(55, 112)
@@ -123,10 +156,11 @@ def test_a_killed_writer_leaves_every_entry_that_write_returned_for(tmp_path):
     script = (
         "import sys\n"
         "from pathlib import Path\n"
+        "from pytest_prodcheck.store.entries import ServiceLog\n"
         "from pytest_prodcheck.store.journal import Journal\n"
         "journal = Journal(Path(sys.argv[1]))\n"
         "for number in range(10**9):\n"
-        "    journal.write('problem', number=number)\n"
+        "    journal.write(ServiceLog(log=str(number)))\n"
         "    print(number, flush=True)\n"
     )
     writer = subprocess.Popen(
@@ -136,7 +170,7 @@ def test_a_killed_writer_leaves_every_entry_that_write_returned_for(tmp_path):
         acknowledged = int(writer.stdout.readline())
     writer.kill()
     writer.communicate()
-    numbers = [entry["number"] for entry in read(path)]
+    numbers = [int(entry.log) for entry in read(path)]
     assert numbers == list(range(len(numbers)))
     assert len(numbers) > acknowledged
 
@@ -149,10 +183,10 @@ def test_a_full_disk_is_remembered_and_loses_nothing_in_memory(tmp_path):
     full = os.open("/dev/full", os.O_WRONLY)
     os.dup2(full, journal._file)
     os.close(full)
-    journal.write("begin", **HEAD)
+    journal.write(begin())
     assert journal.failure is not None
     assert journal.failure.strerror == "No space left on device"
-    assert [entry["kind"] for entry in journal.entries] == ["begin"]
+    assert journal.entries == [begin()]
     journal.close()
 
 
@@ -170,8 +204,8 @@ def test_metrics_of_a_run_that_counted_nothing_are_those_of_its_reports():
 
 def test_metrics_are_those_that_the_run_counted_in_all_its_parts():
     parts = [
-        {"kind": "traffic", "requests": 60, "failed": 3, "steps": {"10": 50, "20.5": 8}},
-        {"kind": "traffic", "requests": 40, "failed": 0, "steps": {"10": 36, "1234": 4}},
+        TrafficCounted(requests=60, failed=3, steps={"10": 50, "20.5": 8}),
+        TrafficCounted(requests=40, failed=0, steps={"10": 36, "1234": 4}),
     ]
     metrics = fold([begin(), *parts]).metrics
     assert (metrics.requests, metrics.error_rate) == (100, 0.03)

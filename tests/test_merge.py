@@ -4,10 +4,20 @@ import re
 
 import msgspec
 import pytest
+from pytest_prodcheck.store.entries import (
+    Begin,
+    End,
+    Entry,
+    PartOnly,
+    Plan,
+    ProblemFound,
+    ReleaseSeen,
+    Report,
+)
 
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.model import Action, Part, Planned, Policy, Release, Run, TargetInfo
-from pytest_prodcheck.store.journal import Entry, fold
+from pytest_prodcheck.store.journal import fold
 from pytest_prodcheck.store.merge import merge, unfinished
 from pytest_prodcheck.verdict.judge import judge
 
@@ -29,25 +39,21 @@ def journal(
     target = TargetInfo(name="prod", base_url="https://x.test", vantage=vantage)
     run = Run(**{"run_id": run_id, "target": target, "started": "2026-01-13T12:00:00Z", **head})
     plan = [Planned(id=id_, category="smoke") for id_ in planned or passed + failed]
-    entries = [
-        {"kind": "begin", **msgspec.to_builtins(run)},
-        {
-            "kind": "planned",
-            "checks": msgspec.to_builtins(plan),
-            "whole": sorted(whole) if run.shard else [],
-        },
+    entries: list[Entry] = [
+        Begin(**msgspec.structs.asdict(run)),
+        Plan(checks=tuple(plan), whole=tuple(sorted(whole)) if run.shard else ()),
     ]
     for id_ in passed + failed:
         for when in ("setup", "call", "teardown"):
             outcome = "failed" if id_ in failed and when == "call" else "passed"
             data = {"nodeid": id_, "when": when, "outcome": outcome, "duration": 0.1}
-            entries.append({"kind": "report", "data": data})
+            entries.append(Report(data=data))
     if problem:
-        entries.append({"kind": "problem", "what": problem, "detail": f"{problem} happened"})
+        entries.append(ProblemFound(what=problem, detail=f"{problem} happened"))
     if release:
-        entries.append({"kind": "release", "release": msgspec.to_builtins(release)})
+        entries.append(ReleaseSeen(release=release))
     if ended:
-        entries.append({"kind": "end", "finished": "2026-01-13T12:01:00Z", "duration_s": 60.0})
+        entries.append(End(finished="2026-01-13T12:01:00Z", duration_s=60.0))
     return entries
 
 
@@ -74,7 +80,7 @@ def test_the_parts_become_the_whole():
     first = journal("r1", passed="ab", shard="1/3", started="2026-01-13T12:00:05Z")
     second = journal("r2", passed="c", shard="2/3", started="2026-01-13T12:00:01Z")
     third = journal("r3", passed="d", shard="3/3", started="2026-01-13T12:00:09Z")
-    third[-1] = {"kind": "end", "finished": "2026-01-13T12:05:00Z", "duration_s": 300.0}
+    third[-1] = End(finished="2026-01-13T12:05:00Z", duration_s=300.0)
     run = merged(second, first, third)
     assert outcomes(run) == dict.fromkeys("abcd", "passed")
     assert (run.run_id, run.shard) == ("whole", None)
@@ -184,7 +190,7 @@ def test_parts_of_different_plans_are_refused_by_name(one, other, says):
         head = {name: value for name, value in facts.items() if name != "part"}
         entries = journal(run_id, **{"passed": "a", **head})
         if part:
-            entries.insert(2, {"kind": "part", **msgspec.to_builtins(part)})
+            entries.insert(2, PartOnly(text=part.text, chosen=part.chosen))
         journals.append(entries)
     with pytest.raises(UsageError) as refused:
         merge(journals, "whole")
@@ -202,7 +208,8 @@ def test_parts_of_different_plans_are_refused_by_name(one, other, says):
 )
 def test_a_vantage_with_a_milder_plan_is_refused(change, says):
     one, other = (journal(f"r{n}", passed="a", vantage=name) for n, name in ((1, "ci"), (2, "eu")))
-    other[1]["checks"] = [{**check, **change} for check in other[1]["checks"]]
+    checks = tuple(msgspec.structs.replace(check, **change) for check in other[1].checks)
+    other[1] = Plan(checks=checks)
     with pytest.raises(UsageError, match=re.escape(f"run r2 has {says}")):
         merge([one, other], "whole")
 

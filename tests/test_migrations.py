@@ -10,7 +10,7 @@ from pytest_prodcheck.analysis.migrations.reading import split, statements
 from pytest_prodcheck.analysis.migrations.rules import Text, flaws
 from pytest_prodcheck.checks.migrations.migration_run import Library, MigrationRun, plan, standing
 from pytest_prodcheck.config import Migrations
-from pytest_prodcheck.errors import ContractBroken, NotAsked, UsageError
+from pytest_prodcheck.errors import CheckFailed, NotAsked, UsageError
 from tests.migration_folders import DOCUMENTS, PIPELINE, USERS, alembic_project, write
 
 
@@ -479,7 +479,7 @@ def test_additive_and_nullable_is_what_the_release_before_survives(sql, rule, me
 
 def test_a_flaw_is_told_with_place_rule_and_remedy(tmp_path):
     path = write(tmp_path / "migrations", {"001_a.sql": "\nCREATE TABLE a (b INT);\n"})
-    with pytest.raises(ContractBroken) as broken:
+    with pytest.raises(CheckFailed) as broken:
         run_of(path, "001_a").check_sql()
     assert str(broken.value) == (
         "001_a has 2 flaws by reading\n"
@@ -499,7 +499,7 @@ def test_what_is_ignored_is_no_flaw(tmp_path):
     path = write(tmp_path, {"001_a.sql": "CREATE TABLE a (b INT);"})
     ignored = ("migration.if_not_exists",)
     run_of(path, "001_a", ignore=ignored, forward_only=True).check_sql()
-    with pytest.raises(ContractBroken, match=r"migration\.if_not_exists"):
+    with pytest.raises(CheckFailed, match=r"migration\.if_not_exists"):
         run_of(path, "001_a", forward_only=True).check_sql()
 
 
@@ -523,11 +523,11 @@ def test_the_order_is_that_of_the_whole_folder(tmp_path):
             "2_b.sql": "SELECT 1;",
         },
     )
-    with pytest.raises(ContractBroken) as broken:
+    with pytest.raises(CheckFailed) as broken:
         run_of(path, "001_v").check_sql()
     assert "view v uses table a, which is created only at m/002_a.sql:1" in str(broken.value)
     run_of(path, "002_a").check_sql()
-    with pytest.raises(ContractBroken, match="2_b: has the number of 002_a"):
+    with pytest.raises(CheckFailed, match="2_b: has the number of 002_a"):
         run_of(path, "2_b", forward_only=True).check_sql()
 
 
@@ -544,7 +544,7 @@ def test_prisma_needs_no_guards_but_a_way_back(tmp_path):
     run_of(path, name).check_sql()
     run_of(path, name).check_backward_compatible()
     (path / name / "down.sql").unlink()
-    with pytest.raises(ContractBroken) as broken:
+    with pytest.raises(CheckFailed) as broken:
         run_of(path, name).check_sql()
     assert [one.title for one in broken.value.failures] == ["migration.no_rollback"]
     run_of(path, name, forward_only=True).check_sql()
@@ -560,7 +560,7 @@ def test_alembic_is_read_as_the_sql_that_it_prints(tmp_path):
         ],
     )
     run_of(path, "aaa").check_sql()
-    with pytest.raises(ContractBroken) as broken:
+    with pytest.raises(CheckFailed) as broken:
         run_of(path, "bbb").check_sql()
     assert (
         "major: alembic/versions/bbb.py: ALTER TABLE a DROP COLUMN id: drops column id of a "
@@ -569,7 +569,7 @@ def test_alembic_is_read_as_the_sql_that_it_prints(tmp_path):
     assert "versions/bbb.py: its downgrade() does nothing [migration.no_rollback]" in str(
         broken.value
     )
-    with pytest.raises(ContractBroken, match="which the release before uses"):
+    with pytest.raises(CheckFailed, match="which the release before uses"):
         run_of(path, "bbb").check_backward_compatible()
     with pytest.warns(UserWarning, match=r"Alembic cannot print its SQL: AttributeError: "):
         run_of(path, "ccc", forward_only=True).check_sql()

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
+from pytest_prodcheck.store.entries import ProblemFound
 
 from pytest_prodcheck.store import journal as journal_module
 from tests.test_gate_integrity import wait_for
@@ -160,7 +161,7 @@ def test_no_write_that_fails_leaves_a_pass(project, for_good):
 @pytest.mark.fault(107)
 def test_a_journal_on_a_full_disk_stays_readable_up_to_there(tmp_path, monkeypatch):
     journal = journal_module.Journal(tmp_path / "journal.jsonl")
-    journal.write("problem", what="report", detail="first")
+    journal.write(ProblemFound(what="report", detail="first"))
 
     def half(descriptor, data):
         """As the kernel does it: what still fits is written, then there is no space."""
@@ -170,11 +171,11 @@ def test_a_journal_on_a_full_disk_stays_readable_up_to_there(tmp_path, monkeypat
 
     with monkeypatch.context() as patch:
         patch.setattr(journal_module, "os", SimpleNamespace(**{**vars(os), "write": half}))
-        journal.write("problem", what="report", detail="second")
-    journal.write("problem", what="report", detail="third, after somebody made space")
+        journal.write(ProblemFound(what="report", detail="second"))
+    journal.write(ProblemFound(what="report", detail="third, after somebody made space"))
     journal.close()
     assert journal.failure is not None
-    assert [e["detail"] for e in journal_module.read(tmp_path / "journal.jsonl")] == ["first"]
+    assert [e.detail for e in journal_module.read(tmp_path / "journal.jsonl")] == ["first"]
     assert len(journal.entries) == 3
 
 

@@ -17,7 +17,7 @@ from pytest_prodcheck.checks.probes.health import HealthCheck
 from pytest_prodcheck.checks.probes.limits import Limit, LimitRun, Measured
 from pytest_prodcheck.checks.probes.private import USUAL, private_paths
 from pytest_prodcheck.config import Probe, Target
-from pytest_prodcheck.errors import ContractBroken
+from pytest_prodcheck.errors import CheckFailed
 from pytest_prodcheck.http.client import LiveClient
 from tests.connection import connected
 from tests.faulty import FaultyServer, answer, json_answer, redirect
@@ -190,7 +190,7 @@ def test_paths_that_are_closed_pass(server: FaultyServer, api: LiveClient) -> No
 @pytest.mark.parametrize("status", [200, 206])
 def test_a_path_that_is_open_fails(server: FaultyServer, api: LiveClient, status: int) -> None:
     server.on("/debug/vars", json_answer({"dsn": "x"}, status))
-    with pytest.raises(ContractBroken) as caught:
+    with pytest.raises(CheckFailed) as caught:
         nothing_private(api, "/.env", "/debug/vars")
     assert [one.reason for one in caught.value.failures] == ["exposed"]
     message = f"public without credentials: /debug/vars ({status}, 12 bytes)"

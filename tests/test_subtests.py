@@ -8,6 +8,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from pytest_prodcheck.store.entries import Report
 
 from pytest_prodcheck.session.replay import replay
 from pytest_prodcheck.store.journal import read
@@ -180,9 +181,9 @@ def test_subtests_of_a_test_that_was_killed_are_one_row(project: Project, tmp_pa
     called = [
         entry
         for entry in entries
-        if entry["kind"] == "report"
-        and entry["data"]["when"] == "call"
-        and "_subtest.context" not in entry["data"]
+        if isinstance(entry, Report)
+        and entry.data["when"] == "call"
+        and "_subtest.context" not in entry.data
     ]
     entries = entries[: entries.index(called[0])]
     again = tmp_path / "again"

@@ -108,6 +108,7 @@ def test_the_document_has_what_the_interface_promises():
         "duration_s",
         "message",
         "failures",
+        "details",
         "reason",
         "exchanges",
     }

@@ -11,7 +11,8 @@ import msgspec
 
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.model import State
-from pytest_prodcheck.store.journal import Entry, fold, read
+from pytest_prodcheck.store.entries import Entry
+from pytest_prodcheck.store.journal import fold, read
 from pytest_prodcheck.store.run_directory import Folder
 from pytest_prodcheck.verdict.judge import EXIT_USAGE
 

@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
     folder = Folder.at(output)
     journal = Journal(folder.path / "journal.jsonl")
     for entry in entries:
-        journal.write(**entry)
+        journal.write(entry)
     journal.close()
     if journal.failure:
         raise journal.failure

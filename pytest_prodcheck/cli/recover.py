@@ -3,8 +3,6 @@
 import argparse
 from pathlib import Path
 
-import msgspec
-
 from pytest_prodcheck.cli.common import Subparsers, read_entries, replay_run
 
 
@@ -16,12 +14,13 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from pytest_prodcheck.store.entries import ProblemFound
     from pytest_prodcheck.store.merge import drills_left, never_judged, unfinished
     from pytest_prodcheck.store.run_directory import Folder
 
     entries = read_entries(options.run)
     killed = unfinished(entries) or never_judged(options.run)
     problems = [*killed, *drills_left(options.run)]
-    entries += [{"kind": "problem", **msgspec.to_builtins(p)} for p in problems]
+    entries += [ProblemFound(what=one.what, detail=one.detail) for one in problems]
     folder = Folder(options.run.resolve())
     return replay_run(entries, folder, "recovered" if killed else "finished", as_json=options.json)

@@ -12,6 +12,7 @@ import msgspec
 
 from pytest_prodcheck.model import SCHEMA, Check, Policy, Problem, Ruling, Run, State, TargetInfo
 from pytest_prodcheck.report.verdict_json import document
+from pytest_prodcheck.store.entries import ProblemFound
 from pytest_prodcheck.store.journal import encode, fold, read
 from pytest_prodcheck.store.merge import drills_left, unfinished
 from pytest_prodcheck.verdict.diagnosis import diagnose
@@ -94,7 +95,7 @@ def _by_journal(folder: Path, state: State) -> Content:
     try:
         entries = list(read(journal))
         lost = [*unfinished(entries), *(drills_left(folder) if state == "recovered" else ())]
-        entries += [{"kind": "problem", **msgspec.to_builtins(problem)} for problem in lost]
+        entries += [ProblemFound(what=one.what, detail=one.detail) for one in lost]
         return _judged(fold(entries, state))
     except FileNotFoundError:
         raise Unproven(

@@ -60,8 +60,9 @@ def _part(run: Run) -> str | None:
 
 
 def _check(check: Check) -> dict[str, Any]:
-    """Return *check* as it stands in the file: its failures by their titles."""
-    return {**msgspec.structs.asdict(check), "failures": check.titles}
+    """Return *check* as it stands in the file: its failures by their titles, and in full."""
+    facts = msgspec.structs.asdict(check)
+    return {**facts, "failures": check.titles, "details": check.failures}
 
 
 def _plain(data: dict[str, Any]) -> dict[str, Any]:

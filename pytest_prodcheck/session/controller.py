@@ -36,6 +36,19 @@ from pytest_prodcheck.report import terminal
 from pytest_prodcheck.report.verdict_json import document, text
 from pytest_prodcheck.session.inspector import WORKERS_ENDS
 from pytest_prodcheck.session.reporters import Reports
+from pytest_prodcheck.store.entries import (
+    Begin,
+    CollectReport,
+    End,
+    PartOnly,
+    Plan,
+    ProblemFound,
+    ReleaseSeen,
+    Report,
+    ServiceLog,
+    TrafficCounted,
+    WarningGiven,
+)
 from pytest_prodcheck.store.journal import Journal, fold
 from pytest_prodcheck.store.run_directory import Folder
 from pytest_prodcheck.store.undo_journal import left_behind, under_way
@@ -112,6 +125,7 @@ class Recorder:
         self._exit = os._exit
         self._chain = chain
         try:
+            self._settings = head.settings
             self._begin(head)
         except OSError as error:
             raise UsageError(
@@ -123,7 +137,7 @@ class Recorder:
     def _begin(self, head: Run) -> None:
         """Nothing has been sent yet: a run that cannot be told of had better not begin."""
         self.journal = Journal(self._folder.path / "journal.jsonl")
-        self.journal.write("begin", **msgspec.to_builtins(head))
+        self.journal.write(Begin(**msgspec.structs.asdict(head)))
         if self.journal.failure:
             raise self.journal.failure
         self._write_verdict(fold(self.journal.entries, "running"), None)
@@ -149,7 +163,7 @@ class Recorder:
         writer.write = write_sieved  # type: ignore[method-assign]
 
     def pytest_report_header(self) -> list[str]:
-        lines = [f"prodcheck: {line}" for line in self.journal.entries[0]["settings"]]
+        lines = [f"prodcheck: {line}" for line in self._settings]
         if hasattr(self._config.option, "target"):
             lines.append(
                 "prodcheck: --target belongs to another plugin; --prodcheck-target is ours"
@@ -181,11 +195,11 @@ class Recorder:
     def _freeze_plan(self) -> None:
         """Take over what the first process that collected has planned; the rest say the same."""
         plan = self._folder.work / "plan.json"
-        if plan.exists() and not any(e["kind"] == "planned" for e in self.journal.entries):
+        if plan.exists() and not any(isinstance(e, Plan) for e in self.journal.entries):
             planned = msgspec.json.decode(plan.read_bytes())
-            self.journal.write("planned", checks=planned["checks"], whole=planned["whole"])
+            self.journal.write(msgspec.convert(planned, Plan))
             if part := planned["part"]:
-                self.journal.write("part", **part)
+                self.journal.write(PartOnly(**part))
             for problem in planned["problems"]:
                 self._add(Problem(**problem))
             self._tell(planned["notes"])
@@ -207,7 +221,7 @@ class Recorder:
             report.longrepr = scrub(str(report.longrepr), self._redactor)
         # As pytest itself counts them.
         self._failed += report.failed and not hasattr(report, "wasxfail")
-        self.journal.write("report", data=self._plain(report))
+        self.journal.write(Report(data=self._plain(report)))
         yield
         if crashed:
             self._config.hook.pytest_runtest_logreport(report=teardown_of(report))
@@ -225,7 +239,7 @@ class Recorder:
             self._failed += 1
             what = report.nodeid or "the session"
             self._add(Problem(what="collection", detail=f"{what} could not be collected"))
-            self.journal.write("collectreport", data=self._plain(report))
+            self.journal.write(CollectReport(data=self._plain(report)))
         elif report.skipped:
             self._note_lost(report.nodeid, f"{report.nodeid} was skipped as a whole")
 
@@ -237,7 +251,7 @@ class Recorder:
             self._note_lost(warning_message.filename, message)
         elif when == "runtest" and nodeid and not issubclass(category, FOR_DEVELOPERS):
             clean = scrub(message, self._redactor)
-            self.journal.write("warning", check=sanitize.text(nodeid), message=clean)
+            self.journal.write(WarningGiven(check=sanitize.text(nodeid), message=clean))
 
     def _note_lost(self, file: str, detail: str) -> None:
         """Checks were not planned because pytest did not get to see them; helpers are no loss."""
@@ -274,7 +288,7 @@ class Recorder:
         problem = msgspec.convert(scrub(msgspec.to_builtins(problem), self._redactor), type=Problem)
         if problem not in self._problems:
             self._problems[problem] = None
-            self.journal.write("problem", **msgspec.to_builtins(problem))
+            self.journal.write(ProblemFound(what=problem.what, detail=problem.detail))
 
     # --- the end ---
 
@@ -293,7 +307,7 @@ class Recorder:
             self._release.start()
         self._look_at_release_again()
         if traffic := self._traffic():
-            self.journal.write("traffic", **traffic)
+            self.journal.write(traffic)
         self._publish(session, *self._decide())
         try:
             yield
@@ -318,12 +332,12 @@ class Recorder:
             )
             self._add(Problem(what="plugin", detail=detail))
 
-    def _traffic(self) -> dict[str, Any]:
+    def _traffic(self) -> TrafficCounted | None:
         """What all processes have counted; nothing where no request was sent."""
         from pytest_prodcheck.checks.probes.limits import Tally
 
         path = self._folder.work / "tally"
-        return Tally(path).traffic().plain() if path.exists() else {}
+        return Tally(path).traffic().entry() if path.exists() else None
 
     def _await_watchdogs(self) -> None:
         """A worker was killed in a drill: what is undone a second later is not left behind."""
@@ -338,8 +352,8 @@ class Recorder:
         that no configuration asks for may be told now and then; only another one is a deploy.
         """
         self._look_around()
-        told = [entry["release"] for entry in self.journal.entries if entry["kind"] == "release"]
-        began = msgspec.convert(told[-1], Release) if told else Release()
+        told = [entry.release for entry in self.journal.entries if isinstance(entry, ReleaseSeen)]
+        began = told[-1] if told else Release()
         if began == Release() or self._is_ended_early():
             return
         ended = self._release.ask_again()
@@ -363,7 +377,7 @@ class Recorder:
 
     def _is_ended_early(self) -> bool:
         """Return whether nothing was asked, or the target must not or cannot be asked more."""
-        asked = any(entry["kind"] == "report" for entry in self.journal.entries)
+        asked = any(isinstance(entry, Report) for entry in self.journal.entries)
         stopped = {"interrupted", "internal", "usage", "target_down"}
         return not asked or any(problem.what in stopped for problem in self._problems)
 
@@ -377,14 +391,11 @@ class Recorder:
     def _close(self) -> tuple[Run, Verdict]:
         """Journal and verdict onto the disk. What cannot be stored cannot be a pass."""
         if self._service:
-            self.journal.write("service", log=scrub(self._service.tail(200), self._redactor))
+            log = scrub(self._service.tail(200), self._redactor)
+            self.journal.write(ServiceLog(log=log))
         run, verdict = self._decide()
-        self.journal.write(
-            "end",
-            finished=run.finished,
-            duration_s=run.duration_s,
-            entries=len(self.journal.entries),
-        )
+        count = len(self.journal.entries)
+        self.journal.write(End(finished=run.finished, duration_s=run.duration_s, entries=count))
         self.journal.close()
         if self.journal.failure:
             run, verdict = self._decide()
@@ -418,7 +429,7 @@ class Recorder:
             self._add(Problem(what="report", detail=msgspec.json.decode(line)))
         if release := self._release.take():
             told = scrub(msgspec.to_builtins(release), self._redactor)
-            self.journal.write("release", release=told)
+            self.journal.write(ReleaseSeen(release=msgspec.convert(told, Release)))
         if self._service and (end := self._service.ended):
             detail = f"the service that this run started {end} before the run was over"
             self._add(Problem(what="target_down", detail=detail))
@@ -438,8 +449,8 @@ class Recorder:
             self._add(Problem(what="violation", detail=f"{where}: {violation['detail']}"))
 
     def _planned(self) -> list[Planned]:
-        plans = (entry["checks"] for entry in self.journal.entries if entry["kind"] == "planned")
-        return msgspec.convert([check for plan in plans for check in plan], list[Planned])
+        plans = [entry for entry in self.journal.entries if isinstance(entry, Plan)]
+        return [check for plan in plans for check in plan.checks]
 
     def _write_verdict(self, run: Run, verdict: Verdict | None) -> None:
         self._folder.write("verdict.json", text(document(run, verdict)), durable=bool(verdict))

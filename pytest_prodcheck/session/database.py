@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from pytest_prodcheck.errors import ContractBroken, ProdcheckError
+from pytest_prodcheck.errors import CheckFailed, ProdcheckError
 from pytest_prodcheck.session import parameters
 from pytest_prodcheck.session.evidence import SEEN
 
@@ -99,7 +99,7 @@ class DatabaseChecks:
             try:
                 with self.live.asked() as connection:
                     return msgspec.to_builtins(read(connection, names))
-            except ContractBroken as failure:
+            except CheckFailed as failure:
                 return str(failure)
 
         found = parameters.once(self._work / "schema.json", make)

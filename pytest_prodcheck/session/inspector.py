@@ -13,17 +13,19 @@ from functools import cached_property, partial
 from math import ceil, isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
 
 from pytest_prodcheck.config import Settings, Target
 from pytest_prodcheck.counting import counted
-from pytest_prodcheck.errors import NotAsked, ProdcheckError
+from pytest_prodcheck.errors import CheckFailed, NotAsked, ProdcheckError
 from pytest_prodcheck.guard.network import Guard
 from pytest_prodcheck.guard.policy import Policy
-from pytest_prodcheck.model import Exchange, Failure, Reason, reason_of_silence
+from pytest_prodcheck.model import Exchange, Failure, Reason, reason_of_silence, subject
 from pytest_prodcheck.redaction.redactor import Redactor, scrub
+from pytest_prodcheck.rules import RULES, failure
 from pytest_prodcheck.session import parameters
 from pytest_prodcheck.session.builtin_suites import SUITES
 from pytest_prodcheck.session.contract import ContractChecks
@@ -446,20 +448,25 @@ class Inspector:
         violations = self.guard.violations[seen.violations :]
         seen.violations += len(violations)
         if violations:
-            _fail_by_guard(report, told, "\n".join(violations), error)
+            _fail_by_guard(item, report, told, "\n".join(violations), error)
         elif isinstance(error, NotAsked):
             told["not_run"] = f"not run: {str(error).removeprefix('not run: ')}"
             report.outcome = "skipped"
             report.longrepr = (str(item.path), report.location[1] or 0, told["not_run"])
         elif error and report.passed and not hasattr(report, "wasxfail"):
-            _fail(report, told, f"failed, but another plugin reported it as passed: {error}")
+            message = f"failed, but another plugin reported it as passed: {error}"
+            _fail(item, report, told, "assertion", message)
         elif report.when == "call" and report.passed:
             emptiness = self._emptiness(item, seen)
             if emptiness:
-                _fail(report, told, emptiness)
+                _fail(item, report, told, "check.proves_nothing", emptiness)
         elif report.failed and error:
             told["message"] = _sentence(call)
-            failures = getattr(error, "failures", ()) or [_failure(error, report, seen.exchanges())]
+            failures: Sequence[Failure] = ()
+            if isinstance(error, CheckFailed):
+                failures = error.failures
+            if not failures:
+                failures = [_failure(item, error, report, seen.exchanges(), told["message"])]
             told["failures"] = msgspec.to_builtins(failures)
         if report.when == "call" and not violations:
             self._compare_with_known(item, report, told)
@@ -482,7 +489,7 @@ class Inspector:
         elif report.passed and (outdated := self.known.outdated(check)):
             if item.stash[SEEN].explored and self.contract.seed_changes:
                 return  # each day has other cases, so a day without a failure says nothing
-            _fail(report, told, outdated)
+            _fail(item, report, told, "known.outdated", outdated)
 
     def _emptiness(self, item: pytest.Item, seen: Seen) -> str | None:
         """Why a passed check proves nothing, if so."""
@@ -578,35 +585,60 @@ def _asked_nothing(shared: list[str]) -> str:
     )
 
 
-def _fail(report: pytest.TestReport, told: dict[str, Any], message: str) -> None:
+def _fail(
+    item: pytest.Item, report: pytest.TestReport, told: dict[str, Any], rule: str, message: str
+) -> None:
     report.outcome = "failed"
-    report.longrepr = told["message"] = message
+    report.longrepr = message
+    _tell(item, report, told, rule, message)
+
+
+def _tell(
+    item: pytest.Item, report: pytest.TestReport, told: dict[str, Any], rule: str, message: str
+) -> None:
+    """Put one failure that has no title into the facts of a report."""
+    told["message"] = message
+    reason = RULES[rule] if report.when == "call" else RULES["setup"]
+    found = failure(rule, subject(item.stash[PLANNED].id), message, title="", reason=reason)
+    told["failures"] = [msgspec.to_builtins(found)]
 
 
 def _failure(
-    error: BaseException, report: pytest.TestReport, exchanges: Sequence[Exchange]
+    item: pytest.Item,
+    error: BaseException,
+    report: pytest.TestReport,
+    exchanges: Sequence[Exchange],
+    message: str,
 ) -> Failure:
     """Return what an exception without failures of its own stands for, by the last answer."""
-    last = exchanges[-1] if exchanges else None
-    reason: Reason = "assertion" if report.when == "call" else "setup"
-    if last and last.status is None and last.kind in get_args(Reason):
-        reason = reason_of_silence(last)
-    elif last and (last.status or 0) >= 500 and isinstance(error, AssertionError):
+    rule = "assertion" if report.when == "call" else "setup"
+    if not exchanges:
+        return failure(rule, subject(item.stash[PLANNED].id), message, title="")
+    last = exchanges[-1]
+    reason = RULES[rule]
+    if last.status is None and last.kind in get_args(Reason):
+        rule, reason = "exchange.unreachable", reason_of_silence(last)
+    elif (last.status or 0) >= 500 and isinstance(error, AssertionError):
         reason = "server_error"
-    return Failure(title="", reason=reason)
+    request = f"{last.method} {urlsplit(last.url).path or '/'}"
+    return failure(rule, request, message, title="", reason=reason, status=last.status)
 
 
 def _fail_by_guard(
-    report: pytest.TestReport, told: dict[str, Any], message: str, error: BaseException | None
+    item: pytest.Item,
+    report: pytest.TestReport,
+    told: dict[str, Any],
+    message: str,
+    error: BaseException | None,
 ) -> None:
     """Fail for what was refused, and show where: the traceback, or where the test begins."""
     add = getattr(report.longrepr, "addsection", None)
     if not report.failed or not add:
         path, line, _ = report.location
-        _fail(report, told, message)
+        _fail(item, report, told, "guard.violation", message)
         report.longrepr = f"{message}\n\n{path}:{(line or 0) + 1}: it was refused in this test"
         return
-    told["message"] = message
+    _tell(item, report, told, "guard.violation", message)
     if message not in str(error):
         add("prodcheck", message)
 

@@ -18,7 +18,8 @@ from pytest_prodcheck.model import Run, State, Verdict
 from pytest_prodcheck.report.verdict_json import document, text
 from pytest_prodcheck.session.controller import teardown_of
 from pytest_prodcheck.session.reporters import Reports
-from pytest_prodcheck.store.journal import Entry, fold
+from pytest_prodcheck.store.entries import CollectReport, Entry, Report
+from pytest_prodcheck.store.journal import fold
 from pytest_prodcheck.store.run_directory import Folder
 from pytest_prodcheck.verdict.diagnosis import diagnose
 from pytest_prodcheck.verdict.judge import judge
@@ -62,12 +63,12 @@ class _Player:
         config = session.config
         unfinished: dict[str, pytest.TestReport] = {}
         for entry in self._entries:
-            if entry["kind"] not in ("report", "collectreport"):
+            if not isinstance(entry, Report | CollectReport):
                 continue
             report = config.hook.pytest_report_from_serializable(
-                config=config, data=_as_reported(entry["data"])
+                config=config, data=_as_reported(entry.data)
             )
-            if entry["kind"] == "collectreport":
+            if isinstance(entry, CollectReport):
                 config.hook.pytest_collectreport(report=report)
                 continue
             if isinstance(report.longrepr, list):  # JSON has no tuple, and JUnit wants the one

@@ -1,20 +1,7 @@
 """The journal: one JSON line per fact, on its way to the disk before anybody else sees it.
 
 It is the only source of truth. A live run, a run of many workers, merged shards and a
-killed run that is recovered are all the same thing: entries, folded into a Run.
-
-Entries are `{"kind": …}` with kind one of
-    begin     the head of a run: id, target, policy, settings
-    planned   the frozen set of checks; of a shard, also the ids of the `whole` plan
-    report    a pytest report, serialised by pytest itself, with our facts under `prodcheck`
-    collectreport  likewise of a file that could not be collected, for the reporters
-    problem   a fact about the run: see `model.Problem`
-    part      why the run is only a part of what the team planned: see `model.Part`
-    warning   what a check warned of
-    release   what is deployed
-    service   last lines of a service that the run started
-    traffic   what all requests of the run add up to: a check keeps the evidence alone
-    end       the run was closed in order, after so many `entries`
+killed run that is recovered are all the same thing: entries (see `entries`), folded into a Run.
 """
 
 import json
@@ -33,23 +20,33 @@ from pytest_prodcheck.model import (
     Exchange,
     Failure,
     FlagsTold,
-    LastRelease,
     Part,
-    PassedBefore,
     Planned,
-    Policy,
     Problem,
     Reason,
     Release,
     Run,
     Severity,
     State,
-    TargetInfo,
     Warned,
+)
+from pytest_prodcheck.store.entries import (
+    Begin,
+    End,
+    Entry,
+    PartOnly,
+    Plan,
+    ProblemFound,
+    ReleaseSeen,
+    Report,
+    ServiceLog,
+    TrafficCounted,
+    WarningGiven,
 )
 from pytest_prodcheck.store.traffic import Traffic
 
-Entry = dict[str, Any]
+Data = dict[str, Any]
+"""A report of pytest, as pytest itself serialises it."""
 
 
 class Journal:
@@ -69,9 +66,8 @@ class Journal:
         """Go on writing after `close`; raises OSError."""
         self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
-    def write(self, kind: str, **facts: Any) -> None:
+    def write(self, entry: Entry) -> None:
         """Add one entry. One `write(2)` a line: a kill leaves at most one torn last line."""
-        entry = {"kind": kind, **facts}
         self.entries.append(entry)
         if self._file is None or self.failure:
             return  # after half a line, another one would make both unreadable
@@ -104,12 +100,15 @@ def encode(data: Any) -> bytes:
         return plain.encode("utf-8", "replace")
 
 
+_DECODER: msgspec.json.Decoder[Entry] = msgspec.json.Decoder(Entry)
+
+
 def read(path: Path) -> Iterator[Entry]:
     """The entries of a journal; a torn last line, as a kill leaves it, is passed over."""
     with path.open("rb") as lines:
         for line in lines:
             try:
-                yield msgspec.json.decode(line, type=dict[str, Any])
+                yield _DECODER.decode(line)
             except msgspec.DecodeError:
                 if line.endswith(b"\n"):
                     raise
@@ -122,71 +121,88 @@ def fold(entries: Iterable[Entry], state: State = "finished") -> Run:
     A check that reported several times (the same id twice, several vantages) has its worst
     outcome. Raises ValueError when there is no `begin`.
     """
-    head: Entry = {}
-    plan: dict[str, Planned] = {}
-    reports: dict[str, list[Entry]] = defaultdict(list)
-    facts: dict[str, Any] = {"release": Release(), "service_log": "", "finished": ""}
-    problems: dict[Problem, None] = {}
-    warned: dict[Warned, None] = {}
-    traffic = Traffic()
-    duration = 0.0
+    fold = _Fold()
     for entry in entries:
-        match entry["kind"]:
-            case "begin":
-                head = head or entry
-            case "planned":
-                for planned in msgspec.convert(entry["checks"], list[Planned]):
-                    plan.setdefault(planned.id, planned)
-            case "report":
-                reports[entry["data"]["nodeid"]].append(entry["data"])
-            case "problem":
-                problems[Problem(what=entry["what"], detail=entry["detail"])] = None
-            case "part":
-                facts["part"] = Part(text=entry["text"], chosen=entry["chosen"])
-            case "warning":
-                warned[Warned(check=entry["check"], message=entry["message"])] = None
-            case "release":
-                facts["release"] = msgspec.convert(entry["release"], Release)
-            case "service":
-                facts["service_log"] = entry["log"]
-            case "traffic":
-                traffic.add(entry)
-            case "end":
-                facts["finished"] = entry["finished"]
-                duration = entry["duration_s"]
-    if not head:
-        raise ValueError("the journal has no beginning: it is empty or not a prodcheck journal")
-    checks: list[Check] = []
-    unscored: list[Check] = []
-    for id_ in [*plan, *(id_ for id_ in reports if id_ not in plan)]:
-        planned = plan.get(id_) or _unplanned(id_, reports[id_])
-        check = _check(planned, reports.get(id_, []))
-        (unscored if check.category is None else checks).append(check)
-    return Run(
-        run_id=head["run_id"],
-        target=msgspec.convert(head["target"], TargetInfo),
-        policy=msgspec.convert(head["policy"], Policy),
-        good=msgspec.convert(head.get("good", ()), tuple[LastRelease, ...]),
-        state=state,
-        started=head["started"],
-        duration_s=duration,
-        command=head["command"],
-        shard=head.get("shard"),
-        passed_before=msgspec.convert(head.get("passed_before", {}), dict[str, PassedBefore]),
-        settings=tuple(head["settings"]),
-        selection=head.get("selection", ""),
-        configuration=head.get("configuration", {}),
-        checks=tuple(checks),
-        unscored=tuple(unscored),
-        problems=tuple(problems),
-        warnings=tuple(warned),
-        metrics=msgspec.structs.replace(
-            (traffic if traffic.requests else _traffic((*checks, *unscored))).metrics(),
-            measured=_measured(report for told in reports.values() for report in told),
-        ),
-        flags=_flags(report for told in reports.values() for report in told),
-        **facts,
-    )
+        fold.add(entry)
+    return fold.run(state)
+
+
+class _Fold:
+    """What the entries so far say."""
+
+    def __init__(self) -> None:
+        self._head: Begin | None = None
+        self._plan: dict[str, Planned] = {}
+        self._reports: dict[str, list[Data]] = defaultdict(list)
+        self._problems: dict[Problem, None] = {}
+        self._warned: dict[Warned, None] = {}
+        self._part: Part | None = None
+        self._release = Release()
+        self._service_log = ""
+        self._traffic = Traffic()
+        self._end = End(finished="", duration_s=0.0)
+
+    def add(self, entry: Entry) -> None:
+        match entry:
+            case Begin():
+                self._head = self._head or entry
+            case Plan():
+                for planned in entry.checks:
+                    self._plan.setdefault(planned.id, planned)
+            case Report():
+                self._reports[entry.data["nodeid"]].append(entry.data)
+            case ProblemFound():
+                self._problems[Problem(what=entry.what, detail=entry.detail)] = None
+            case PartOnly():
+                self._part = Part(text=entry.text, chosen=entry.chosen)
+            case WarningGiven():
+                self._warned[Warned(check=entry.check, message=entry.message)] = None
+            case ReleaseSeen():
+                self._release = entry.release
+            case ServiceLog():
+                self._service_log = entry.log
+            case TrafficCounted():
+                self._traffic.add(entry)
+            case End():
+                self._end = entry
+
+    def run(self, state: State) -> Run:
+        """Return the Run. Raises ValueError when it never began."""
+        head = self._head
+        if not head:
+            raise ValueError("the journal has no beginning: it is empty or not a prodcheck journal")
+        checks = [self._check(id_) for id_ in dict.fromkeys((*self._plan, *self._reports))]
+        reports = [report for told in self._reports.values() for report in told]
+        traffic = self._traffic if self._traffic.requests else _traffic(checks)
+        return Run(
+            run_id=head.run_id,
+            target=head.target,
+            policy=head.policy,
+            good=head.good,
+            state=state,
+            started=head.started,
+            finished=self._end.finished,
+            duration_s=self._end.duration_s,
+            command=head.command,
+            shard=head.shard,
+            part=self._part,
+            passed_before=head.passed_before,
+            settings=head.settings,
+            selection=head.selection,
+            configuration=head.configuration,
+            checks=tuple(check for check in checks if check.category is not None),
+            unscored=tuple(check for check in checks if check.category is None),
+            problems=tuple(self._problems),
+            warnings=tuple(self._warned),
+            metrics=msgspec.structs.replace(traffic.metrics(), measured=_measured(reports)),
+            flags=_flags(reports),
+            release=self._release,
+            service_log=self._service_log,
+        )
+
+    def _check(self, id_: str) -> Check:
+        reports = self._reports.get(id_, [])
+        return _check(self._plan.get(id_) or _unplanned(id_, reports), reports)
 
 
 def _traffic(checks: Iterable[Check]) -> Traffic:
@@ -202,7 +218,7 @@ def _traffic(checks: Iterable[Check]) -> Traffic:
     return traffic
 
 
-def _measured(reports: Iterable[Entry]) -> dict[str, float]:
+def _measured(reports: Iterable[Data]) -> dict[str, float]:
     """The largest value of each name that any report tells."""
     found: dict[str, float] = {}
     for report in reports:
@@ -211,26 +227,26 @@ def _measured(reports: Iterable[Entry]) -> dict[str, float]:
     return found
 
 
-def _flags(reports: Iterable[Entry]) -> FlagsTold:
+def _flags(reports: Iterable[Data]) -> FlagsTold:
     """As the last report has them that tells any."""
     told = [flags for report in reports if (flags := (report.get("prodcheck") or {}).get("flags"))]
     return msgspec.convert(told[-1], FlagsTold) if told else FlagsTold()
 
 
-def _unplanned(id_: str, reports: list[Entry]) -> Planned:
+def _unplanned(id_: str, reports: list[Data]) -> Planned:
     """A report nobody planned (its worker died before it could say): taken as it tells."""
-    told: Entry = next((r["prodcheck"] for r in reports if r.get("prodcheck")), {})
+    told: Data = next((r["prodcheck"] for r in reports if r.get("prodcheck")), {})
     return Planned(id=id_, category=told.get("category"), severity=told.get("severity", "major"))
 
 
 _WORST_FIRST = ("failed", "not_run", "known", "skipped", "flaky", "passed")
 
 
-def _check(planned: Planned, reports: list[Entry]) -> Check:
+def _check(planned: Planned, reports: list[Data]) -> Check:
     """The outcome of a check from the reports of its phases, in order of arrival."""
     if not planned.permitted:
         return _as(planned, "not_permitted", planned.reason, [])
-    attempts: list[list[Entry]] = []
+    attempts: list[list[Data]] = []
     for report in reports:
         if report["when"] == "setup" or not attempts:
             attempts.append([])
@@ -247,7 +263,7 @@ def _check(planned: Planned, reports: list[Entry]) -> Check:
     return _as(planned, outcome, message, reports)
 
 
-def _attempt(phases: list[Entry]) -> tuple[Any, str]:
+def _attempt(phases: list[Data]) -> tuple[Any, str]:
     """Outcome and message of one try. Passed needs setup, call and teardown, all passed."""
     for report in phases:
         if report["outcome"] == "failed":
@@ -266,7 +282,7 @@ def _attempt(phases: list[Entry]) -> tuple[Any, str]:
     return "passed", ""
 
 
-def message_of(report: Entry) -> str:
+def message_of(report: Data) -> str:
     """One readable sentence or two of why this report is not a plain pass."""
     told = report.get("prodcheck") or {}
     if told.get("message"):
@@ -282,7 +298,7 @@ def message_of(report: Entry) -> str:
     return str(longrepr or "failed")
 
 
-def _as(planned: Planned, outcome: Any, message: str, reports: list[Entry]) -> Check:
+def _as(planned: Planned, outcome: Any, message: str, reports: list[Data]) -> Check:
     told = [report.get("prodcheck") or {} for report in reports]
     failures = tuple(
         msgspec.convert(failure, Failure) for facts in told for failure in facts.get("failures", ())
@@ -304,7 +320,7 @@ def _as(planned: Planned, outcome: Any, message: str, reports: list[Entry]) -> C
     )
 
 
-def _severity(planned: Planned, outcome: str, told: list[Entry]) -> Severity:
+def _severity(planned: Planned, outcome: str, told: list[Data]) -> Severity:
     """Return how much a check counts: the worst of what was found where it has failed, else as it
     was planned. What a team has marked critical stays so."""
     if outcome not in ("failed", "flaky", "known") or planned.severity == "critical":
@@ -318,7 +334,7 @@ def _severity(planned: Planned, outcome: str, told: list[Entry]) -> Severity:
     return min(found, key=SEVERITIES.index, default=planned.severity)
 
 
-def _reason(outcome: str, reports: list[Entry], failures: Sequence[Failure]) -> Reason | None:
+def _reason(outcome: str, reports: list[Data], failures: Sequence[Failure]) -> Reason | None:
     """Why a check has not passed: the worst of what was found, else the phase that says so."""
     if outcome in ("passed", "not_permitted", "flaky"):
         return None

@@ -9,7 +9,16 @@ import msgspec
 
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.model import PassedBefore, Problem, Release, Run
-from pytest_prodcheck.store.journal import Entry, fold
+from pytest_prodcheck.store.entries import (
+    Begin,
+    End,
+    Entry,
+    Plan,
+    ProblemFound,
+    Report,
+    WarningGiven,
+)
+from pytest_prodcheck.store.journal import fold
 from pytest_prodcheck.store.part_plans import refuse_other_plans
 from pytest_prodcheck.store.undo_journal import left_behind
 from pytest_prodcheck.verdict.manifest import missing
@@ -34,21 +43,20 @@ def merge(journals: Sequence[list[Entry]], run_id: str) -> list[Entry]:
     refuse_other_plans(runs, journals)
     suffix = _suffixes(runs)
     several = len({run.target.vantage for run in runs}) > 1
-    entries = [_head(runs, run_id)]
+    entries: list[Entry] = [_head(runs, run_id)]
     for run, journal in zip(runs, journals, strict=True):
-        entries += [_renamed(e, suffix(run)) for e in journal if e["kind"] not in ("begin", "end")]
+        entries += [_renamed(e, suffix(run)) for e in journal if not isinstance(e, Begin | End)]
         entries += map(_entry, unfinished(journal))
     unclear = [*_missing_shards(runs), *_lacking(runs), *_releases(runs)]
     unclear += _conflicts(runs) if several else []
     entries += map(_entry, unclear)
-    ends = [entry for journal in journals for entry in journal if entry["kind"] == "end"]
+    ends = [entry for journal in journals for entry in journal if isinstance(entry, End)]
     entries.append(
-        {
-            "kind": "end",
-            "finished": max((end["finished"] for end in ends), default=""),
-            "duration_s": max((end["duration_s"] for end in ends), default=0.0),
-            "entries": len(entries),
-        }
+        End(
+            finished=max((end.finished for end in ends), default=""),
+            duration_s=max((end.duration_s for end in ends), default=0.0),
+            entries=len(entries),
+        )
     )
     return entries
 
@@ -61,12 +69,13 @@ def drills_left(run: Path) -> list[Problem]:
 def unfinished(journal: list[Entry]) -> list[Problem]:
     """A journal without an end is that of a run that was killed; its end tells how many lines came
     before."""
-    run_id = journal[0]["run_id"]
+    run_id = journal[0].run_id if isinstance(journal[0], Begin) else ""
     for position, entry in enumerate(journal):
-        if entry["kind"] == "end":
-            if (written := entry.get("entries", position)) == position:
+        if isinstance(entry, End):
+            if entry.entries in (None, position):
                 return []
-            detail = f"the journal of run {run_id} has {position} lines, and {written} were written"
+            count = entry.entries
+            detail = f"the journal of run {run_id} has {position} lines, and {count} were written"
             return [Problem(what="stopped", detail=detail)]
     return [Problem(what="stopped", detail=f"run {run_id} was killed before its end")]
 
@@ -100,7 +109,7 @@ def _decisive(run: Run) -> dict[str, Any]:
     }
 
 
-def _head(runs: list[Run], run_id: str) -> Entry:
+def _head(runs: list[Run], run_id: str) -> Begin:
     target = runs[0].target
     vantages = sorted({run.target.vantage for run in runs})
     head = msgspec.structs.replace(
@@ -115,7 +124,7 @@ def _head(runs: list[Run], run_id: str) -> Entry:
         shard=None,
         command=_whole(runs[0].command, keep_vantage=len(vantages) == 1),
     )
-    return {"kind": "begin", **msgspec.to_builtins(head)}
+    return Begin(**msgspec.structs.asdict(head))
 
 
 def _passed_before(runs: list[Run]) -> dict[str, PassedBefore]:
@@ -147,19 +156,20 @@ def _whole(command: str, *, keep_vantage: bool) -> str:
 def _renamed(entry: Entry, suffix: str) -> Entry:
     if not suffix:
         return entry
-    if entry["kind"] == "planned":
-        checks = [{**check, "id": check["id"] + suffix} for check in entry["checks"]]
-        return {**entry, "checks": checks}
-    if entry["kind"] == "warning":
-        return {**entry, "check": entry["check"] + suffix}
-    if entry["kind"] == "report":
-        data = entry["data"]
-        return {**entry, "data": {**data, "nodeid": data["nodeid"] + suffix}}
+    replace = msgspec.structs.replace
+    match entry:
+        case Plan():
+            checks = tuple(replace(check, id=check.id + suffix) for check in entry.checks)
+            return replace(entry, checks=checks)
+        case WarningGiven():
+            return replace(entry, check=entry.check + suffix)
+        case Report():
+            return Report(data={**entry.data, "nodeid": entry.data["nodeid"] + suffix})
     return entry
 
 
-def _entry(problem: Problem) -> Entry:
-    return {"kind": "problem", **msgspec.to_builtins(problem)}
+def _entry(problem: Problem) -> ProblemFound:
+    return ProblemFound(what=problem.what, detail=problem.detail)
 
 
 def _missing_shards(runs: list[Run]) -> list[Problem]:

@@ -6,7 +6,7 @@ import msgspec
 
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.model import Planned, Run
-from pytest_prodcheck.store.journal import Entry
+from pytest_prodcheck.store.entries import Entry, Plan
 
 NAMED = 3
 """Checks that a message names."""
@@ -56,15 +56,11 @@ class _Plan(msgspec.Struct):
 
 def _plan(journal: list[Entry]) -> _Plan | None:
     """Return the plan of a journal; None for a run that made none."""
-    entries = [entry for entry in journal if entry["kind"] == "planned"]
-    if not entries:
+    plans = [entry for entry in journal if isinstance(entry, Plan)]
+    if not plans:
         return None
-    checks = {
-        check.id: check
-        for entry in entries
-        for check in msgspec.convert(entry["checks"], list[Planned])
-    }
-    whole = {id_ for entry in entries for id_ in entry.get("whole", ())}
+    checks = {check.id: check for plan in plans for check in plan.checks}
+    whole = {id_ for plan in plans for id_ in plan.whole}
     return _Plan(checks=checks, whole=whole or set(checks))
 
 

@@ -1,10 +1,9 @@
 """What the exchanges of a run add up to, in little room: parts of a run can be joined."""
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any, Self
 
 from pytest_prodcheck.model import Metrics
+from pytest_prodcheck.store.entries import TrafficCounted
 
 
 class Traffic:
@@ -28,16 +27,15 @@ class Traffic:
         if answered_ms is not None:
             self.steps[f"{answered_ms:.4g}"] += 1
 
-    def add(self, plain: Mapping[str, Any]) -> Self:
-        """Add what `plain` returned for another part of the run."""
-        self.requests += plain["requests"]
-        self.failed += plain["failed"]
-        self.steps.update(plain["steps"])
-        return self
+    def add(self, counted: TrafficCounted) -> None:
+        """Add what `entry` returned for another part of the run."""
+        self.requests += counted.requests
+        self.failed += counted.failed
+        self.steps.update(counted.steps)
 
-    def plain(self) -> dict[str, Any]:
-        """Plain data for the journal."""
-        return {"requests": self.requests, "failed": self.failed, "steps": dict(self.steps)}
+    def entry(self) -> TrafficCounted:
+        """Return an entry for the journal."""
+        return TrafficCounted(requests=self.requests, failed=self.failed, steps=dict(self.steps))
 
     def metrics(self) -> Metrics:
         """Requests, share of failed ones, and percentiles by nearest rank."""

@@ -1,7 +1,8 @@
 """Names for what went wrong: a table of rules, each with evidence for and against.
 
-A rule looks at a whole Run and answers with a Finding or None. It never claims one cause:
-it says what speaks for it, what against it, and which check would tell. New rules go into
+A rule looks at a whole Run and answers with a Finding or None. It reads the rules and subjects
+of failures, exchanges, and the service's log, never the message of a check. It never claims one
+cause: it says what speaks for it, what against it, and which check would tell. New rules go into
 `RULES`; their names are what `[[actions]]` match.
 """
 
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from pytest_prodcheck.model import Check, Exchange, Finding, Record, Run
+from pytest_prodcheck.model import Check, Exchange, Failure, Finding, Record, Run
 
 
 def diagnose(run: Run) -> tuple[Finding, ...]:
@@ -71,8 +72,7 @@ def maintenance_page(run: Run) -> Finding | None:
 
 def root_paths(run: Run) -> Finding | None:
     answered = [x for x in _exchanges(run) if x.status is not None]
-    # A failed check may have got a 404 that is right, from a private path: it says what was wrong.
-    unwanted = [x for x in _of_failed(run, "404") if x.status == 404]
+    unwanted = _unwanted(run, 404)
     lost = {_path(x) for x in unwanted if _depth(x) == 1}
     nested = {_path(x) for x in answered if _depth(x) > 1 and 200 <= (x.status or 0) < 300}
     rooted = {_path(x) for x in answered if _depth(x) == 1 and 200 <= (x.status or 0) < 300}
@@ -120,7 +120,7 @@ def database(run: Run) -> Finding | None:
     failing = {_path(x) for x in _of_failed(run) if x.status in (500, 503)}
     words = (_DRIVERS_WORDS.search(x.body) for x in _of_failed(run) if x.status in (500, 503))
     told |= {f"a 5xx says {found[0]!r}" for found in words if found}
-    ours = sorted({c.message.splitlines()[0] for c in _failed(run) if _UNREACHABLE in c.titles})
+    ours = sorted({one.message for _, one in _failures(run, "database.unreachable")})
     if not told and not ours:
         return None
     # A runner outside the database's network cannot connect either.
@@ -146,7 +146,8 @@ def database(run: Run) -> Finding | None:
 
 
 def schema_drift(run: Run) -> Finding | None:
-    lines = [line for line in _drift(run) if "[schema.policy_conflict]" not in line]
+    drift = [one for _, one in _failures(run, "schema.") if one.rule != _POLICY_CONFLICT]
+    lines = [f"{one.subject}: {one.message}" for one in drift]
     if not lines:
         return None
     broken = [x for x in _of_failed(run) if x.status is not None and x.status >= 500]
@@ -162,7 +163,7 @@ def schema_drift(run: Run) -> Finding | None:
 
 
 def policy_conflict(run: Run) -> Finding | None:
-    lines = [line for line in _drift(run) if "[schema.policy_conflict]" in line]
+    lines = [f"{one.subject}: {one.message}" for _, one in _failures(run, _POLICY_CONFLICT)]
     if not lines:
         return None
     return Finding(
@@ -215,15 +216,15 @@ def server_errors(run: Run) -> Finding | None:
 
 
 def slow(run: Run) -> Finding | None:
-    late = [check for check in _failed(run) if _late(check)]
+    late = _failures(run, "time")
     if not late:
         return None
-    answered = [x for check in late for x in check.exchanges if x.status is not None]
+    answered = [x for check, _ in late for x in check.exchanges if x.status is not None]
     return Finding(
         rule="latency.slow",
         title="answers come later than they may",
         confidence="high" if len(late) > 1 else "medium",
-        evidence=tuple(f"{check.id.rpartition('::')[2]}: {_late(check)}" for check in late[:3]),
+        evidence=tuple(f"{check.id.rpartition('::')[2]}: {one.message}" for check, one in late[:3]),
         against=() if len(late) > 1 else ("only one check was late",),
         next_check=f"run again: is it as slow after {len(answered)} warm requests?",
         remedy="look at CPU, connection pool and slow queries since the deploy",
@@ -236,7 +237,7 @@ def contract(run: Run) -> Finding | None:
         check
         for check in operations
         if check.outcome == "failed"
-        and any(not title.startswith(_OF_THE_DATABASE) for title in check.titles)
+        and any(one.rule.startswith(_OF_THE_DOCUMENT) for one in check.failures)
     ]
     if not broken:
         return None
@@ -290,7 +291,7 @@ def _said(run: Run, words: re.Pattern[str], **finding: Any) -> Finding | None:
 
 
 class _Sign(Record):
-    """What titles of failures stand for, all that begin alike together."""
+    """What rules of failures stand for, all that begin alike together."""
 
     begins: tuple[str, ...]
     rule: str
@@ -350,17 +351,18 @@ SIGNS = (
         remedy="until it is mended, roll back by deploying the last good release",
     ),
 )
-"""The first that a title fits names it."""
+"""The first that a rule fits names it."""
 
 
 def signs(run: Run) -> list[Finding]:
-    """What failed checks have told by titles of their own."""
+    """What failed checks say by a rule that is a finding of its own."""
     told: dict[_Sign, list[Check]] = {}
     for check in run.checks:
-        for title in check.titles if check.outcome == "failed" else ():
-            sign = next((one for one in SIGNS if title.startswith(one.begins)), None)
+        for failure in check.failures if check.outcome == "failed" else ():
+            sign = next((one for one in SIGNS if failure.rule.startswith(one.begins)), None)
             # A drill that was not begun says nothing about the way back.
-            if sign and title != "drill.unsteady" and check not in told.setdefault(sign, []):
+            unsteady = failure.rule == "drill.unsteady"
+            if sign and not unsteady and check not in told.setdefault(sign, []):
                 told[sign].append(check)
     return [
         Finding(
@@ -394,10 +396,9 @@ RULES: tuple[Callable[[Run], Finding | None], ...] = (
     contract,
 )
 
-_UNREACHABLE = "database.unreachable"
-"""Title of the failure of a check that could not connect."""
-_OF_THE_DATABASE = ("database.", "schema.")
-"""How titles of failures begin that have nothing to do with the OpenAPI document."""
+_POLICY_CONFLICT = "schema.policy_conflict"
+_OF_THE_DOCUMENT = ("contract.", "compatibility.")
+"""How rules begin that compare the service with an OpenAPI document."""
 
 _SILENCE = {"connect", "dns", "timeout", "transport"}
 """Kinds of failure in which nobody answered; a bad certificate or garbage is an answer."""
@@ -436,27 +437,34 @@ def _exchanges(run: Run) -> list[Exchange]:
     return [exchange for check in _checks(run) for exchange in check.exchanges]
 
 
-def _drift(run: Run) -> list[str]:
-    """The lines of failed checks that tell a difference: `critical: users.id: … [schema.type]`."""
-    failed = [c for c in _failed(run) if any(t.startswith("schema.") for t in c.titles)]
-    lines = [line for check in failed for line in check.message.splitlines()]
-    return [line for line in lines if re.search(r"\[schema\.\w+\]$", line)]
+def _failures(run: Run, rule: str) -> list[tuple[Check, Failure]]:
+    """Failures of failed checks of one rule; of all that begin so, where it ends with a dot."""
+    return [
+        (check, failure)
+        for check in _failed(run)
+        for failure in check.failures
+        if failure.rule == rule or (rule.endswith(".") and failure.rule.startswith(rule))
+    ]
 
 
-def _late(check: Check) -> str:
-    """The line that says by how much a check was late, or nothing."""
-    lines = check.message.splitlines()
-    return next((line for line in lines if line.startswith("time: expected")), "")
+def _of_failed(run: Run) -> list[Exchange]:
+    """Exchanges of checks that did not pass: a 404 or 500 may be what one expects."""
+    return [exchange for check in _not_passed(run) for exchange in check.exchanges]
 
 
-def _of_failed(run: Run, saying: str = "") -> list[Exchange]:
-    """Exchanges of checks that did not pass, and say so: a 404 or 500 may be what one expects."""
+def _unwanted(run: Run, status: int) -> list[Exchange]:
+    """Exchanges with a status that a failure is about: a private path should answer 404."""
     return [
         exchange
-        for check in _checks(run)
-        if check.outcome not in ("passed", "known") and saying in check.message
+        for check in _not_passed(run)
+        if any(failure.status == status for failure in check.failures)
         for exchange in check.exchanges
+        if exchange.status == status
     ]
+
+
+def _not_passed(run: Run) -> list[Check]:
+    return [check for check in _checks(run) if check.outcome not in ("passed", "known")]
 
 
 def _name(check: Check) -> str:

@@ -13,6 +13,9 @@ import warnings
 
 import pytest
 
+from pytest_prodcheck.errors import CheckFailed
+from pytest_prodcheck.rules import failure
+
 FAIL_DAYS = 3
 WARN_DAYS = 21
 
@@ -31,7 +34,10 @@ def test_certificate(api, certificate):
         days = (one.expires - time.time()) / 86_400
         left = f"{one.of(certificate)} expires in {days:.1f} days ({one.not_after})"
         if days < FAIL_DAYS and one.role != "unused":  # clients may do without an unused one
-            ending.append(left)
+            subject = one.of(certificate).removeprefix("the ")
+            ending.append(failure("certificate.expires", subject, left, title=""))
         elif days < WARN_DAYS:
             warnings.warn(f"{left}; see why it was not renewed", stacklevel=1)
-    assert not ending, f"{'; '.join(ending)}; renew it now"
+    if ending:
+        told = "; ".join(one.message for one in ending)
+        raise CheckFailed(f"{told}; renew it now", ending)

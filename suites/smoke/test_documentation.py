@@ -7,26 +7,41 @@ incident, when nobody can see it. These checks exist for the paths that the targ
 
 import pytest
 
+from pytest_prodcheck.checks.probes.expectations import require_success
+from pytest_prodcheck.errors import CheckFailed
+from pytest_prodcheck.rules import failure
+
 
 @pytest.mark.smoke
 @pytest.mark.severity("minor")
 def test_documentation(api, documentation, catch_all):
     """The page answers 2xx with something to read, which is not what every path gets."""
     response = api.get(documentation, follow_redirects=True)
-    assert response.is_success, f"status: expected 2xx, got {response.status_code}"
-    assert response.text.strip(), "body: expected documentation, got nothing"
-    problem = catch_all.problem(documentation, response)
-    assert not problem, problem
+    page = f"GET {documentation}"
+    require_success(response, page)
+    if not response.text.strip():
+        fail("body.empty", page, "body: expected documentation, got nothing")
+    if problem := catch_all.problem(documentation, response):
+        fail("body.catch_all", page, problem)
 
 
 @pytest.mark.smoke
 def test_metrics(api, metrics_page):
     """The endpoint answers 2xx with at least one number, and not with a page for people."""
     response = api.get(metrics_page)
-    assert response.is_success, f"status: expected 2xx, got {response.status_code}"
+    page = f"GET {metrics_page}"
+    require_success(response, page)
 
     kind = response.headers.get("content-type", "")
-    assert "html" not in kind, f"header content-type: expected metrics, got {kind}"
+    if "html" in kind:
+        told = f"header content-type: expected metrics, got {kind}"
+        fail("header.content_type", page, told)
     lines = [line for line in response.text.splitlines() if not line.startswith("#")]
     numbers = [character for character in "".join(lines) if character.isdigit()]
-    assert numbers, "body: expected at least one number, got none"
+    if not numbers:
+        fail("metrics.no_number", page, "body: expected at least one number, got none")
+
+
+def fail(rule, subject, message):
+    """Fail the check for what is wrong with a page."""
+    raise CheckFailed.of(failure(rule, subject, message, title=""))

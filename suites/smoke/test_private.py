@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pytest_prodcheck.errors import ContractBroken
+from pytest_prodcheck.errors import CheckFailed
+from pytest_prodcheck.rules import failure
 
 
 @pytest.mark.smoke
@@ -35,14 +36,26 @@ def test_nothing_private_is_public(api, target, private_paths):
 
     public, unclear = [], []
     for path, answer in zip(private_paths, answers, strict=True):
-        if answer.status_code >= 500 or answer.status_code == 429:
-            unclear.append(f"{path} ({answer.status_code})")
+        status, page = answer.status_code, f"GET {path}"
+        if status >= 500 or status == 429:
+            reason = "server_error" if status >= 500 else "status"
+            told = f"{path} ({status})"
+            unclear.append(
+                failure("private.unclear", page, told, title="", status=status, reason=reason)
+            )
         elif answer.is_success and answer.content and not same_page(answer, catch_all):
-            public.append(f"{path} ({answer.status_code}, {len(answer.content)} bytes)")
+            told = f"{path} ({status}, {len(answer.content)} bytes)"
+            title = "public without credentials"
+            public.append(failure("private.exposed", page, told, title=title))
     if public:
-        what = f"public without credentials: {', '.join(public)}"
-        raise ContractBroken(what, ["public without credentials"], reason="exposed")
-    assert not unclear, f"cannot tell whether these are public: {', '.join(unclear)}"
+        raise CheckFailed(f"public without credentials: {listed(public)}", public)
+    if unclear:
+        raise CheckFailed(f"cannot tell whether these are public: {listed(unclear)}", unclear)
+
+
+def listed(failures):
+    """The messages of failures in one line."""
+    return ", ".join(one.message for one in failures)
 
 
 def same_page(answer, catch_all):

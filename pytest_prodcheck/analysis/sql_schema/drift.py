@@ -27,6 +27,8 @@ class Drift(Record):
     message: str
     severity: Severity = "critical"
     remedy: str = MIGRATE
+    subject: str = ""
+    """`table orders column id`"""
 
 
 def drift(expected: Table, live: Schema, wanted: Collection[str] = ()) -> tuple[Drift, ...]:
@@ -39,8 +41,31 @@ def drift(expected: Table, live: Schema, wanted: Collection[str] = ()) -> tuple[
         others = [table.name for table in live.tables if table.name not in wanted]
         near = _near_miss(expected.name, others)
         what = "view" if expected.view else "table"
-        return (_drift("table_missing", expected.name, f"this {what} is not there{near}"),)
-    return tuple(_of_table(expected, found, live))
+        missing = _drift("table_missing", expected.name, f"this {what} is not there{near}")
+        return (_with_subject(missing, expected.name),)
+    return tuple(_with_subject(one, expected.name) for one in _of_table(expected, found, live))
+
+
+_PARTS = {
+    "schema.column_missing": "column",
+    "schema.type": "column",
+    "schema.nullability": "column",
+    "schema.foreign_key": "foreign key",
+    "schema.index": "index",
+    "schema.index_invalid": "index",
+    "schema.policy_missing": "policy",
+    "schema.policy_differs": "policy",
+    "schema.policy_unexpected": "policy",
+    "schema.policy_conflict": "policy",
+}
+"""Rule -> the part of a table that it is about; others are about the table itself."""
+
+
+def _with_subject(one: Drift, table: str) -> Drift:
+    part = one.place.removeprefix(table).removeprefix(".")
+    kind = _PARTS.get(one.rule)
+    subject = f"table {table} {kind} {part}" if kind else f"table {table}"
+    return msgspec.structs.replace(one, subject=subject)
 
 
 def _of_table(expected: Table, live: Table, schema: Schema) -> Iterator[Drift]:

@@ -5,8 +5,8 @@ from typing import Any
 
 from pytest_prodcheck.analysis.issues import listing
 from pytest_prodcheck.analysis.openapi_diff import Change, breaking_changes
-from pytest_prodcheck.errors import ContractBroken
-from pytest_prodcheck.model import Failure
+from pytest_prodcheck.errors import CheckFailed
+from pytest_prodcheck.rules import failure
 
 
 class CompatibilityRun:
@@ -20,17 +20,23 @@ class CompatibilityRun:
     def check(self) -> None:
         """Return when nothing of more than minor severity would break a client of the old one.
 
-        Raises ContractBroken with every breaking change.
+        Raises CheckFailed with every breaking change.
         """
         changes = self.changes()
         if all(change.severity == "minor" for change in changes):
             return
         noun = "change breaks" if len(changes) == 1 else "changes break"
         lines = listing(f"{len(changes)} {noun} clients of {self.source}", changes)
-        raise ContractBroken(
+        raise CheckFailed(
             "\n".join(lines),
             [
-                Failure(title=change.rule, reason="schema", severity=change.severity)
+                failure(
+                    "compatibility.breaking",
+                    change.place,
+                    change.message,
+                    title=change.rule,
+                    severity=change.severity,
+                )
                 for change in changes
             ],
         )

@@ -26,7 +26,7 @@ from pytest_prodcheck.checks.contract.retry_after import Patience
 from pytest_prodcheck.checks.contract.violations import (
     SHOWN,
     Violation,
-    contract_broken,
+    check_failed,
     key_of,
     remarks,
     size_of,
@@ -354,7 +354,7 @@ class Exploration:
             self._client.exchanges.clear()
             self.unsendable += 1
         except httpx.RequestError as failure:
-            self._note_silence(failure)
+            self._note_silence(failure, operation)
         return None
 
     def _acts(self, case: "Case", operation: Operation) -> str:
@@ -393,7 +393,7 @@ class Exploration:
                 stranger = contract.lets_in(case, operation, self._over_the_wire)
             last = self._client.exchanges[-1]
         except httpx.RequestError as failure:
-            self._note_silence(failure)
+            self._note_silence(failure, operation)
             return
         except NotAsked as withheld:
             raise Stop(str(withheld), withheld) from withheld
@@ -405,11 +405,11 @@ class Exploration:
             if broken.check in ignored:
                 continue
             key = key_of(broken, exchange)
-            self._note(broken, exchange, key)
+            self._note(broken, exchange, key, operation)
             if self.findings[key].exchange is exchange:
                 self._smallest[key] = case
         if stranger:
-            self._note(stranger, last, key_of(stranger, last))
+            self._note(stranger, last, key_of(stranger, last), operation)
 
     def _leave_out_fields(self, contract: "Contract", operation: Operation) -> None:
         """Send what was accepted once more without each field that the document calls optional.
@@ -471,28 +471,32 @@ class Exploration:
         asked = operation.id in self._asked_as_stranger
         return bool(operation.credentials) and not asked and 200 <= response.status_code < 300
 
-    def _note(self, broken: "Broken", exchange: Exchange, key: tuple[str, ...]) -> None:
+    def _note(
+        self, broken: "Broken", exchange: Exchange, key: tuple[str, ...], operation: Operation
+    ) -> None:
         seen = self.findings.get(key)
         self._fruitless = self._fruitless if seen else 0
         times = 1 + (seen.times if seen else 0)
         if seen and size_of(seen.exchange) <= size_of(exchange):
             self.findings[key] = msgspec.structs.replace(seen, times=times)
         else:
-            self.findings[key] = msgspec.structs.replace(violation(broken, exchange), times=times)
+            found = violation(broken, exchange, operation.id)
+            self.findings[key] = msgspec.structs.replace(found, times=times)
 
-    def note_last(self, check: str, title: str, message: str) -> None:
+    def note_last(self, check: str, title: str, message: str, operation: Operation) -> None:
         """What the last request has shown, beyond what one answer can break."""
         from pytest_prodcheck.checks.contract.schemathesis_adapter import Broken
 
         broken = Broken(check=check, title=title, message=message)
         exchange = self._last_exchange()
-        self._note(broken, exchange, key_of(broken, exchange))
+        self._note(broken, exchange, key_of(broken, exchange), operation)
 
-    def _note_silence(self, failure: httpx.RequestError) -> None:
+    def _note_silence(self, failure: httpx.RequestError, operation: Operation) -> None:
         from pytest_prodcheck.checks.contract.schemathesis_adapter import Broken
 
         broken = Broken(check="answers", title="No answer", message=str(failure))
-        self._note(broken, self._last_exchange(), (broken.check, broken.title, kind_of(failure)))
+        key = (broken.check, broken.title, kind_of(failure))
+        self._note(broken, self._last_exchange(), key, operation)
 
     def _last_exchange(self) -> Exchange:
         """Taken out: what is kept of thousands of requests is the evidence alone."""
@@ -585,14 +589,14 @@ class ContractRun:
         self._accepted = accepted
 
     def _explored(self, seconds: float, work: Callable[[Exploration], None]) -> Exploration:
-        """Let *work* explore. Raises ContractBroken with all distinct failures that it found,
+        """Let *work* explore. Raises CheckFailed with all distinct failures that it found,
         unless they are minor."""
         with self._connect() as client:
             found = Exploration(self._explorer, client, seconds, self._accepted)
             work(found)
         self.evidence = tuple(finding.exchange for finding in found.findings.values())[:SHOWN]
         if found.severe:
-            raise contract_broken(found, self._explorer.seed)
+            raise check_failed(found, self._explorer.seed)
         return found
 
 
@@ -629,7 +633,7 @@ class OperationRun(ContractRun):
     def check(self) -> Exploration:
         """Return when every answer was as the document says, one of them a success.
 
-        Raises ContractBroken with all distinct failures, and NotAsked when nothing is proven.
+        Raises CheckFailed with all distinct failures, and NotAsked when nothing is proven.
         """
         operation = self.operation
         if operation.obstacle:

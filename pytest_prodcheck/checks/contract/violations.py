@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from pytest_prodcheck.errors import ContractBroken
+from pytest_prodcheck.errors import CheckFailed
 from pytest_prodcheck.model import Exchange, Failure, Reason, Record, Severity, reason_of_silence
+from pytest_prodcheck.rules import RULES, failure
 
 if TYPE_CHECKING:
     from pytest_prodcheck.checks.contract.operation_check import Exploration
@@ -19,17 +20,26 @@ REFUSALS = frozenset((400, 403, 404, 405, 409, 410, 422))
 who asks (401, 407), about when (408, 425, 429), or about the request's form and size (411 to 417,
 431), which the document limits."""
 
-REASONS: dict[str, Reason] = {
-    "not_a_server_error": "server_error",
-    "ignored_auth": "auth",
-    "content_type_conformance": "content_type",
-    "response_schema_conformance": "schema",
-    "response_headers_conformance": "header",
-    "allow_header_conformance": "header",
-    "use_after_free": "data",
-    "ensure_resource_availability": "data",
+RULE_OF = {
+    "answers": "contract.no_answer",
+    "not_a_server_error": "contract.server_error",
+    "status_code_conformance": "contract.undocumented_status",
+    "content_type_conformance": "contract.content_type",
+    "response_schema_conformance": "contract.schema",
+    "response_headers_conformance": "contract.header",
+    "allow_header_conformance": "contract.header",
+    "negative_data_rejection": "contract.invalid_accepted",
+    "missing_required_header": "contract.invalid_accepted",
+    "positive_data_acceptance": "contract.valid_refused",
+    "unsupported_method": "contract.unsupported_method",
+    "ignored_auth": "contract.auth",
+    "use_after_free": "contract.resource_lifetime",
+    "ensure_resource_availability": "contract.resource_lifetime",
 }
-"""Check of Schemathesis -> why the operation failed; all others judge the status."""
+"""Check of Schemathesis -> rule; checks of a team's own are `contract.other`."""
+
+ABOUT_THE_STATUS = ("status", "server_error")
+"""Reasons of rules that judge the status."""
 
 CRITICAL = ("server_error", "auth")
 """Reasons that are critical whatever the severity of the check."""
@@ -42,6 +52,8 @@ class Violation(Record):
     title: str
     message: str
     exchange: Exchange
+    operation: str = ""
+    """Id of the operation: `GET /orders/{id}`."""
     severity: Severity | None = None
     """None: as its check is planned."""
     forbidden: bool = False
@@ -62,12 +74,23 @@ class Violation(Record):
 
     @property
     def failure(self) -> Failure:
-        return Failure(
+        rule = rule_of(self.check)
+        judged = RULES[rule] in ABOUT_THE_STATUS
+        return failure(
+            rule,
+            self.operation,
+            self.message.strip() or self.title,
             title=self.title,
             reason=reason_of(self.check, self.exchange, forbidden=self.forbidden),
             severity=self.severity,
             data_loss=self.check == "ensure_resource_availability",
+            status=self.exchange.status if judged else None,
         )
+
+
+def rule_of(check: str) -> str:
+    """Return the rule that a check of Schemathesis stands for."""
+    return RULE_OF.get(check, "contract.other")
 
 
 def reason_of(check: str, exchange: Exchange, *, forbidden: bool) -> Reason:
@@ -75,11 +98,11 @@ def reason_of(check: str, exchange: Exchange, *, forbidden: bool) -> Reason:
     no outage: its reason is the status."""
     if exchange.status is None and exchange.kind:
         return reason_of_silence(exchange)
-    reason = REASONS.get(check, "status")
+    reason = RULES[rule_of(check)]
     return "status" if forbidden and reason == "server_error" else reason
 
 
-def violation(broken: "Broken", exchange: Exchange) -> Violation:
+def violation(broken: "Broken", exchange: Exchange, operation: str = "") -> Violation:
     """What an answer breaks, with the severity of what was found.
 
     A refusal of an invented value that the document does not list is a gap in the document: the
@@ -98,6 +121,7 @@ def violation(broken: "Broken", exchange: Exchange) -> Violation:
         title=title,
         message=broken.message,
         exchange=exchange,
+        operation=operation,
         severity=severity,
         forbidden=broken.forbidden,
     )
@@ -114,10 +138,11 @@ def told_once(broken: Sequence["Broken"]) -> list["Broken"]:
 
 def remarks(violations: Iterable[Violation]) -> tuple[Failure, ...]:
     """The minor ones, each once: what does not fail an operation that is proven otherwise."""
-    return tuple(dict.fromkeys(one.failure for one in violations if one.minor))
+    found = {one.title: one.failure for one in violations if one.minor}
+    return tuple(found.values())
 
 
-def contract_broken(found: "Exploration", seed: int) -> ContractBroken:
+def check_failed(found: "Exploration", seed: int) -> CheckFailed:
     """All distinct violations, the first line as a headline; minor ones in one line at the end."""
     ordered = sorted(found.findings.values(), key=lambda one: (one.check, one.exchange.url))
     severe = [one for one in ordered if not one.minor]
@@ -133,7 +158,7 @@ def contract_broken(found: "Exploration", seed: int) -> ContractBroken:
         lines.append(f"minor, for invented values: {', '.join(one.title for one in minor)}")
     if found.stopped:
         lines.append(f"not all cases were asked: {found.stopped}")
-    return ContractBroken("\n".join(lines), [*(one.failure for one in severe), *minor])
+    return CheckFailed("\n".join(lines), [*(one.failure for one in severe), *minor])
 
 
 def key_of(broken: "Broken", exchange: Exchange) -> tuple[str, ...]:

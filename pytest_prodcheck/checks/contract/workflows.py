@@ -84,7 +84,7 @@ class WorkflowRun(ContractRun):
     def check(self) -> Exploration:
         """Return when every step was as the document says, one of them a success.
 
-        Raises ContractBroken with all distinct failures, and NotAsked when nothing is proven.
+        Raises CheckFailed with all distinct failures, and NotAsked when nothing is proven.
         """
         seconds = TIMES_LONGER * self._explorer.limits.time_per_operation
         found = self._explored(seconds, self._explore)
@@ -159,6 +159,7 @@ class WorkflowRun(ContractRun):
                 "Deleted resource still available",
                 f"expected 404 or 410, got {response.status_code}\n"
                 f"created by {life.create.id}, deleted by {life.delete.id}",
+                life.read,
             )
         return response is not None
 

@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_prodcheck.analysis import database_urls
 from pytest_prodcheck.config import Target
-from pytest_prodcheck.errors import ContractBroken, NotAsked, Violation
+from pytest_prodcheck.errors import CheckFailed, NotAsked, Violation
+from pytest_prodcheck.rules import failure
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
     from sqlalchemy.engine import ExceptionContext
 
-UNREACHABLE = "database.unreachable"
-"""Title of a failure to connect."""
+
+def unreachable(message: str) -> CheckFailed:
+    """Return the exception for a database that cannot be used."""
+    return CheckFailed.of(failure("database.unreachable", "database", message))
 
 
 def refuse(refusal: str) -> None:
@@ -51,17 +54,17 @@ class Database:
     def connect(self) -> Iterator[Connection]:
         """A connection in a read-only transaction, which is rolled back.
 
-        Raises ContractBroken when there is none to be had; asked again, it says so at once.
+        Raises CheckFailed when there is none to be had; asked again, it says so at once.
         """
         from sqlalchemy.exc import DBAPIError
 
         if self._down:
-            raise ContractBroken(self._down, [UNREACHABLE], "connect")
+            raise unreachable(self._down)
         try:
             connection = self._engine.connect()
         except DBAPIError as error:
             self._down = self._unreachable(error)
-            raise ContractBroken(self._down, [UNREACHABLE], "connect") from None
+            raise unreachable(self._down) from None
         try:
             yield connection
         finally:
@@ -79,11 +82,9 @@ class Database:
             with self.connect() as connection:
                 yield connection
         except DBAPIError as error:
-            raise ContractBroken(
+            raise unreachable(
                 f"the database did not answer a query: {_told(error)}. See whether its "
-                "server restarted, and what the timeout of the target is",
-                [UNREACHABLE],
-                "connect",
+                "server restarted, and what the timeout of the target is"
             ) from None
 
     def _unreachable(self, error: Exception) -> str:

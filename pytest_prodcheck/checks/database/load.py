@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from pytest_prodcheck.checks.database.connection import Database
-from pytest_prodcheck.errors import ContractBroken
+from pytest_prodcheck.errors import CheckFailed
 from pytest_prodcheck.measuring import Measure
+from pytest_prodcheck.rules import failure
 
 OURS = "pytest-prodcheck/"
 """How the application_name of our own connections begins."""
@@ -33,20 +34,19 @@ class ConnectionsRun:
         self._measure = measure
 
     def check(self) -> None:
-        """Return when at most so many are in use, ours not counted. Raises ContractBroken."""
+        """Return when at most so many are in use, ours not counted. Raises CheckFailed."""
         from sqlalchemy import text
 
         with self._database.asked() as connection:
             row = connection.execute(text(_CONNECTIONS)).one()
         self._measure("database.connections", row.used)
         if row.used > self._limit:
-            raise ContractBroken(
+            message = (
                 f"{row.used} connections to the database are in use; at most {self._limit} may be. "
                 f"{row.idle} of them are idle, {row.waiting} idle in a transaction. Look for "
-                "connections that are not given back, and at the size of each pool",
-                ["database.connections"],
-                "data",
+                "connections that are not given back, and at the size of each pool"
             )
+            raise CheckFailed.of(failure("database.connections", "database", message))
 
     def __repr__(self) -> str:
         return "<connections>"
@@ -65,20 +65,19 @@ class QueryRun:
         self._measure = measure
 
     def check(self) -> None:
-        """Return when the database needs no longer for it than it may. Raises ContractBroken."""
+        """Return when the database needs no longer for it than it may. Raises CheckFailed."""
         with self._database.asked() as connection:
             take = _explained if self._database.dialect == "postgresql" else _fetched
             milliseconds, scans = take(connection, self._sql)
         self._measure("database.query_ms", milliseconds)
         if milliseconds > self._slow * 1000:
             told = f" It reads whole tables: {', '.join(scans)}." if scans else ""
-            raise ContractBroken(
+            message = (
                 f"the query took {milliseconds:.0f} ms; at most {self._slow * 1000:.0f} ms it "
                 f"may.{told} Look at its plan (EXPLAIN) for an index that is missing, and at the "
-                "load of the database",
-                ["database.slow_query"],
-                "latency",
+                "load of the database"
             )
+            raise CheckFailed.of(failure("database.slow_query", f"query {self.name}", message))
 
     def __repr__(self) -> str:
         return f"<query {self.name}>"

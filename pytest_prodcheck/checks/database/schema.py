@@ -3,10 +3,12 @@
 from collections.abc import Callable, Collection
 
 from pytest_prodcheck.analysis.issues import listing
-from pytest_prodcheck.analysis.sql_schema.drift import drift, unexpected
+from pytest_prodcheck.analysis.sql_schema.drift import Drift, drift, unexpected
 from pytest_prodcheck.analysis.sql_schema.tables import Schema, Table
-from pytest_prodcheck.checks.database.connection import UNREACHABLE
-from pytest_prodcheck.errors import ContractBroken
+from pytest_prodcheck.checks.database.connection import unreachable
+from pytest_prodcheck.errors import CheckFailed
+from pytest_prodcheck.model import Failure
+from pytest_prodcheck.rules import failure
 
 
 class TableRun:
@@ -26,11 +28,11 @@ class TableRun:
     def check(self) -> None:
         """Return when the live table is as expected, or has more.
 
-        Raises ContractBroken with every difference.
+        Raises CheckFailed with every difference.
         """
         live = self._live()
         if isinstance(live, str):
-            raise ContractBroken(live, [UNREACHABLE], "connect")
+            raise unreachable(live)
         found = drift(self.expected, live, self._wanted)
         if not found:
             return
@@ -40,8 +42,10 @@ class TableRun:
         table = live.table(self.name)
         if table and self.expected.columns and (more := unexpected(self.expected, table)):
             lines.append(f"columns that nothing expects, which is no fault: {', '.join(more)}")
-        titles = [f"{one.rule} {one.place}" for one in found]
-        raise ContractBroken("\n".join(lines), titles, "drift")
+        raise CheckFailed("\n".join(lines), [self._failure(one) for one in found])
+
+    def _failure(self, one: Drift) -> Failure:
+        return failure(one.rule, one.subject, one.message, title=f"{one.rule} {one.place}")
 
     def __repr__(self) -> str:
         return f"<table {self.name}>"

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from pytest_prodcheck import rules
 from pytest_prodcheck.checks.drills.kept import Kept
 from pytest_prodcheck.checks.drills.lease import Lease
 from pytest_prodcheck.checks.drills.restoring import Site, remove, restore, until
@@ -22,12 +23,12 @@ from pytest_prodcheck.checks.drills.watchdog import Watchdog
 from pytest_prodcheck.checks.modes.flags import FlagsRun
 from pytest_prodcheck.checks.probes.expectations import differences
 from pytest_prodcheck.config import Drill
-from pytest_prodcheck.errors import ContractBroken, NotAsked, ProdcheckError
+from pytest_prodcheck.errors import CheckFailed, NotAsked, ProdcheckError
 from pytest_prodcheck.http.body import strict_json
 from pytest_prodcheck.http.lean_httpx import httpx
 from pytest_prodcheck.jsonpath import value_at
 from pytest_prodcheck.measuring import Measure
-from pytest_prodcheck.model import Failure, FlagsTold
+from pytest_prodcheck.model import FlagsTold
 from pytest_prodcheck.store.undo_journal import FILE, Begin, UndoJournal, unfinished
 
 WRITES = 3
@@ -74,7 +75,7 @@ class DrillRun:
         """Return when the target is well, and, after a drill, as it was before.
 
         Raises NotAsked when another drill on this target is under way or was never undone, and
-        ContractBroken when the target is not well: then nothing is switched.
+        CheckFailed when the target is not well: then nothing is switched.
         """
         self._take_lease()
         troubles = self._site.troubles(self._site.probes)
@@ -89,8 +90,8 @@ class DrillRun:
                 troubles["the switch"] = f"{holds}, so a drill would prove nothing"
         if troubles:
             lines = [f"{name}: {wrong}" for name, wrong in troubles.items()]
-            raise ContractBroken(
-                f"{again}in the steady state: " + "\n".join(lines), ["drill.unsteady"], "drill"
+            raise self._failed(
+                {"drill.unsteady": f"{again}in the steady state: " + "\n".join(lines)}
             )
 
     def _flags_before(self) -> dict[str, str]:
@@ -101,7 +102,7 @@ class DrillRun:
         flags = FlagsRun(self._site.flags, self._site.connect)
         try:
             flags.check()
-        except ContractBroken as broken:
+        except CheckFailed as broken:
             return {"flags": str(broken)}
         self._before = flags.plain()
         return {}
@@ -136,7 +137,7 @@ class DrillRun:
     def switched(self) -> Iterator[None]:
         """The switch is flipped inside, and back afterwards, whatever happens.
 
-        Raises ContractBroken when it cannot be flipped or does not take effect, when something
+        Raises CheckFailed when it cannot be flipped or does not take effect, when something
         written meanwhile is lost, and when the target is not as before afterwards.
         """
         if self._before is None:
@@ -179,16 +180,12 @@ class DrillRun:
             with self._site.connect() as client:
                 flip(drill.switch, client, self._site.root, seconds=drill.within, fill=fill)
         except SwitchFailed as failure:
-            raise ContractBroken(
-                f"the switch could not be flipped: {failure}", ["drill.switch_failed"], "drill"
-            ) from None
+            message = f"the switch could not be flipped: {failure}"
+            raise self._failed({"drill.switch_failed": message}) from None
         journal.write("switched")
         if late := until(self._no_mode, drill.within):
-            raise ContractBroken(
-                f"{drill.switch} was accepted, but {drill.within:g} s later {late}",
-                ["drill.no_effect"],
-                "drill",
-            )
+            message = f"{drill.switch} was accepted, but {drill.within:g} s later {late}"
+            raise self._failed({"drill.no_effect": message})
         self._measure("drill.switch_s", time.monotonic() - began)
 
     def _no_mode(self) -> str:
@@ -223,7 +220,7 @@ class DrillRun:
         if found and (failed is None or isinstance(failed, Exception)):
             if failed:
                 found["drill.failed"] = f"before that: {failed}"
-            raise ContractBroken("\n".join(found.values()), map(_failure, found))
+            raise self._failed(found)
 
     def _removed(self, journal: UndoJournal, lost: Collection[str]) -> dict[str, str]:
         """Take away what was written, close the books, and name what is left exactly.
@@ -245,7 +242,7 @@ class DrillRun:
         """Return when the service is as it should be while switched.
 
         Its mode, the probes (with those of the drill in place of their like), what it writes, and
-        the circuit breaker. Raises ContractBroken with all that is wrong.
+        the circuit breaker. Raises CheckFailed with all that is wrong.
         """
         found: dict[str, str] = {}
         if self.drill.breaker:
@@ -263,7 +260,7 @@ class DrillRun:
         if self.drill.writes:
             found |= self._write()
         if found:
-            raise ContractBroken("\n".join(found.values()), map(_failure, found))
+            raise self._failed(found)
 
     def _write(self) -> dict[str, str]:
         """Write, and read it again at once."""
@@ -382,6 +379,14 @@ class DrillRun:
             return f"not told at {breaker.state} of {breaker.source}"
         return str(told).strip().lower().replace("_", "-").replace(" ", "-")
 
+    def _failed(self, found: Mapping[str, str]) -> CheckFailed:
+        """Return the exception for what was found, by rule."""
+        failures = [
+            rules.failure(rule, f"drill {self.name}", message, data_loss=rule == "drill.write_lost")
+            for rule, message in found.items()
+        ]
+        return CheckFailed("\n".join(found.values()), failures)
+
     def __repr__(self) -> str:
         return f"<drill {self.name}>"
 
@@ -391,7 +396,3 @@ def _is_id(value: Any) -> bool:
     if isinstance(value, bool):
         return False
     return isinstance(value, int) or (isinstance(value, str) and value.strip("./ ") != "")
-
-
-def _failure(title: str) -> Failure:
-    return Failure(title=title, reason="drill", data_loss=title == "drill.write_lost")

@@ -16,8 +16,9 @@ from pytest_prodcheck.analysis.migrations.rules import Text
 from pytest_prodcheck.checks.migrations.applying import LOCKS
 from pytest_prodcheck.checks.migrations.schema_dump import history
 from pytest_prodcheck.config import Migrations, Secret
-from pytest_prodcheck.errors import ContractBroken, NotAsked
+from pytest_prodcheck.errors import CheckFailed, NotAsked
 from pytest_prodcheck.model import Failure
+from pytest_prodcheck.rules import failure
 
 if TYPE_CHECKING:
     from pytest_prodcheck.checks.migrations.rehearsal import Plan
@@ -173,14 +174,14 @@ class MigrationRun:
     def check_sql(self) -> None:
         """Return when reading finds nothing of more than minor severity, in either direction.
 
-        Raises ContractBroken with every flaw.
+        Raises CheckFailed with every flaw.
         """
         with _needing_the_extra():
             found = tuple(self._by_reading())
         self._judge("by reading", found)
 
     def check_backward_compatible(self) -> None:
-        """Return when the release before can run on the new schema. Raises ContractBroken."""
+        """Return when the release before can run on the new schema. Raises CheckFailed."""
         with _needing_the_extra():
             *earlier, own = self._library.until(self.name)
             unread = [one for one in own.statements if one.trouble]
@@ -191,7 +192,7 @@ class MigrationRun:
         self._judge("for the release before", found)
 
     def rehearse(self) -> None:
-        """Apply, apply again, roll back and apply on a scratch database. Raises ContractBroken.
+        """Apply, apply again, roll back and apply on a scratch database. Raises CheckFailed.
 
         NotAsked when there is nothing to rehearse on: the run is then inconclusive.
         """
@@ -238,14 +239,15 @@ class MigrationRun:
         if all(one.severity == "minor" for one in flaws):
             warnings.warn(message, stacklevel=3)
             return
-        raise ContractBroken(message, map(_failure, flaws))
+        raise CheckFailed(message, map(self._failure, flaws))
+
+    def _failure(self, flaw: Flaw) -> Failure:
+        message = f"{flaw.place}: {flaw.message}"
+        lost = flaw.rule in DATA_LOSS
+        return failure(flaw.rule, f"migration {self.name}", message, data_loss=lost)
 
     def __repr__(self) -> str:
         return f"<migration {self.name}>"
-
-
-def _failure(flaw: Flaw) -> Failure:
-    return Failure(title=flaw.rule, reason="migration", data_loss=flaw.rule in DATA_LOSS)
 
 
 @contextmanager

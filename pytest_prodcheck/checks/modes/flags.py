@@ -11,11 +11,12 @@ from typing import Any
 import msgspec
 
 from pytest_prodcheck.config import Flags
-from pytest_prodcheck.errors import ContractBroken
+from pytest_prodcheck.errors import CheckFailed
 from pytest_prodcheck.http.body import strict_json
 from pytest_prodcheck.http.client import LiveClient
 from pytest_prodcheck.jsonpath import value_at
 from pytest_prodcheck.model import INVALID, FlagsTold, Record, flags_shown
+from pytest_prodcheck.rules import failure
 
 ON = ("true", "1", "yes", "on")
 OFF = ("false", "0", "no", "off", "")
@@ -40,7 +41,7 @@ class State(Record):
 
 
 def read(source: Flags, client: Callable[[], LiveClient]) -> State:
-    """Ask once. Raises what the client raises, and ContractBroken for an answer that tells
+    """Ask once. Raises what the client raises, and CheckFailed for an answer that tells
     nothing; an environment variable that is not set is on, as the service's default."""
     if source.source == "environment":
         found: Mapping[str, Any] = os.environ
@@ -51,11 +52,8 @@ def read(source: Flags, client: Callable[[], LiveClient]) -> State:
         body = strict_json(response.content)
     except ValueError as problem:
         told = f"GET {source.source} answers {response.status_code} and no JSON ({problem})"
-        raise ContractBroken(
-            f"{told}: the flags cannot be read there; correct `from` of [flags]",
-            ["flags.unread"],
-            "flags",
-        ) from None
+        message = f"{told}: the flags cannot be read there; correct `from` of [flags]"
+        raise CheckFailed.of(failure("flags.unread", f"GET {source.source}", message)) from None
     raw = {flag: value_at(body, place) for flag, place in source.values.items()}
     dependencies = {flag: value_at(body, place) for flag, place in source.dependencies.items()}
     return _state(source, raw, value_at(body, source.mode), dependencies)
@@ -107,15 +105,16 @@ class FlagsRun:
 
     def __getitem__(self, flag: str) -> bool:
         """Whether it is on. Raises KeyError for a flag that is not configured, and
-        ContractBroken when the target does not tell."""
+        CheckFailed when the target does not tell."""
         value = self.state.values[flag]
         if value is None:
-            raise ContractBroken("; ".join(self.state.unclear), ["flags.unknown"], "flags")
+            unclear = "; ".join(self.state.unclear)
+            raise CheckFailed.of(failure("flags.unknown", f"flag {flag}", unclear))
         return value
 
     @property
     def mode(self) -> str:
-        """The mode that the flags mean, or INVALID. Raises ContractBroken when one is unknown."""
+        """The mode that the flags mean, or INVALID. Raises CheckFailed when one is unknown."""
         return mode_of(self.source, {flag: self[flag] for flag in self.state.values})
 
     @property
@@ -124,10 +123,11 @@ class FlagsRun:
         return self.state.told
 
     def check(self) -> None:
-        """Return when flags, mode and what they switch agree. Raises ContractBroken."""
+        """Return when flags, mode and what they switch agree. Raises CheckFailed."""
         found = disagreements(self.source, self.state)
         if found:
-            raise ContractBroken("\n".join(found.values()), found, "flags")
+            failures = [failure(rule, "flags", told) for rule, told in found.items()]
+            raise CheckFailed("\n".join(found.values()), failures)
 
     def plain(self) -> FlagsTold | None:
         """For the report: None unless they were read."""

@@ -92,6 +92,7 @@ class CatchAll:
         if common is None or not common.same(_page_of(probe.path, answer), head=head):
             return None
         return Mismatch(
+            rule="body.catch_all",
             what="body",
             expected="an answer of its own",
             got=f"{_described(common)}; that it answers proves nothing. Correct the path or the "

@@ -9,13 +9,18 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pytest_prodcheck.config import Probe
+from pytest_prodcheck.errors import CheckFailed
 from pytest_prodcheck.http.body import BODILESS, strict_json
-from pytest_prodcheck.model import Record
+from pytest_prodcheck.model import Reason, Record
+from pytest_prodcheck.rules import failure
+
+if TYPE_CHECKING:
+    from pytest_prodcheck.http.lean_httpx import httpx
 
 SHOWN = 200
 """Characters of a value that a mismatch shows."""
@@ -46,9 +51,12 @@ class Mismatch(Record):
     what: `status`, `json $.path`, `header name`, `body`, or `time`.
     """
 
+    rule: str
     what: str
     expected: str
     got: str
+    status: int | None = None
+    """The status, where that was wrong."""
 
     def __str__(self) -> str:
         return f"{self.what}: expected {self.expected}, got {self.got}"
@@ -91,7 +99,13 @@ def _unmet_by(probe: Probe, answer: Answer, clean: Clean) -> Iterator[Mismatch]:
             expected = "any below 500"
         leads = [value for name, value in answer.headers if name.lower() == "location"]
         where = f", which leads to {_show(leads[0], clean)}" if leads else ""
-        yield Mismatch(what="status", expected=expected, got=f"{answer.status}{where}")
+        yield Mismatch(
+            rule="status",
+            what="status",
+            expected=expected,
+            got=f"{answer.status}{where}",
+            status=answer.status,
+        )
 
     yield from _headers(probe.headers, answer.headers, clean)
 
@@ -113,10 +127,12 @@ def _unmet_by(probe: Probe, answer: Answer, clean: Clean) -> Iterator[Mismatch]:
         text = _text(answer)
         if probe.contains is not None and probe.contains not in text:
             expected = f"to contain {_show(probe.contains, clean)}"
-            yield Mismatch(what="body", expected=expected, got=_show(text, clean))
+            got = _show(text, clean)
+            yield Mismatch(rule="body.contains", what="body", expected=expected, got=got)
         if probe.matches is not None and re.search(probe.matches, text) is None:
             expected = f"to match /{_short(clean(probe.matches))}/"
-            yield Mismatch(what="body", expected=expected, got=_show(text, clean))
+            got = _show(text, clean)
+            yield Mismatch(rule="body.matches", what="body", expected=expected, got=got)
 
 
 def _claims_json(probe: Probe, answer: Answer) -> bool:
@@ -128,26 +144,25 @@ def _claims_json(probe: Probe, answer: Answer) -> bool:
 
 
 def _not_json(expected: str, answer: Answer, problem: ValueError, clean: Clean) -> Mismatch:
-    if not answer.content:
-        return Mismatch(what="body", expected=expected, got="an empty body")
-    reason = _short(clean(str(problem)))
-    return Mismatch(what="body", expected=expected, got=f"{_show(_text(answer), clean)} ({reason})")
+    got = "an empty body"
+    if answer.content:
+        got = f"{_show(_text(answer), clean)} ({_short(clean(str(problem)))})"
+    return Mismatch(rule="body.not_json", what="body", expected=expected, got=got)
 
 
 def _headers(
     expected: Mapping[str, str], got: Sequence[tuple[str, str]], clean: Clean
 ) -> Iterator[Mismatch]:
     for name, wanted in expected.items():
+        rule = "header.content_type" if name.lower() == "content-type" else "header"
+        what = f"header {name.lower()}"
         values = [value.strip() for key, value in got if key.lower() == name.lower()]
         if not values:
             shown = "any value" if wanted == PRESENT else _show(wanted, clean)
-            yield Mismatch(what=f"header {name.lower()}", expected=shown, got="no such header")
+            yield Mismatch(rule=rule, what=what, expected=shown, got="no such header")
         elif not _header_holds(name, wanted, values):
-            yield Mismatch(
-                what=f"header {name.lower()}",
-                expected=_show(wanted, clean),
-                got=_show(", ".join(values), clean),
-            )
+            shown, came = _show(wanted, clean), _show(", ".join(values), clean)
+            yield Mismatch(rule=rule, what=what, expected=shown, got=came)
 
 
 def _header_holds(name: str, wanted: str, values: list[str]) -> bool:
@@ -166,7 +181,7 @@ def _media_type(value: str) -> str:
 def _subset(expected: Any, got: Any, path: str, clean: Clean) -> Iterator[Mismatch]:
     if isinstance(expected, Mapping):
         if not isinstance(got, dict):
-            yield Mismatch(what=f"json {path}", expected="a table", got=_show_json(got, clean))
+            yield _json_mismatch(path, "a table", _show_json(got, clean))
             return
         for key, wanted in expected.items():
             inside = f"{path}.{key}" if re.fullmatch(r"[\w-]+", key) else f"{path}[{key!r}]"
@@ -175,21 +190,32 @@ def _subset(expected: Any, got: Any, path: str, clean: Clean) -> Iterator[Mismat
             else:
                 keys = ", ".join(map(str, got)) or "none"
                 there = f"no such key (keys: {_short(clean(keys))})"
-                yield Mismatch(what=f"json {inside}", expected=_show_json(wanted, clean), got=there)
+                yield _json_mismatch(inside, _show_json(wanted, clean), there)
     elif isinstance(expected, list | tuple):
         if not isinstance(got, list):
-            yield Mismatch(what=f"json {path}", expected="an array", got=_show_json(got, clean))
+            yield _json_mismatch(path, "an array", _show_json(got, clean))
             return
         for wanted in expected:
             if not any(not list(_subset(wanted, element, path, clean)) for element in got):
-                yield Mismatch(
-                    what=f"json {path}",
-                    expected=f"an element matching {_show_json(wanted, clean)}",
-                    got=f"none in {_show_json(got, clean)}",
-                )
+                expected_element = f"an element matching {_show_json(wanted, clean)}"
+                yield _json_mismatch(path, expected_element, f"none in {_show_json(got, clean)}")
     elif not _same(expected, got):
-        shown = _show_json(expected, clean)
-        yield Mismatch(what=f"json {path}", expected=shown, got=_show_json(got, clean))
+        yield _json_mismatch(path, _show_json(expected, clean), _show_json(got, clean))
+
+
+def _json_mismatch(path: str, expected: str, got: str) -> Mismatch:
+    return Mismatch(rule="json.path", what=f"json {path}", expected=expected, got=got)
+
+
+def require_success(response: "httpx.Response", subject: str) -> None:
+    """Raise CheckFailed unless the status of *response* is 2xx."""
+    status = response.status_code
+    if not response.is_success:
+        message = f"status: expected 2xx, got {status}"
+        reason: Reason = "server_error" if status >= 500 else "status"
+        raise CheckFailed.of(
+            failure("status", subject, message, title="", status=status, reason=reason)
+        )
 
 
 def differences(expected: Any, got: Any, clean: Clean = _as_it_is) -> list[str]:
@@ -218,9 +244,8 @@ def _too_slow(probe: Probe, answers: Sequence[Answer]) -> list[Mismatch]:
         which, time = f" (p95 of {len(times)} samples)", times[math.ceil(0.95 * len(times)) - 1]
     if time <= probe.within:
         return []
-    return [
-        Mismatch(what="time", expected=f"at most {probe.within:g} s", got=f"{time:.4g} s{which}")
-    ]
+    expected, got = f"at most {probe.within:g} s", f"{time:.4g} s{which}"
+    return [Mismatch(rule="time", what="time", expected=expected, got=got)]
 
 
 def _text(answer: Answer) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from pytest_prodcheck.checks.probes.expectations import differences
+from pytest_prodcheck.checks.probes.expectations import differences, require_success
 from pytest_prodcheck.checks.probes.health_words import (
     is_bad_sentence,
     is_bad_value,
@@ -24,8 +24,10 @@ from pytest_prodcheck.checks.probes.health_words import (
     words_of,
 )
 from pytest_prodcheck.config import Probe, Target
+from pytest_prodcheck.errors import CheckFailed
 from pytest_prodcheck.http.body import strict_json
 from pytest_prodcheck.model import Record
+from pytest_prodcheck.rules import failure
 
 if TYPE_CHECKING:
     from pytest_prodcheck.http.lean_httpx import httpx
@@ -84,7 +86,7 @@ class NotHealth(AssertionError):
 
 
 class HealthCheck:
-    """The health path of a target as a test sees it: its `path`, and `troubles(response)`."""
+    """The health path of a target as a test sees it: its `path`, and `check(response)`."""
 
     headers = {"Accept": "application/health+json, application/json, */*;q=0.5"}  # noqa: RUF012
     """django-health-check sends a page for people to whoever does not ask for JSON."""
@@ -97,6 +99,27 @@ class HealthCheck:
             for probe in target.probes
             if probe.path == self.path and probe.method == "GET" and not probe.send
         ]
+
+    def check(self, response: "httpx.Response") -> str:
+        """Return what is a concern only, as a sentence; empty when all is well.
+
+        Raises CheckFailed for another status than 2xx, a body that is not a health answer, and
+        for trouble in it.
+        """
+        subject = f"GET {self.path}"
+        require_success(response, subject)
+        try:
+            found = self.troubles(response)
+        except NotHealth as problem:
+            unreadable = failure("health.unreadable", subject, str(problem), title="")
+            raise CheckFailed.of(unreadable) from None
+        told = f"{self.path} answers {response.status_code}, but {', '.join(map(str, found))}"
+        grave = [
+            failure("health.dependency", subject, str(one), title="") for one in found if one.grave
+        ]
+        if grave:
+            raise CheckFailed(f"{told}\n{self.remedy(found)}", grave)
+        return told if found else ""
 
     def troubles(self, response: "httpx.Response") -> list[Trouble]:
         """Return what the body of a 2xx answer says against it, without what is accepted.

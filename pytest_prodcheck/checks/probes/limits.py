@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Literal
 
 from pytest_prodcheck.config import Limits
+from pytest_prodcheck.errors import CheckFailed
 from pytest_prodcheck.model import Exchange, Record
+from pytest_prodcheck.rules import failure
 from pytest_prodcheck.store.traffic import Traffic
 
 CONFIDENCE = 0.95
@@ -135,7 +137,7 @@ class Limit(Record):
 
 
 class LimitRun:
-    """One limit as a test sees it: its `id`, and `judge()`.
+    """One limit as a test sees it: its `id`, and `check()`.
 
     `measured` gives all exchanges of the run so far, when no probe is on its way any more.
     """
@@ -146,8 +148,19 @@ class LimitRun:
         self._measured = measured
 
     def judge(self) -> Ruling:
-        """Whether the requests of this run prove that the limit holds."""
+        """Return whether the requests of this run prove that the limit holds."""
         return self.limit.judge(self._measured())
+
+    def check(self) -> Ruling:
+        """Return that the limit is proven to hold, or that it cannot be proven.
+
+        Raises CheckFailed when they prove that it does not.
+        """
+        ruling = self.judge()
+        if ruling.outcome == "broken":
+            rule = f"limit.{self.id}"
+            raise CheckFailed.of(failure(rule, f"limit {self.id}", ruling.text, title=""))
+        return ruling
 
 
 def configured(limits: Limits) -> tuple[Limit, ...]:

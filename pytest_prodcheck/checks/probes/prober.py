@@ -24,11 +24,12 @@ from pytest_prodcheck.checks.probes.catch_all import CatchAll
 from pytest_prodcheck.checks.probes.expectations import ANY_ANSWER, Answer, Clean, Mismatch, unmet
 from pytest_prodcheck.checks.probes.limits import Tally
 from pytest_prodcheck.config import Probe, Target, revealed
-from pytest_prodcheck.errors import ContractBroken
+from pytest_prodcheck.errors import CheckFailed
 from pytest_prodcheck.http import real_time
 from pytest_prodcheck.http.errors import kind_of
 from pytest_prodcheck.http.lean_httpx import httpx
-from pytest_prodcheck.model import Exchange, Failure, Reason, Record, reason_of_silence
+from pytest_prodcheck.model import Exchange, Failure, Record, reason_of_silence
+from pytest_prodcheck.rules import RULES, failure
 
 LOCK = "probes.lock"
 """The process that holds it sends."""
@@ -70,6 +71,8 @@ class ProbeResult(Record):
     """What came of one probe, all its samples together."""
 
     id: str
+    subject: str = ""
+    """Its request: `GET /orders`."""
     exchanges: tuple[Exchange, ...] = ()
     mismatches: tuple[Mismatch, ...] = ()
     elapsed_s: float = 0.0
@@ -83,29 +86,34 @@ class ProbeResult(Record):
 
     @property
     def failures(self) -> tuple[Failure, ...]:
-        """The same as `problems`, as records."""
-        silent = [exchange for exchange in self.exchanges if exchange.status is None]
-        reason = reason_of_silence(silent[-1]) if silent else "transport"
-        no_answer = [Failure(title="no answer", reason=reason)] if self.error else []
+        """All that is wrong; empty when every expectation held or was not tried."""
+        subject = self.subject or self.id
+        no_answer = []
+        if self.error:
+            silent = [exchange for exchange in self.exchanges if exchange.status is None]
+            reason = reason_of_silence(silent[-1]) if silent else "transport"
+            message = f"no answer: {self.error}"
+            no_answer = [
+                failure("exchange.unreachable", subject, message, title="no answer", reason=reason)
+            ]
         crashed = any((exchange.status or 0) >= 500 for exchange in self.exchanges)
-        wrong = [Failure(title=one.what, reason=_reason(one, crashed)) for one in self.mismatches]
+        wrong = [
+            failure(
+                one.rule,
+                subject,
+                str(one),
+                title=one.what,
+                status=one.status,
+                reason="server_error" if crashed and one.rule == "status" else RULES[one.rule],
+            )
+            for one in self.mismatches
+        ]
         return (*no_answer, *wrong)
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """All that is wrong, one line each; empty when every expectation held or was not tried."""
-        no_answer = (f"no answer: {self.error}",) if self.error else ()
-        return (*no_answer, *map(str, self.mismatches))
-
-
-def _reason(mismatch: Mismatch, crashed: bool) -> Reason:
-    """Why a probe failed; *crashed*: whether an answer was a 5xx."""
-    what, _, name = mismatch.what.partition(" ")
-    if what == "status":
-        return "server_error" if crashed else "status"
-    if what == "header":
-        return "content_type" if name == "content-type" else "header"
-    return "latency" if what == "time" else "body"
+        """The messages of `failures`, one line each."""
+        return tuple(one.message for one in self.failures)
 
 
 class Prober:
@@ -395,6 +403,7 @@ def ask(
         error = f"{error} ({len(failures)} of {len(failures) + len(answers)} samples)"
     return ProbeResult(
         id=probe.id,
+        subject=f"{probe.method} {probe.path}",
         exchanges=tuple(exchanges),
         mismatches=tuple(mismatches),
         elapsed_s=sum(exchange.elapsed_ms for exchange in exchanges) / 1000,
@@ -459,7 +468,7 @@ class ProbeRun:
         if result.raised == errors.Violation.__name__:
             raise errors.Violation(result.not_run)
         if result.problems:
-            raise ContractBroken("\n".join(result.problems), result.failures)
+            raise CheckFailed("\n".join(result.problems), result.failures)
         if result.not_run is not None:
             raise PASSED_ON.get(result.raised, errors.NotAsked)(result.not_run)
         return result
