@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pytest_prodcheck.errors import ProdcheckError, UsageError
-from pytest_prodcheck.model import Release
+from pytest_prodcheck.model import Release, Run, Verdict
 from pytest_prodcheck.verdict.judge import (
     EXIT_BY_RULING,
     EXIT_INTERNAL,
@@ -296,7 +296,8 @@ def _gate(options: argparse.Namespace) -> int:
 
 def _merge(options: argparse.Namespace) -> int:
     from pytest_prodcheck.store.journal import Journal
-    from pytest_prodcheck.store.merge import merge
+    from pytest_prodcheck.store.last_good import remember
+    from pytest_prodcheck.store.merge import by_vantage, merge
     from pytest_prodcheck.store.run_directory import Folder
 
     journals = [_entries(run) for run in options.runs]
@@ -309,7 +310,10 @@ def _merge(options: argparse.Namespace) -> int:
     journal.close()
     if journal.failure:
         raise journal.failure
-    return _replayed(entries, folder, options, "finished")
+    run, verdict = _replayed(entries, folder, options, "finished")
+    if verdict.decision == "promote":
+        remember(output.parent, run, by_vantage(run, journals), {})
+    return verdict.exit_code
 
 
 def _recover(options: argparse.Namespace) -> int:
@@ -321,10 +325,14 @@ def _recover(options: argparse.Namespace) -> int:
     problems = [*killed, *drills_left(options.run)]
     entries += [{"kind": "problem", **msgspec.to_builtins(p)} for p in problems]
     folder = Folder(options.run.resolve())
-    return _replayed(entries, folder, options, "recovered" if killed else "finished")
+    _, verdict = _replayed(entries, folder, options, "recovered" if killed else "finished")
+    return verdict.exit_code
 
 
-def _replayed(entries: list[Any], folder: Any, options: argparse.Namespace, state: Any) -> int:
+def _replayed(
+    entries: list[Any], folder: Any, options: argparse.Namespace, state: Any
+) -> tuple[Run, Verdict]:
+    """Write the outputs of *entries* into *folder*, and print what was asked for."""
     from pytest_prodcheck.report import terminal
     from pytest_prodcheck.report.verdict_json import document
     from pytest_prodcheck.session.replay import replay
@@ -337,7 +345,7 @@ def _replayed(entries: list[Any], folder: Any, options: argparse.Namespace, stat
             run, verdict, folder=str(folder.path), width=terminal.UNLIMITED
         ):
             print(line)
-    return verdict.exit_code
+    return run, verdict
 
 
 def _entries(run: Path) -> list[dict[str, Any]]:
