@@ -15,6 +15,7 @@ import pytest
 
 from pytest_prodcheck.cli import main
 from pytest_prodcheck.demo.incidents import INCIDENTS
+from pytest_prodcheck.store.last_good import last_good
 from tests.faulty import answer, json_answer
 
 FILES = {"verdict.json", "report.html", "junit.xml", "summary.md", "journal.jsonl"}
@@ -481,6 +482,26 @@ def test_a_merged_run_is_told_on_the_terminal_as_a_live_one_is(shards, prodcheck
     assert told.error == ""
 
 
+def test_a_merged_run_that_promotes_is_the_last_good_one(checks, shards, prodcheck):
+    assert last_good(checks.path / "runs", "prod") is None
+    prodcheck("merge", *shards, "--output", "runs/merged")
+    found = last_good(checks.path / "runs", "prod")
+    assert found.newest.last.run_id == "merged"
+    assert len(found.passed["local"]["smoke"].checks) == 5, "test_page has failed"
+
+    prodcheck("merge", shards[0], "--output", "runs/part")
+    assert last_good(checks.path / "runs", "prod") == found, "a part is not remembered"
+
+
+def test_a_merged_run_does_not_displace_a_newer_one(checks, shards, prodcheck):
+    newer = checks.run("test_a.py")
+    base = checks.path / "prodcheck-report"
+    before = last_good(base, "prod")
+    assert before.newest.last.run_id == newer.verdict["run_id"]
+    prodcheck("merge", *shards, "--output", base / "merged")
+    assert last_good(base, "prod") == before
+
+
 def test_a_merged_run_can_be_merged_and_recovered(checks, shards, prodcheck):
     prodcheck("merge", *shards, "--output", "merged")
     before = verdict(checks.path / "merged")
@@ -615,6 +636,9 @@ def test_vantages_that_agree_pass_and_each_check_says_from_where(checks, prodche
     merged = checks.path / "merged"
     assert set(rows(merged)) == set(ids)
     assert ("test_a", "test_page @ci", []) in cases(merged)
+    remembered = last_good(checks.path, "prod").passed
+    assert list(remembered) == ["ci", "eu-west"]
+    assert "test_a.py::test_page" in remembered["ci"]["smoke"].checks
 
 
 def test_vantages_that_disagree_are_inconclusive(checks, prodcheck):

@@ -57,6 +57,45 @@ def test_a_healthy_run_passes(project, workers):
     assert "PROMOTE" in outcome.output
 
 
+FAILS_AT_THE_END = {
+    "pytest_unconfigure": "def pytest_unconfigure(): raise OSError('no end')",
+    "a cleanup": "def pytest_configure(config): config.add_cleanup(lambda: 1 / 0)",
+    "an outer hook": """
+        import pytest
+        @pytest.hookimpl(wrapper=True, tryfirst=True)
+        def pytest_sessionfinish():
+            yield
+            raise OSError("no end")
+        """,
+}
+
+
+@pytest.mark.fault(109)
+@pytest.mark.parametrize("failure", FAILS_AT_THE_END)
+def test_a_conftest_that_fails_after_the_verdict_leaves_no_pass(project, failure):
+    project.write("test_a.py", WELL)
+    project.write("conftest.py", FAILS_AT_THE_END[failure])
+    outcome = project.outcome(project.start("--target=prod", "test_a.py"))
+    assert outcome.ruling == ("fail", 1), outcome.output
+    error = "ZeroDivisionError" if failure == "a cleanup" else "OSError('no end')"
+    assert error in " ".join(outcome.verdict["reasons"])
+    lines = outcome.output.splitlines()
+    told = [line for line in lines if line.startswith(("PROMOTE", "HOLD"))]
+    assert told[-1].startswith("HOLD  fail"), "the last word counts"
+    assert not list((project.path / "prodcheck-report").glob("last-good-*"))
+
+
+@pytest.mark.fault(109)
+def test_a_failed_minor_test_is_no_error_of_pytest(project):
+    project.write("test_a.py", WELL + """
+    @pytest.mark.severity("minor")
+    def test_minor(api):
+        assert api.get("/ok").status_code == 404
+    """)  # fmt: skip
+    outcome = project.outcome(project.start("--target=prod", "test_a.py"))
+    assert outcome.ruling == ("pass", 0), outcome.output
+
+
 ROUTES = [
     # row, code, options, verdict, exit, fact
     (42, "def test_s(api):\n    pytest.skip('no config')", (), "fail", 1, "no config"),

@@ -1,7 +1,16 @@
 import msgspec
 import pytest
 
-from pytest_prodcheck.model import Action, Check, Finding, Problem, Release, Run, TargetInfo
+from pytest_prodcheck.model import (
+    Action,
+    Check,
+    Finding,
+    LastRelease,
+    Problem,
+    Release,
+    Run,
+    TargetInfo,
+)
 from pytest_prodcheck.report import terminal
 from pytest_prodcheck.verdict.judge import judge
 from tests import sample_runs
@@ -79,6 +88,14 @@ def test_nothing_planned_is_told_without_a_score() -> None:
     first = lines_of(sample_runs.a_run(()))[0]
     assert first.startswith("HOLD  inconclusive: nothing was planned that counts")
     assert "score" not in first
+
+
+def test_an_unknown_release_is_explained_once() -> None:
+    before = LastRelease(run_id="r0", finished="2026-01-12T12:00:00Z")
+    run = msgspec.structs.replace(sample_runs.broken()[0], release=Release(), good=(before,))
+    told = "\n".join(lines_of(run, width=160))
+    assert told.count("[targets.prod.release]") == 1
+    assert "  last good     the release of run r0, which told no version" in told
 
 
 def test_many_failures_are_cut_and_the_rest_is_counted() -> None:

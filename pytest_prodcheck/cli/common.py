@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from pytest_prodcheck.errors import UsageError
-from pytest_prodcheck.model import State
+from pytest_prodcheck.model import Run, State, Verdict
 from pytest_prodcheck.store.entries import Entry
 from pytest_prodcheck.store.journal import fold, read
 from pytest_prodcheck.store.run_directory import Folder
@@ -57,8 +57,10 @@ def read_entries(run: Path) -> list[Entry]:
     return entries
 
 
-def replay_run(entries: list[Entry], folder: Folder, state: State, *, as_json: bool) -> int:
-    """Write the files of a run from its journal and print its verdict; returns its exit code."""
+def replay_run(
+    entries: list[Entry], folder: Folder, state: State, *, as_json: bool
+) -> tuple[Run, Verdict]:
+    """Write the files of a run from its journal, and print its verdict."""
     from pytest_prodcheck.report import terminal
     from pytest_prodcheck.report.verdict_json import document
     from pytest_prodcheck.session.replay import replay
@@ -71,4 +73,4 @@ def replay_run(entries: list[Entry], folder: Folder, state: State, *, as_json: b
             run, verdict, folder=str(folder.path), width=terminal.UNLIMITED
         ):
             print(line)
-    return verdict.exit_code
+    return run, verdict

@@ -16,7 +16,8 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from pytest_prodcheck.store.journal import Journal
-    from pytest_prodcheck.store.merge import merge
+    from pytest_prodcheck.store.last_good import remember
+    from pytest_prodcheck.store.merge import by_vantage, merge
     from pytest_prodcheck.store.run_directory import Folder
 
     journals = [read_entries(run) for run in options.runs]
@@ -29,4 +30,7 @@ def run(options: argparse.Namespace) -> int:
     journal.close()
     if journal.failure:
         raise journal.failure
-    return replay_run(entries, folder, "finished", as_json=options.json)
+    whole, verdict = replay_run(entries, folder, "finished", as_json=options.json)
+    if verdict.decision == "promote":
+        remember(output.parent, whole, by_vantage(whole, journals), {})
+    return verdict.exit_code

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from pytest_prodcheck.cli.common import Subparsers, read_entries, replay_run
+from pytest_prodcheck.model import State
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -23,4 +24,6 @@ def run(options: argparse.Namespace) -> int:
     problems = [*killed, *drills_left(options.run)]
     entries += [ProblemFound(what=one.what, detail=one.detail) for one in problems]
     folder = Folder(options.run.resolve())
-    return replay_run(entries, folder, "recovered" if killed else "finished", as_json=options.json)
+    state: State = "recovered" if killed else "finished"
+    _, verdict = replay_run(entries, folder, state, as_json=options.json)
+    return verdict.exit_code

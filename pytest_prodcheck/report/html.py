@@ -61,6 +61,7 @@ def summary(run: Run, verdict: Verdict) -> str:
         decision=phrases.DECISIONS[verdict.decision],
         facts=phrases.facts(run, verdict),
         release=phrases.release(run),
+        release_hint=phrases.release_hint(run, verdict),
         last_good=phrases.last_good(run),
         reasons=phrases.reasons(run, verdict) if verdict.verdict != "pass" else [],
         kinds=lambda check: kinds.get(check.id, []),

@@ -103,8 +103,7 @@ def last_good(run: Run) -> str:
     when = f"run {line(run.last_good.run_id, 60)}"
     if release:
         return f"{release} ({when})"
-    section = f"[targets.{line(run.target.name, 60)}.release]"
-    return f"the release of {when}; set {section}, so that it has a version"
+    return f"the release of {when}, which told no version"
 
 
 def label(check: Check, verdict: Verdict) -> str:

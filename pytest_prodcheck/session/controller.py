@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Generator
 from copy import copy
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -23,7 +22,6 @@ from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.model import (
     CATEGORIES,
     Document,
-    LastRelease,
     Planned,
     Problem,
     Release,
@@ -121,6 +119,7 @@ class Recorder:
         self._closing = False
         self._failed = 0
         """Reports of failures: those that pytest's own exit status is about."""
+        self._uncaught_before: BaseException | None = None
         self._handlers: dict[int, Any] = {}
         self._exit = os._exit
         self._chain = chain
@@ -455,10 +454,24 @@ class Recorder:
     def _write_verdict(self, run: Run, verdict: Verdict | None) -> None:
         self._folder.write("verdict.json", text(document(run, verdict)), durable=bool(verdict))
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_unconfigure(self, config: pytest.Config) -> None:
-        """The last words: what to do now, under everything else that pytest prints."""
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_unconfigure(self, config: pytest.Config) -> Generator[None, object, object]:
+        """Print the verdict under everything else, also when another plugin fails here."""
+        try:
+            return (yield)
+        except BaseException as error:
+            if self._verdict:
+                detail = f"another plugin failed at the end: {error!r}"
+                self._judge_again(Problem(what="report", detail=detail))
+            self._uncaught_before = error  # what pytest ends with is told now
+            raise
+        finally:
+            self._conclude(config)
+
+    def _conclude(self, config: pytest.Config) -> None:
+        """Remember a promoted release, and print what to do now."""
         self._closing = True
+        self._uncaught_before = self._uncaught_before or _uncaught()
         if self._verdict is None:
             self._add(Problem(what="internal", detail="the session ended before it began"))
             self._close()
@@ -480,55 +493,61 @@ class Recorder:
                 writer.line(line, **markup)
 
     def amend(self, refused: str) -> int | None:
-        """Judge again after the end, for what the guard refused since; the exit code it means.
+        """Judge again after the end, for what happened since; the exit code it means.
 
-        refused: what it was; empty: look into the guard's ledger. None when nothing is new.
+        refused: what the guard refused; empty: look into its ledger, and whether pytest ended with
+        an error. None when nothing is new.
         """
-        known = len(self._problems)
-        with contextlib.suppress(OSError):
-            self.journal.open()
+        problem = None
         if refused:
-            detail = f"after the run: {refused}"
-            self._add(Problem(what="violation", detail=detail))
-        else:
-            self._note_violations()
-        self.journal.close()
-        if len(self._problems) == known:
+            problem = Problem(what="violation", detail=f"after the run: {refused}")
+        elif (error := _uncaught()) is not self._uncaught_before:
+            problem = Problem(what="report", detail=f"pytest ended with an error: {error!r}")
+        found = self._judge_again(problem)
+        if found is None:
             return None
-        run = fold(self.journal.entries)
-        verdict = judge(run, diagnose(run))
-        with contextlib.suppress(OSError):
-            self._forget()
-            self._write_verdict(run, verdict)
-        if self._session:
-            self._reports.write(self._session, run, verdict)
-        print("\nprodcheck: something was refused after the run, which changes its verdict:")
+        run, verdict = found
+        print("\nprodcheck: something happened after the run, which changes its verdict:")
         folder = str(self._folder.path)
         lines = terminal.summary(run, verdict, folder=folder, width=terminal.UNLIMITED)
         print(*(line for line, _ in lines), sep="\n")
         return verdict.exit_code
 
+    def _judge_again(self, problem: Problem | None) -> tuple[Run, Verdict] | None:
+        """Rewrite the verdict for *problem* and what the guard has refused; None if all is old."""
+        known = len(self._problems)
+        with contextlib.suppress(OSError):
+            self.journal.open()
+        if problem:
+            self._add(problem)
+        self._note_violations()
+        self.journal.close()
+        if len(self._problems) == known:
+            return None
+        run = fold(self.journal.entries)
+        verdict = judge(run, diagnose(run))
+        self._verdict = run, verdict
+        with contextlib.suppress(OSError):
+            self._forget()
+            self._write_verdict(run, verdict)
+        if self._session:
+            self._reports.write(self._session, run, verdict)
+        return self._verdict
+
     def _remember(self) -> None:
         """A release that is promoted is what the next one can go back to, and is compared with."""
-        from pytest_prodcheck.store.last_good import Good, LastGood, keep, last_good, put_back
+        from pytest_prodcheck.store.last_good import remember
 
         run, verdict = self._verdict or self._decide()
         if verdict.decision != "promote":
             return
-        base, document = self._folder.path.parent, self._folder.work / "openapi.json"
-        last = LastRelease(run_id=run.run_id, release=run.release, finished=run.finished)
-        spec, spec_of = {}, last
+        document = self._folder.work / "openapi.json"
+        spec: dict[str, Any] = {}
         with contextlib.suppress(OSError, msgspec.MsgspecError):
-            if before := last_good(base, run.target.name):
-                spec, spec_of = before.newest.spec, before.newest.spec_of
             if document.exists():
                 read = msgspec.json.decode(document.read_bytes(), type=Document)
-                if read.spec and not read.of:
-                    spec, spec_of = scrub(read.spec, self._redactor), last
-            good = Good(last=last, spec=spec, spec_of=spec_of)
-            self._forget = partial(put_back, base, run.target.name, before)
-            now = before.followed_by(good) if before else LastGood(newest=good)
-            keep(base, run.target.name, now.with_passed(run))
+                spec = {} if read.of else scrub(read.spec, self._redactor)
+            self._forget = remember(self._folder.path.parent, run, [run], spec)
 
     # --- ways out that would skip the end ---
 
@@ -581,6 +600,11 @@ class ReleaseQuery(threading.Thread):
             self.join()
         answer, self._answer = self._answer, None
         return answer
+
+
+def _uncaught() -> BaseException | None:
+    """Return the error that nothing caught; pytest puts that of a failed test there, too."""
+    return getattr(sys, "last_value", None)
 
 
 def _violations(path: Path) -> list[dict[str, Any]]:

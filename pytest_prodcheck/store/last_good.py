@@ -2,7 +2,9 @@
 compared with."""
 
 import re
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,32 @@ class LastGood(Record):
         vantage = run.target.vantage
         passed = {**self.passed, vantage: {**self.passed.get(vantage, {}), **found}}
         return msgspec.structs.replace(self, passed=passed)
+
+
+def remember(
+    base: Path, run: Run, views: Sequence[Run], spec: dict[str, Any]
+) -> Callable[[], None]:
+    """Store below *base* that *run* was promoted; return what undoes it.
+
+    *views* are the run as each vantage saw it. *spec* is the document that it read; empty: none,
+    and the one known before stays. A run that ended after this one is not displaced.
+    """
+    target, last = (
+        run.target.name,
+        LastRelease(run_id=run.run_id, release=run.release, finished=run.finished),
+    )
+    before = last_good(base, target)
+    if before and before.newest.last.finished > run.finished:
+        return lambda: None
+    spec_of = last
+    if before and not spec:
+        spec, spec_of = before.newest.spec, before.newest.spec_of
+    good = Good(last=last, spec_of=spec_of, spec=spec)
+    now = before.followed_by(good) if before else LastGood(newest=good)
+    for view in views:
+        now = now.with_passed(view)
+    keep(base, target, now)
+    return partial(put_back, base, target, before)
 
 
 def keep(base: Path, target: str, found: LastGood) -> None:

@@ -61,6 +61,27 @@ def merge(journals: Sequence[list[Entry]], run_id: str) -> list[Entry]:
     return entries
 
 
+def by_vantage(run: Run, journals: Sequence[list[Entry]]) -> list[Run]:
+    """Return the merged *run* as each vantage saw it, with the ids that its own runs know."""
+    parts = [fold(entries) for entries in journals]
+    suffix = _suffixes(parts)
+    views = {part.target.vantage: (part.target, suffix(part)) for part in parts}
+    if len(views) == 1:
+        return [run]
+    return [
+        msgspec.structs.replace(
+            run,
+            target=target,
+            checks=tuple(
+                msgspec.structs.replace(check, id=check.id.removesuffix(end))
+                for check in run.checks
+                if check.id.endswith(end)
+            ),
+        )
+        for target, end in views.values()
+    ]
+
+
 def drills_left(run: Path) -> list[Problem]:
     """What the drills of a killed run may have left changed."""
     return [Problem(what="drill", detail=detail) for detail in left_behind(run)]
