@@ -50,6 +50,14 @@ ACTING_PATHS = listed("""
     /kill/{pid} /set/{key}/{value} /lock/{id} /delete/user/{id} /remove/item/{id}/now /emptyTrash
     /activate/account/{token} /markAllRead /turn-off /switchover /logout;jsessionid=1 /accept/{code}
     /pods/{id}/{action} /permissions/request
+    /del/{id} /rm/{id} /unsub/{token} /abort/{id} /discard/{id} /expunge /prune /requeue/{id}
+    /nack/{id} /upvote/{id} /endsession /end-session /factory-reset /self-destruct /impersonate/{id}
+    /user_delete_all /wp-cron.php /cron /run-cron /cache/bust /bust-cache /cache/warm /drain /merge
+    /quit /panic /light/on /relay/{n}/off /session/close /refresh /orders/{id}/archive
+    /posts/{id}/like /hooks/{id}/test /things/{id}/share/
+    /l%C3%B6schen/{id} /löschen/{id} /loeschen/{id} /abmelden /benutzer-entfernen /supprimer/{id}
+    /déconnexion /eliminar/{id} /cerrar-sesion /apagar/{id} /cancella/{id} /verwijderen/{id}
+    /удалить/{id} /删除/{id} /%EF%BD%84elete/{id}
 """)
 
 READING_PATHS = listed("""
@@ -64,6 +72,10 @@ READING_PATHS = listed("""
     /rotations /payroll /payload /marketing /movies /removals /approvals /invitations
     /locks /connections /changelog /commits /executions /revocations /uploads /actions
     /operations/{operation} /signup /shutdowns
+    /pulls /pull-requests /exit-codes /on-call /off-days /seeds /refresh-rate /follow-requests
+    /likes /users/{id}/likes /users/{id}/order /users/{id}/schedule /users/{id}/queue /crash_groups
+    /archive /share/{id} /users/{id}/archived /delta /rma /salaries /aborted /compact-view
+    /refresh-rates/{id} /modelos /vaccines /hosts/{id}/ping
 """)
 
 
@@ -114,6 +126,21 @@ ACTING_TEXTS = [
     "Gets data. This call also deletes the queue.",
     "Mark as read",
     "Starts a scan",
+    "Endpoint to delete a user",
+    "Handler that deletes everything",
+    "If the token is valid, deletes the user",
+    "Deleting a user",
+    "Used for deleting users",
+    "Deletion of a user",
+    "[Admin] Delete user",
+    "GET: deletes a user",
+    "Performs a reset",
+    "User logout",
+    "Fetch and lock jobs",
+    "Lists and deletes users",
+    "Pops a message from the queue",
+    "Supprime un utilisateur",
+    "Löscht einen Benutzer",
 ]
 
 READING_TEXTS = [
@@ -129,6 +156,12 @@ READING_TEXTS = [
     "Execute a query",
     "Verifies the signature",
     "Get the data that a deletion removes",
+    "Retrieves what is required to delete a user",
+    "Information about deletions",
+    "Legal agreements required to purchase",
+    "Unlike other calls, a list of users",
+    "Note: a list of users",
+    "Track a package",
 ]
 
 
@@ -177,9 +210,22 @@ def test_a_reading_operation_id_allows(name: str) -> None:
 
 
 @pytest.mark.fault(87)
-@pytest.mark.parametrize("mark", [{"x-mutating": True}, {"tags": ["x-mutating"]}])
+@pytest.mark.parametrize(
+    "mark",
+    [
+        {"x-mutating": True},
+        {"tags": ["x-mutating"]},
+        {"x-destructive": True},
+        {"x-read-only": False},
+    ],
+)
 def test_an_operation_can_be_marked_as_mutating(mark: dict[str, Any]) -> None:
-    assert "the document marks it x-mutating" in withheld("/eliminar/{id}", **mark)
+    assert "the document marks it x-" in withheld("/kanselleren/{id}", **mark)
+
+
+def test_a_mark_that_it_reads_is_no_mark_of_acting() -> None:
+    marks = {"x-mutating": False, "x-read-only": True, "x-safe": "unknown"}
+    assert withheld("/kanselleren/{id}", **marks) == ""
 
 
 # Path, operation id, summary or description, other methods of the path; all are GET.
@@ -386,6 +432,7 @@ def test_an_entry_of_allow_lets_an_operation_through(entry: str) -> None:
         ({"id": "..%2Fauth%2Flogout"}, {}),
         ({"id": "../logout/1"}, {}),
         ({"id": "..\\logout"}, {}),
+        ({}, {"method": "post"}),
         ({}, {"_method": "DELETE"}),
         ({}, {"query": "mutation { a }"}),
     ],

@@ -426,6 +426,13 @@ DISGUISES: dict[str, Callable[[str], Any]] = {
     "query, params": lambda url: httpx.get(url, params={"_method": "DELETE"}),
     "query, encoded": lambda url: httpx.get(url + "/?%5Fmethod=DELETE"),
     "query, encoded twice": lambda url: httpx.get(url + "/?%255Fmethod=DELETE"),
+    "header, verb": lambda url: httpx.get(url, headers={"X-HTTP-Verb-Override": "DELETE"}),
+    "header, other order": lambda url: httpx.get(url, headers={"X-Override-Method": "DELETE"}),
+    "header, without X": lambda url: httpx.get(url, headers={"Method-Override": "DELETE"}),
+    "header, path": lambda url: httpx.get(url, headers={"X-Override-URL": "/delete"}),
+    "query, Salesforce": lambda url: httpx.get(url, params={"_HttpMethod": "PATCH"}),
+    "query, Google": lambda url: httpx.get(url, params={"$httpMethod": "DELETE"}),
+    "query, Google's headers": lambda url: by_http_client("GET", url + "/?%24httpHeaders=a"),
     "query, a list": lambda url: httpx.get(url, params={"_method[]": "DELETE"}),
     "query, semicolon": lambda url: by_http_client("GET", url + "/?a=1;_method=delete"),
     "query, header's name": lambda url: httpx.get(url, params={"X-HTTP-Method-Override": "PUT"}),
@@ -462,6 +469,9 @@ def test_methods_in_disguise_are_refused(guard: Guard, service: Stub, disguise: 
 
 HARMLESS: dict[str, dict[str, Any]] = {
     "a parameter called method": {"params": {"method": "x"}},
+    "a filter by method": {"params": {"http_method": "DELETE", "headers": "all"}},
+    "a header about payment": {"headers": {"X-Payment-Method": "card", "X-Localhost": "a"}},
+    "what a proxy tells an authorizer": {"headers": {"X-Original-Method": "POST"}},
     "a word": {"params": {"query": "mutation"}},
     "a field called mutation": {
         "params": {"query": '{ a(text: "mutation {") { mutation { b } } }'}
@@ -488,6 +498,9 @@ HOST_HEADERS = [
     ("X-Forwarded-Host", "evil.example"),
     ("X-Forwarded-Host", "127.0.0.1, evil.example"),
     ("X-Host", "evil.example"),
+    ("X-Backend-Host", "evil.example"),
+    ("X-Rewrite-Host", "evil.example"),
+    ("Proxy-Host", "evil.example"),
     ("Forwarded", "for=1.2.3.4;host=evil.example"),
     ("Forwarded", 'for=1.2.3.4, by=x;Host="evil.example:80"'),
 ]

@@ -18,6 +18,7 @@ from pytest_prodcheck.analysis.openapi_refs import array, pointed, resolved, tab
 from pytest_prodcheck.config import Target
 from pytest_prodcheck.guard import policy
 from pytest_prodcheck.guard.acting_words import (
+    AFTER_A_THING,
     OBJECTS,
     VERBS,
     Sign,
@@ -41,19 +42,28 @@ _SUFFIXES = word_set("""
 """)
 """Last parts of a path that say how it answers: `/logout.json`, `/delete.do`."""
 
-_ACTIONS = word_set("act action cmd command do func function method op operation")
+_ACTIONS = word_set("act action cmd command do func function method op operation task verb")
 """Parameters that say what is to be done: `?action=delete`."""
 
 _ANY_ACTION = word_set("action cmd command")
 """Those that can ask for anything where a path has them and their values are not listed."""
 
 _FLAGS = word_set("""
-    acknowledge cancel clear delete destroy erase flush logout purge remove reset revoke signout
-    unsubscribe wipe
+    abort acknowledge cancel clear delete destroy drop erase expunge flush forget kill logout prune
+    purge reboot rebuild reindex remove reset restart revoke shutdown signout terminate truncate
+    uninstall unlink unsubscribe wipe
 """)
 """Verbs that a parameter which is true or false may ask for: `?reset=true`."""
 
-_METHODS = word_set("get head options post put patch delete trace")
+_AFTER_PARAMETER = re.compile(r"\}/([A-Za-z]+)/?$")
+"""The last part of a path, behind a parameter."""
+
+_ACTS = ("x-mutating", "x-mutates", "x-destructive", "x-side-effects", "x-unsafe")
+_READS = ("x-read-only", "x-readonly", "x-safe")
+"""Marks of an operation: true says that it changes something; false does of the others."""
+
+_UNSAFE = word_set("post put patch delete")
+_METHODS = _UNSAFE | word_set("get head options trace")
 
 
 # --- the decision ---------------------------------------------------------------------------------
@@ -136,8 +146,8 @@ def _effect(
 ) -> str:
     """What suggests that it changes something, in words that go into parentheses."""
     path, item, operation, _ = one
-    if operation.get("x-mutating") or "x-mutating" in array(operation.get("tags")):
-        return "the document marks it x-mutating"
+    if mark := next(_marks(operation), ""):
+        return f"the document marks it {mark}"
     identity, summary, description = (
         str(operation.get(name) or "") for name in ("operationId", "summary", "description")
     )
@@ -166,6 +176,13 @@ def _effect(
     return next(filter(None, acts), "")
 
 
+def _marks(operation: Mapping[str, Any]) -> Iterator[str]:
+    """What the document says of it in a word of its own: `x-mutating: true`."""
+    tags = array(operation.get("tags"))
+    yield from (mark for mark in _ACTS if operation.get(mark) or mark in tags)
+    yield from (f"{mark}: false" for mark in _READS if operation.get(mark) is False)
+
+
 def _acting_part(path: str, *, reads: bool, is_sure: bool) -> str:
     """The part of a path that acts, "" for none.
 
@@ -177,6 +194,9 @@ def _acting_part(path: str, *, reads: bool, is_sure: bool) -> str:
     last = words_of(parts[-1]) if parts else []
     if last == ["request"] and not reads:  # `/permissions/request`
         return parts[-1]
+    after = _AFTER_PARAMETER.search(path)
+    if after and after[1].lower() in AFTER_A_THING and not reads:
+        return after[1]
     for number, part in enumerate(parts, 1):
         if sign_of_part(part) < Sign.MAY_ACT:
             continue
@@ -285,7 +305,7 @@ def _says_what_to_do(name: str) -> bool:
 
 
 def _is_action(value: str) -> bool:
-    return sign_of_name(words_of(value)) >= Sign.MAY_ACT
+    return value.lower() in _UNSAFE or sign_of_name(words_of(value)) >= Sign.MAY_ACT
 
 
 def _parameter_acts(spec: Mapping[str, Any], parameter: Mapping[str, Any], *, reads: bool) -> str:

@@ -1,6 +1,7 @@
 """What the words of an API say: does this name, or this sentence, read or change something?
 
-English only. Names are split (`deleteUser`, `delete_user`, `delete-user`, `users.delete`), and a
+The words are English; for names there are the plainest ones of some other languages, too
+(`FOREIGN`). Names are split (`deleteUser`, `delete_user`, `delete-user`, `users.delete`), and a
 verb counts where names have their verb: at the beginning or the end. `/orders/deleted`,
 `/deletions` and `/resets` have none. The words were chosen by reading through the GET operations of
 the 2,600 OpenAPI documents of APIs.guru.
@@ -32,20 +33,38 @@ def word_set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-VERBS = word_set("""
-    acknowledge activate add allocate anonymize append approve assign ban cancel cleanup clear
-    confirm create deactivate deallocate deauthenticate deauthorize decline decommission decrease
-    decrement delete demote deprovision deregister destroy detach disable disassociate disconnect
-    dismiss drop eject enable enqueue enroll erase evict execute expire finalize flush forget
-    increase increment initiate insert install invalidate kick kill logoff logout mark migrate
-    modify mutate mute notify optin optout overwrite persist poweroff poweron provision publish
-    purge reactivate reassign rebalance reboot rebuild recreate redeem redeploy regenerate reindex
-    reinstall reject reload remove rename renew reorder replace reprocess rerun reschedule resend
-    reset restart resubmit resume resync retry revert revoke rollback rotate send shutdown signoff
-    signout submit subscribe suspend switchover synchronize teardown terminate toggle truncate
-    turnoff turnon unarchive unassign unban unblock undelete undeploy undo unfollow unfreeze
-    uninstall unlink unlock unmark unmute unpause unpin unpublish unregister unstar unsubscribe
-    upsert wipe withdraw
+FOREIGN = word_set("""
+    abbestellen abbrechen abmelden aktivieren anlegen ausloggen bestaetigen bestatigen deaktivieren
+    entfernen entsperren erstellen freischalten kuendigen kundigen leeren loesche loeschen loescht
+    losche loschen loscht neustarten senden sperren speichern stornieren zuruecksetzen zurucksetzen
+    activer annuler creer deconnecter deconnexion desabonner desactiver desinscrire effacer
+    enregistrer envoyer redemarrer reinitialiser supprime supprimer vider activar actualizar anular
+    apagar borra borrar cancelar cerrarsesion crear desactivar desuscribir elimina eliminar enviar
+    guardar reiniciar restablecer salir vaciar atualizar ativar criar desativar excluir limpar
+    redefinir remover sair salvar annulla annullare cancella cancellare creare disattivare
+    disconnetti eliminare inviare rimuovere rimuovi svuota afmelden annuleren herstarten opzeggen
+    uitloggen verstuur versturen verwijder verwijderen loggaut radera slett slette usun wyloguj
+    anuluj выйти отменить сбросить удалить 删除 削除 重置 注销 退出 清空
+""")
+"""Verbs of other languages in paths and names, without accents: `/löschen/{id}` is `loschen`."""
+
+VERBS = FOREIGN | word_set("""
+    abort acknowledge activate add allocate anonymize append approve assign ban cancel cleanup clear
+    confirm create deact deactivate deallocate deauth deauthenticate deauthorize decline
+    decommission decrease decrement defragment del delete demote deprovision deregister destroy
+    detach disable disassociate discard disconnect dismiss downvote drop eject enable endsession
+    enqueue enroll erase evict execute expire expunge factoryreset finalize flush forget impersonate
+    increase increment initiate insert install invalidate kick kill logmeout logoff logout mark
+    markread migrate modify mutate mute nack notify nuke optin optout overwrite persist poweroff
+    poweron provision prune publish purge pwreset reactivate reassign rebalance reboot rebuild
+    recalc recalculate recompute reconcile recreate redeem redeliver redeploy regenerate rehash
+    reindex reinstall reject reload remove rename renew reorder replace reprocess requeue rerun
+    reschedule resend reset restart resubmit resume resync retry revert revoke rm rollback rotate
+    selfdestruct send shutdown signoff signout submit subscribe suspend switchover synchronize
+    teardown terminate toggle truncate turnoff turnon unarchive unassign unban unblock uncordon
+    undelete undeploy undo unfollow unfreeze unhide uninstall unlink unlock unmark unmute unpause
+    unpin unpublish unregister unreserve unstar unsub unsubscribe unsuspend upsert upvote wipe
+    withdraw wpcron zap
 """)
 """Infinitives that change something and are hardly ever nouns."""
 
@@ -58,14 +77,28 @@ VERBS_OR_NOUNS = word_set("""
 """Those that name a thing as well: `/refund/{id}`, `/commit/{sha}`, `/stop/{id}`."""
 
 _NOUNS_OR_VERBS = word_set("""
-    archive backup block buy capture charge claim clean close complete downgrade exchange fail fire
-    follow force freeze halt index indicate initialize like link merge open order play post process
-    purchase push queue record refresh release schedule share star tag transfer
+    archive backup block bump buy capture charge claim clean close complete dequeue downgrade email
+    end exchange fail fire follow force freeze halt index indicate initialize kick like link merge
+    open order play pop post process purchase push queue record refresh release schedule share star
+    tag transfer
 """)
 """Those that mostly name a thing: verbs only at the beginning of a sentence, before an article."""
 
 _CALLS = word_set("accept clean invoke verify")
 """Those that act in a path, `/verify-email/{token}`; what a sentence says of them is harmless."""
+
+_ALONE = word_set("""
+    ack bump bust buy close cmd compact complete cordon crash cron drain eval exit follow freeze gc
+    halt impersonate like merge off on panic pull push quit refresh reserve seed settle shell slo
+    split sweep thaw tick touch unlike vacuum warm
+""")
+"""Those that act as a whole part of a path, and before an object: `/drain`, `/bust-cache`."""
+
+AFTER_A_THING = _ALONE | word_set("""
+    archive block capture claim clean downgrade exchange fail fire force initialize purchase share
+    star test transfer
+""")
+"""Those that act as the last part of a path, behind a parameter: `/orders/{id}/archive`."""
 
 _AT_THE_END = VERBS | word_set(
     "deny edit exec hide pay register restore save start stop sync trash trigger update upgrade "
@@ -100,15 +133,18 @@ _PROCESSES = _RECORDED | word_set("cancel confirm reset rollback send submit")
 """Verbs that terms and records make a thing of: `/reset-policy`, `/sync-status`. What others have
 for an object, they act on: `/disable-policy`."""
 
-_MANNERS = word_set("async batch bulk do force handle hard mass multi perform quick soft")
+_MANNERS = word_set("async batch bulk do factory force handle hard mass multi perform quick soft")
 """Words before a verb that leave it one: `/bulk-delete`."""
+
+_WHOLES = word_set("all everything now")
+"""Words behind a verb that leave it one: `/user_delete_all`."""
 
 OBJECTS = word_set("""
     account accounts alarm alarms all basket bin cache cart comment comments config contact contacts
-    counter counters customer customers data database db device devices email event events
+    counter counters cron customer customers data database db device devices email event events
     everything file files group groups image images index invoice invoices item items job jobs key
-    mail member members message messages node order orders page password payment payments photo
-    product products project projects queue record records role roles server service services
+    keys mail member members message messages mode node order orders page password payment payments
+    photo product products project projects queue record records role roles server service services
     session sessions subscription table task tasks token tokens trash user users video
 """)
 """Objects that are written in one word with their verb: `/deleteuser`."""
@@ -116,8 +152,8 @@ OBJECTS = word_set("""
 _PREPOSITIONS = word_set("after as at before by for from here in of on per to via with")
 
 _DETERMINERS = word_set("""
-    a additional all an another any each every existing given her his it its multiple one our
-    selected several single some specified that the their them this your
+    a additional all an another any each every everything existing given her his it its multiple one
+    our selected several single some specified that the their them this your
 """)
 
 _ACTING = VERBS | VERBS_OR_NOUNS
@@ -140,7 +176,7 @@ _PART = re.compile(r"(?:[^\W\d]|-)+")
 def words_of(name: str) -> list[str]:
     """The words of a name, in lower case; a verb of two is one: `sign-out`, `de-activate`."""
     joined: list[str] = []
-    for word in _WORD.findall(name):
+    for word in _WORD.findall(_without_accents(name)):
         both = (joined[-1] if joined else " ") + word.lower()
         if both in _ACTING:
             joined[-1] = both
@@ -151,10 +187,18 @@ def words_of(name: str) -> list[str]:
 
 def parts_of(path: str) -> Iterator[str]:
     """The names in a path, without its parameters: `/users/{id}:cancel` has two."""
-    plain = unicodedata.normalize("NFKC", unquote(unquote(path)))
+    plain = _without_accents(unquote(unquote(path)))
     for part in _PART.findall(re.sub(r"\{[^{}]*\}", "/", plain)):
         if stripped := part.strip("-_"):
             yield stripped
+
+
+def _without_accents(text: str) -> str:
+    """`text` in its plainest letters: `löschen` as `loschen`, wide letters as narrow ones."""
+    if text.isascii():
+        return text
+    kept = (one for one in unicodedata.normalize("NFKD", text) if not unicodedata.combining(one))
+    return "".join(kept)
 
 
 def is_plural(word: str) -> bool:
@@ -179,9 +223,15 @@ def sign_of_name(words: Sequence[str], *, spaced: bool = True) -> Sign:
     """
     while len(words) > 1 and words[0] in _MANNERS:
         words = words[1:]
+    while len(words) > 1 and words[-1] in _WHOLES:
+        words = words[:-1]
     if not words:
         return Sign.NOTHING
     first, last = words[0], words[-1]
+    if first in _ALONE and (
+        len(words) == 1 or (len(words) == 2 and last in OBJECTS and not is_plural(last))
+    ):
+        return Sign.MAY_ACT
     if first in _READING:
         if any(one == "and" and other in VERBS for one, other in pairwise(words)):
             return Sign.ACTS
@@ -258,6 +308,7 @@ _FILLER = re.compile(
     r"""\W+|(?:deprecated|beta|alpha|experimental|internal|note)\b\W*
     |(?:this|the)\s+(?:[\w-]+\s+)?(?:api|call|endpoint|function|method|operation|request|resource|
         route|service|url)\s+
+    |(?:causes?|does|performs?|requests?)\s+(?:an?|the)\s+
     |(?:use|call)\s+this\s+(?:[\w-]+\s+)?to\s+
     |(?:(?:will|can|may|is|be|which|that)\s+)?used\s+to\s+
     |(?:will|can|may|is|be|which|that|also)\s+
@@ -279,6 +330,8 @@ _QUERIES = word_set("function queries query search")
 """What is run and only reads, OData's functions among it."""
 
 
+_GERUNDS = frozenset(f"{verb.removesuffix('e')}ing" for verb in VERBS)
+
 _PLURALS = word_set("drop evict install kick kill reload replace reset restart rotate toggle")
 """Verbs whose third person is the plural of a thing: "Toggles"."""
 
@@ -297,6 +350,7 @@ _NO_ADVERBS = word_set("""
 def first_sentence(text: str) -> str:
     """The first sentence, without markup."""
     plain = re.sub(r"<[^>]*>", " ", text[:1000])
+    plain = re.sub(r"^\s*(?:\[[^\]]*\]|\w+:(?=\s))", " ", plain)  # "[Admin]", "Admin:"
     plain = re.sub(r"[*`_#>\[\]]+", " ", plain).strip()
     return " ".join(re.split(r"[.!?:;](?:\s|$)|\n\s*\n|\s[-\u2013\u2014]\s", plain)[0].split())
 
@@ -304,14 +358,47 @@ def first_sentence(text: str) -> str:
 def sign_of_text(text: str) -> Sign:
     """What a summary or a description says: by the verb it begins with, and by the verbs of later
     sentences about "this request"."""
+    text = _without_accents(text[:1000])
     first = _sign_of_sentence(first_sentence(text))
-    for later in _THIS.split(text[:1000])[1:]:
+    for later in _THIS.split(text)[1:]:
         if _sign_of_sentence(first_sentence(later)) is Sign.ACTS:
             return Sign.ACTS
     return first
 
 
 def _sign_of_sentence(sentence: str) -> Sign:
+    sign = _sign_of_beginning(sentence)
+    return Sign.MAY_ACT if sign is Sign.NOTHING and _mentions_action(sentence) else sign
+
+
+_NAMES = word_set("logoff logout poweroff reboot restart shutdown signout unsubscribe")
+"""What a title of a few words may end with: "User logout"."""
+
+_NOUNS = word_set("cancellation deactivation deletion removal revocation termination")
+
+
+def _mentions_action(sentence: str) -> bool:
+    """Whether a sentence that begins otherwise has an action and its object in it.
+
+    "If the token is valid, deletes the user", "Endpoint to delete a user", "Removal of an item".
+    """
+    words = [word.lower() for word in re.findall(r"[^\W\d_]+", sentence)][:40]
+    if 1 < len(words) <= 3 and words[-1] in _NAMES:
+        return True
+    for before, word, after in zip(["", *words], words, words[1:], strict=False):
+        has_object = after in _DETERMINERS and after != "that"
+        if has_object:
+            verb, is_third = _infinitive(word)
+            if verb in VERBS and (is_third or before == "to"):
+                return True
+        if word in _GERUNDS and (before == "for" or (has_object and not before)):
+            return True
+        if word in _NOUNS and after == "of" and before in ("", "for", "triggers"):
+            return True
+    return False
+
+
+def _sign_of_beginning(sentence: str) -> Sign:
     while filler := _FILLER.match(sentence):
         sentence = sentence[filler.end() :]
     words = [word.lower() for word in re.findall(r"[^\W\d_]+", sentence)][:40]
@@ -355,9 +442,10 @@ def _infinitive(word: str) -> tuple[str, bool]:
 
 def _acts_as_well(words: Sequence[str], *, is_third: bool) -> bool:
     """Whether a sentence that begins with reading goes on: "Returns a job and locks it"."""
-    for before, word, after in zip(words, words[1:], [*words[2:], "it"], strict=False):
+    following = zip(words, words[1:], [*words[2:], "it"], strict=False)
+    for number, (before, word, after) in enumerate(following):
         verb, third = _infinitive(word)
         goes_on = before in ("and", "then") and verb in _ACTING and third is is_third
-        if goes_on and after in _DETERMINERS:
+        if goes_on and (number == 1 or after in _DETERMINERS):  # "Fetch and lock jobs"
             return True
     return False

@@ -8,6 +8,7 @@ to files and terminals, and those parts are where credentials stand.
 import re
 import socket
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, unquote_plus, urlsplit
 
@@ -29,24 +30,23 @@ _PLAIN_SCHEME = {"ws": "http", "wss": "https"}
 
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 _PLAIN_URL = re.compile(r"(https?|wss?)://([^/?#@\\\s]+)(?:[/?]\S*)?", re.IGNORECASE)
-_OVERRIDES = frozenset(("x-http-method-override", "x-method-override", "x-http-method"))
+_OVERRIDES = re.compile(
+    r"x-(?:http-)?(?:method|verb)|(?:x-)?(?:http-)?(?:method|verb)-override"
+    r"|x-(?:http-)?override-(?:method|verb)"
+)
 """Headers by which Rails, Django, Express and ASP.NET middleware turn a GET or POST into more."""
 
-_REWRITES = frozenset(("x-original-url", "x-rewrite-url"))
+_REWRITES = re.compile(r"x-(?:original|rewrite|override)-url")
 """Headers by which IIS and Symfony answer for another path than the one that was asked for."""
 
-_OVERRIDE_PARAMETERS = _OVERRIDES | {"-method", "http-method-override"}
-"""Query parameters that do the same (`_method` is Rails', Laravel's and Symfony's)."""
+_OVERRIDE_PARAMETERS = re.compile(r"[-$!]+(?:http-?)?(?:method|headers)")
+"""Query parameters that do the same: `_method` is Rails', Laravel's and Symfony's, `_HttpMethod`
+Salesforce's, `$httpMethod` and `$httpHeaders` are Google's."""
 
-_HOST_HEADERS = frozenset(
-    (
-        "host",
-        "x-forwarded-host",
-        "x-forwarded-server",
-        "x-host",
-        "x-http-host-override",
-        "x-original-host",
-    )
+_HOST_HEADERS = re.compile(
+    r"host|forwarded|x-forwarded-server|proxy-host"
+    r"|x-(?:(?:backend|forwarded|http|original|override|proxy|real|rewrite|upstream)-)*host"
+    r"(?:-override)?"
 )
 """Headers by which a server or a proxy chooses the site that answers."""
 
@@ -63,16 +63,18 @@ _WRITABLE = (
 )
 
 
+@lru_cache(1024)  # asked for every header of every request
 def is_override(name: str) -> bool:
     """Return whether a header or query parameter of this name can turn a GET into more."""
     plain = name.strip().lower().replace("_", "-").partition("[")[0]
-    return plain in _OVERRIDE_PARAMETERS or plain in _REWRITES
+    patterns = (_OVERRIDE_PARAMETERS, _OVERRIDES, _REWRITES)
+    return any(pattern.fullmatch(plain) for pattern in patterns)
 
 
+@lru_cache(1024)
 def names_a_host(header: str) -> bool:
     """Return whether a header of this name can lead a request to another site than it went to."""
-    plain = header.strip().lower().replace("_", "-")
-    return plain in _HOST_HEADERS or plain == "forwarded"
+    return _HOST_HEADERS.fullmatch(header.strip().lower().replace("_", "-")) is not None
 
 
 class Policy(Record, frozen=True):
@@ -193,11 +195,11 @@ class Rules:
         form = body = False
         for raw, value in headers:
             name = raw.strip().lower().replace(b"_", b"-").decode("latin-1")
-            if name in _HOST_HEADERS or name == "forwarded":
+            if names_a_host(name):
                 refused = self._other_site(method, scheme, host, port, name, value)
                 if refused is not None:
                     return refused
-            elif read_only and (name in _OVERRIDES or name in _REWRITES):
+            elif read_only and is_override(name):
                 what = _shown(f"{method} to {host}:{port}")
                 return self._override(what, f"the header {_shown(raw.decode('latin-1'))}")
             elif name == "content-type":
@@ -389,7 +391,7 @@ def acting_query(query: str) -> str | None:
     for pair in re.split("[&;]", query):
         name, _, value = pair.partition("=")
         name = unquote_plus(unquote_plus(name)).strip()
-        if name.lower().replace("_", "-").partition("[")[0] in _OVERRIDE_PARAMETERS:
+        if is_override(name):
             return f"the query parameter {_shown(name)}"
         if name.lower() == "query" and _writes_by_graphql(unquote_plus(unquote_plus(value))):
             return "the GraphQL mutation in its query"
