@@ -30,8 +30,10 @@ def test_each_rule_is_used():
 
 
 def test_rules_of_migrations_drifts_and_the_contract_are_among_them():
-    names = re.findall(r'_drift\(\s*"(\w+)"', (PACKAGE / "schema/drift.py").read_text())
-    names += re.findall(r'yield "(\w+)"', (PACKAGE / "schema/policies.py").read_text())
+    names = re.findall(
+        r'_drift\(\s*"(\w+)"', (PACKAGE / "analysis/sql_schema/drift.py").read_text()
+    )
+    names += re.findall(r'yield "(\w+)"', (PACKAGE / "analysis/sql_schema/policies.py").read_text())
     assert set(flaw.RULES) == {rule for rule in RULES if rule.startswith("migration.")}
     assert {f"schema.{name}" for name in names} == {
         rule for rule in RULES if rule.startswith("schema.")

@@ -1,5 +1,8 @@
+"""`python -m pytest_prodcheck.cli`: the same as the `prodcheck` command."""
+
 import sys
 
 from pytest_prodcheck.cli import main
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())
