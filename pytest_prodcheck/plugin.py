@@ -22,6 +22,7 @@ from pytest_prodcheck.session.assertion_rewriting import import_plainly
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from pytest_prodcheck.checks.answers.catch_all import CatchAll
     from pytest_prodcheck.checks.compatibility.baseline import CompatibilityRun, PreviousRun
     from pytest_prodcheck.checks.contract.operation_check import OperationRun
     from pytest_prodcheck.checks.contract.workflows import WorkflowRun
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from pytest_prodcheck.checks.drills.drill import DrillRun
     from pytest_prodcheck.checks.migrations.migration_run import MigrationRun
     from pytest_prodcheck.checks.modes.flags import FlagsRun
-    from pytest_prodcheck.checks.probes.catch_all import CatchAll
     from pytest_prodcheck.checks.probes.prober import ProbeRun
     from pytest_prodcheck.config import Target
     from pytest_prodcheck.http.client import LiveClient

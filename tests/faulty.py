@@ -27,7 +27,7 @@ from typing import Any, Self
 
 NO_SUCH_PATH = "/prodcheck-no-such-path-"
 """How the path begins that a run asks for to see what every path gets
-(checks/probes/catch_all.py)."""
+(checks/answers/catch_all.py)."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pytest_prodcheck.checks.probes.catch_all import PREFIX, CatchAll
+from pytest_prodcheck.checks.answers.catch_all import PREFIX, CatchAll
 from pytest_prodcheck.checks.probes.prober import ask
 from pytest_prodcheck.config import Probe, Target
 from pytest_prodcheck.errors import BudgetExhausted

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pytest_prodcheck.checks.probes.expectations import PRESENT, SHOWN, Answer, unmet
+from pytest_prodcheck.checks.answers.expectations import PRESENT, SHOWN, Answer, unmet
 from pytest_prodcheck.config import Probe
 
 

@@ -5,16 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_prodcheck.checks.probes.limits import (
-    Limit,
-    LimitRun,
-    Measured,
-    Tally,
-    configured,
-    requests_needed,
-)
+from pytest_prodcheck.checks.probes.limits import Limit, LimitRun, configured, requests_needed
 from pytest_prodcheck.config import Limits
 from pytest_prodcheck.model import Exchange
+from pytest_prodcheck.store.tally import Measured, Tally
 
 
 def seen(number: int, status: int | None = 200, ms: float = 100) -> list[Measured]:

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pytest_prodcheck.checks.probes.expectations import ANY_ANSWER, PRESENT, Answer, unmet
+from pytest_prodcheck.checks.answers.expectations import ANY_ANSWER, PRESENT, Answer, unmet
 from pytest_prodcheck.config import Probe
 from tests.diagnosis_cases import FIRES, found
 

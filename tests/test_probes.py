@@ -20,12 +20,12 @@ import pytest
 
 from pytest_prodcheck import errors
 from pytest_prodcheck.checks.probes import prober as probes
-from pytest_prodcheck.checks.probes.limits import Tally
 from pytest_prodcheck.checks.probes.prober import Prober, ProbeResult, ProbeRun
 from pytest_prodcheck.config import Probe, Secret, Target
 from pytest_prodcheck.http.client import LiveClient, LiveTransport
 from pytest_prodcheck.http.throttle import Chain
 from pytest_prodcheck.model import Exchange
+from pytest_prodcheck.store.tally import Tally
 
 
 class Ledger:

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 import trustme
 
-from pytest_prodcheck.checks.probes.catch_all import CatchAll
+from pytest_prodcheck.checks.answers.catch_all import CatchAll
 from pytest_prodcheck.checks.probes.health import HealthCheck
-from pytest_prodcheck.checks.probes.limits import Limit, LimitRun, Measured
+from pytest_prodcheck.checks.probes.limits import Limit, LimitRun
 from pytest_prodcheck.checks.probes.private import USUAL, private_paths
 from pytest_prodcheck.config import Probe, Target
 from pytest_prodcheck.errors import CheckFailed
 from pytest_prodcheck.http.client import LiveClient
+from pytest_prodcheck.store.tally import Measured
 from tests.connection import connected
 from tests.faulty import FaultyServer, answer, json_answer, redirect
 

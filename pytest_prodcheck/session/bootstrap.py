@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from pytest_prodcheck.checks import mark_expressions
 from pytest_prodcheck.config import Secret, Settings, choose, describe, digests, load
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.guard.network import Guard, trusting
 from pytest_prodcheck.model import Policy, Release, Run, TargetInfo
 from pytest_prodcheck.redaction.redactor import Redactor, guard_logging, redactor_of, scrub
-from pytest_prodcheck.session import mark_expressions
 from pytest_prodcheck.session.builtin_suites import SuitesPlugin, name_suites
 from pytest_prodcheck.session.guard_lifetime import GuardLife, stand
 from pytest_prodcheck.session.inspector import Inspector

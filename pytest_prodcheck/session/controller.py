@@ -333,7 +333,7 @@ class Recorder:
 
     def _traffic(self) -> TrafficCounted | None:
         """What all processes have counted; nothing where no request was sent."""
-        from pytest_prodcheck.checks.probes.limits import Tally
+        from pytest_prodcheck.store.tally import Tally
 
         path = self._folder.work / "tally"
         return Tally(path).traffic().entry() if path.exists() else None

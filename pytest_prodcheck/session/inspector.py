@@ -43,8 +43,7 @@ from pytest_prodcheck.verdict.known_failures import KnownFailures
 if TYPE_CHECKING:
     from httpx import Response
 
-    from pytest_prodcheck.checks.probes.catch_all import CatchAll
-    from pytest_prodcheck.checks.probes.limits import Measured, Tally
+    from pytest_prodcheck.checks.answers.catch_all import CatchAll
     from pytest_prodcheck.checks.probes.prober import Prober, ProbeRun
     from pytest_prodcheck.checks.probes.sender import Sender
     from pytest_prodcheck.config import Probe
@@ -53,6 +52,7 @@ if TYPE_CHECKING:
     from pytest_prodcheck.http.transport import LiveTransport
     from pytest_prodcheck.measuring import Measure
     from pytest_prodcheck.service.release import ReleaseSeen
+    from pytest_prodcheck.store.tally import Measured, Tally
 
 
 _SHOWN = {
@@ -219,7 +219,7 @@ class Inspector:
     @cached_property
     def described(self) -> Target:
         """The target, with what it shows of itself where nothing about it is declared."""
-        from pytest_prodcheck.checks.probes.discovery import is_undeclared, with_found
+        from pytest_prodcheck.checks.openapi.discovery import is_undeclared, with_found
 
         if not is_undeclared(self.target):
             return self.target
@@ -291,7 +291,7 @@ class Inspector:
     @cached_property
     def catch_all(self) -> CatchAll:
         """What a path that cannot exist gets, asked for once in a run."""
-        from pytest_prodcheck.checks.probes.catch_all import CatchAll
+        from pytest_prodcheck.checks.answers.catch_all import CatchAll
 
         def fetch(path: str) -> Response:
             with self.connect() as client:
@@ -303,7 +303,7 @@ class Inspector:
     @cached_property
     def tally(self) -> Tally:
         """Every exchange of the run, of all its processes."""
-        from pytest_prodcheck.checks.probes.limits import Tally
+        from pytest_prodcheck.store.tally import Tally
 
         return Tally(self.work / "tally")
 

@@ -15,16 +15,16 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 
+from pytest_prodcheck.checks import mark_expressions
+from pytest_prodcheck.checks.markers import wrong_arguments
 from pytest_prodcheck.config import Probe, Target
 from pytest_prodcheck.model import Document, Record, Release
 from pytest_prodcheck.redaction.sanitize import text as neutral
-from pytest_prodcheck.session import mark_expressions
 from pytest_prodcheck.session.builtin_suites import SUITES
-from pytest_prodcheck.session.markers import wrong_arguments
 from pytest_prodcheck.store.process_lock import turn
 
 if TYPE_CHECKING:
-    from pytest_prodcheck.checks.probes.discovery import Discovery
+    from pytest_prodcheck.checks.openapi.discovery import Discovery
     from pytest_prodcheck.session.inspector import Inspector
 
 
@@ -291,7 +291,7 @@ def with_openapi(inspector: Inspector) -> Target:
 
 def discovered(inspector: Inspector) -> Discovery:
     """What the target shows of itself: looked for once in a run."""
-    from pytest_prodcheck.checks.probes.discovery import Discovery, Explorer
+    from pytest_prodcheck.checks.openapi.discovery import Discovery, Explorer
 
     def explore() -> Discovery:
         seen = inspector.release_seen
@@ -305,8 +305,8 @@ def discovered(inspector: Inspector) -> Discovery:
 def fetched(inspector: Inspector) -> Document:
     """The OpenAPI document, asked for once in a run: what the first process was given is what all
     of them work with."""
+    from pytest_prodcheck.checks.openapi.discovery import is_undeclared
     from pytest_prodcheck.checks.openapi.document import NotServed, fetch_spec
-    from pytest_prodcheck.checks.probes.discovery import is_undeclared
 
     def fetch() -> Document:
         spec: dict[str, Any] | str

@@ -21,17 +21,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from pytest_prodcheck.config import Settings
-from pytest_prodcheck.model import Planned, Problem
-from pytest_prodcheck.redaction.sanitize import text as neutral
-from pytest_prodcheck.session import mark_expressions
-from pytest_prodcheck.session.markers import (
+from pytest_prodcheck.checks import mark_expressions
+from pytest_prodcheck.checks.markers import (
     category,
     exists_on,
     severity,
     targets_of,
     wrong_arguments,
 )
+from pytest_prodcheck.config import Settings
+from pytest_prodcheck.model import Planned, Problem
+from pytest_prodcheck.redaction.sanitize import text as neutral
 from pytest_prodcheck.session.parameters import is_configured, is_drill, withheld
 from pytest_prodcheck.session.partial_run import CHOSEN, left_out_before_collection, part_of_run
 

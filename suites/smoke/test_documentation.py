@@ -7,7 +7,7 @@ incident, when nobody can see it. These checks exist for the paths that the targ
 
 import pytest
 
-from pytest_prodcheck.checks.probes.expectations import require_success
+from pytest_prodcheck.checks.answers.expectations import require_success
 from pytest_prodcheck.errors import CheckFailed
 from pytest_prodcheck.rules import failure
 

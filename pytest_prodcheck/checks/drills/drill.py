@@ -15,13 +15,13 @@ from urllib.parse import quote
 import msgspec
 
 from pytest_prodcheck import rules
+from pytest_prodcheck.checks.answers.expectations import differences
 from pytest_prodcheck.checks.drills.kept import Kept
 from pytest_prodcheck.checks.drills.lease import Lease
 from pytest_prodcheck.checks.drills.restoring import Site, remove, restore, until
 from pytest_prodcheck.checks.drills.switching import Refused, SwitchFailed, ask, filled, flip
 from pytest_prodcheck.checks.drills.watchdog import Watchdog
 from pytest_prodcheck.checks.modes.flags import FlagsRun
-from pytest_prodcheck.checks.probes.expectations import differences
 from pytest_prodcheck.config import Drill
 from pytest_prodcheck.errors import CheckFailed, NotAsked, ProdcheckError
 from pytest_prodcheck.http.body import strict_json

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from pytest_prodcheck.checks.probes.expectations import differences, require_success
+from pytest_prodcheck.checks.answers.expectations import differences, require_success
 from pytest_prodcheck.checks.probes.health_words import (
     is_bad_sentence,
     is_bad_value,

@@ -7,87 +7,20 @@ share is within it with 95 % confidence (exact binomial; for no bad one this is 
 three, n > 3 / share), *broken* when the share seen is over it, and else *not provable*.
 """
 
-import contextlib
 import math
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from pytest_prodcheck.config import Limits
 from pytest_prodcheck.errors import CheckFailed
-from pytest_prodcheck.model import Exchange, Record
+from pytest_prodcheck.model import Record
 from pytest_prodcheck.rules import failure
-from pytest_prodcheck.store.traffic import Traffic
+from pytest_prodcheck.store.tally import Measured
 
 CONFIDENCE = 0.95
 
 SLOW_SHARE = 0.05
 """What a p95 means: at most this share of requests is slower."""
-
-
-class Measured(Record):
-    """One exchange as the limits see it; status None: no answer came."""
-
-    status: int | None
-    elapsed_ms: float
-
-    @property
-    def failed(self) -> bool:
-        """No answer, or the server says that it is its own fault."""
-        return self.status is None or self.status >= 500
-
-    @property
-    def refused(self) -> bool:
-        """A 4xx costs a server nothing: its speed says nothing about the service."""
-        return self.status is not None and 400 <= self.status < 500
-
-
-class Tally:
-    """The exchanges of all processes of a run, counted in one shared file."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def add(self, exchanges: Iterable[Exchange], *, generated: bool = False) -> None:
-        """Count these exchanges; those that were withheld never happened.
-
-        `generated`: they are cases of the contract suite, which no limit judges.
-        """
-        mark = "g" if generated else "-"
-        lines = [
-            f"\n{exchange.status or 0} {exchange.elapsed_ms:.3f} {mark}\n"
-            for exchange in exchanges
-            if exchange.kind != "withheld"
-        ]
-        if lines:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-            descriptor = os.open(self._path, flags, 0o600)
-            # One write each time, which no other process can come between.
-            try:
-                os.write(descriptor, "".join(lines).encode())
-            finally:
-                os.close(descriptor)
-
-    def measured(self) -> list[Measured]:
-        """Every exchange so far that limits judge, in the order of counting."""
-        return [one for one, generated in self._read() if not generated]
-
-    def traffic(self) -> Traffic:
-        """What all exchanges of the run add up to, generated ones too."""
-        traffic = Traffic()
-        for one, _ in self._read():
-            traffic.count(one.elapsed_ms if one.status is not None else None, one.failed)
-        return traffic
-
-    def _read(self) -> Iterator[tuple[Measured, bool]]:
-        with contextlib.suppress(FileNotFoundError), self._path.open() as lines:
-            for line in lines:
-                # A process killed while it wrote leaves half a line.
-                with contextlib.suppress(ValueError):
-                    status, elapsed, mark = line.split()
-                    one = Measured(status=int(status) or None, elapsed_ms=float(elapsed))
-                    yield one, mark == "g"
 
 
 class Ruling(Record):

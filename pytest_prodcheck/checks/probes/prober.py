@@ -20,9 +20,8 @@ from typing import Any, Protocol, Self
 import msgspec
 
 from pytest_prodcheck import errors
-from pytest_prodcheck.checks.probes.catch_all import CatchAll
-from pytest_prodcheck.checks.probes.expectations import ANY_ANSWER, Answer, Clean, Mismatch, unmet
-from pytest_prodcheck.checks.probes.limits import Tally
+from pytest_prodcheck.checks.answers.catch_all import CatchAll
+from pytest_prodcheck.checks.answers.expectations import ANY_ANSWER, Answer, Clean, Mismatch, unmet
 from pytest_prodcheck.config import Probe, Target, revealed
 from pytest_prodcheck.errors import CheckFailed
 from pytest_prodcheck.http import real_time
@@ -30,6 +29,7 @@ from pytest_prodcheck.http.errors import kind_of
 from pytest_prodcheck.http.lean_httpx import httpx
 from pytest_prodcheck.model import Exchange, Failure, Record, reason_of_silence
 from pytest_prodcheck.rules import RULES, failure
+from pytest_prodcheck.store.tally import Tally
 
 LOCK = "probes.lock"
 """The process that holds it sends."""

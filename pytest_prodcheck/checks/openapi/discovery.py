@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from pytest_prodcheck.checks.answers.catch_all import PREFIX, Page, page_of_response
 from pytest_prodcheck.checks.openapi.document import derive, fetch_spec
-from pytest_prodcheck.checks.probes.catch_all import PREFIX, Page, page_of_response
 from pytest_prodcheck.config import Target
 from pytest_prodcheck.errors import NotAsked
 from pytest_prodcheck.http.errors import GONE

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from pytest_prodcheck import errors
-from pytest_prodcheck.checks.probes.expectations import Answer, Mismatch
+from pytest_prodcheck.checks.answers.expectations import Answer, Mismatch
 from pytest_prodcheck.config import Probe, Target
 from pytest_prodcheck.http.lean_httpx import httpx
 from pytest_prodcheck.model import Record
