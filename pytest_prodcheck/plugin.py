@@ -1,8 +1,7 @@
 """pytest's way in. Without `--target` it declares names and does nothing else.
 
-It reads as a story: options, configuration, fixtures. What happens then is told by the
-objects registered here: `session.inspector` (in each process that runs tests) and
-`session.controller` (in the one that decides).
+It reads as a story: options, configuration, and the fixtures that know no kind of check. Each kind
+has a plugin of its own below `checks/`; what a run is made of is registered by `session.bootstrap`.
 """
 
 from __future__ import annotations
@@ -17,25 +16,25 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_prodcheck.checks import hookspecs
+from pytest_prodcheck.checks.context import CONTEXT, context_of
 from pytest_prodcheck.session.assertion_rewriting import import_plainly
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from pytest_prodcheck.checks.answers.catch_all import CatchAll
-    from pytest_prodcheck.checks.compatibility.baseline import CompatibilityRun, PreviousRun
-    from pytest_prodcheck.checks.contract.operation_check import OperationRun
-    from pytest_prodcheck.checks.contract.workflows import WorkflowRun
-    from pytest_prodcheck.checks.database.load import ConnectionsRun, QueryRun
-    from pytest_prodcheck.checks.database.schema import TableRun
-    from pytest_prodcheck.checks.drills.drill import DrillRun
-    from pytest_prodcheck.checks.migrations.migration_run import MigrationRun
-    from pytest_prodcheck.checks.modes.flags import FlagsRun
-    from pytest_prodcheck.checks.probes.prober import ProbeRun
     from pytest_prodcheck.config import Target
     from pytest_prodcheck.http.client import LiveClient
     from pytest_prodcheck.measuring import Measure
-    from pytest_prodcheck.session.inspector import Inspector
+
+pytest_plugins = (
+    "pytest_prodcheck.checks.probes.plugin",
+    "pytest_prodcheck.checks.contract.plugin",
+    "pytest_prodcheck.checks.compatibility.plugin",
+    "pytest_prodcheck.checks.modes.plugin",
+    "pytest_prodcheck.checks.drills.plugin",
+    "pytest_prodcheck.checks.database.plugin",
+    "pytest_prodcheck.checks.migrations.plugin",
+)
+"""The kinds of checks, each a plugin of its own."""
 
 MARKERS = (
     "smoke: quick checks right after a deploy",
@@ -49,7 +48,10 @@ MARKERS = (
     "offline: sends no request, on purpose; without it such a check proves nothing and fails",
 )
 
-INSPECTOR: pytest.StashKey[Inspector] = pytest.StashKey()
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare the hooks by which a kind of check tells the plan what it needs."""
+    pluginmanager.add_hookspecs(hookspecs)
 
 
 # --- options ---------------------------------------------------------------------------
@@ -155,7 +157,7 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_prodcheck.session.bootstrap import start
 
         try:
-            config.stash[INSPECTOR] = start(config, option)
+            config.stash[CONTEXT] = start(config, option)
         except UsageError as error:
             raise pytest.UsageError(str(error)) from error
         # What is loaded by now stays: each full collection (pytest asks for some) passes it over.
@@ -171,110 +173,24 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def target(request: pytest.FixtureRequest) -> Target:
     """The environment under check: `target.name`, `target.base_url`, `target.read_only`."""
-    return _inspector(request).target
+    return context_of(request).target
 
 
 @pytest.fixture
 def api(request: pytest.FixtureRequest) -> Generator[LiveClient]:
     """A guarded `httpx.Client` on the target: `api.get("/health")`."""
-    with _inspector(request).client(request.node) as client:
+    with context_of(request).client(request.node) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 def api_session(request: pytest.FixtureRequest) -> Generator[LiveClient]:
     """A guarded `httpx.Client` for all tests of a process: log in once, its cookies stay."""
-    with _inspector(request).shared_client() as client:
+    with context_of(request).shared_client() as client:
         yield client
-
-
-@pytest.fixture
-def probe(request: pytest.FixtureRequest) -> ProbeRun:
-    """One declared or derived probe; a test that asks for it runs once for each."""
-    return _inspector(request).probe(request.node, request.param)
-
-
-@pytest.fixture
-def catch_all(request: pytest.FixtureRequest) -> CatchAll:
-    """The answer that every path of the target gets, if there is one: it proves nothing."""
-    return _inspector(request).catch_all
-
-
-@pytest.fixture
-def operation(request: pytest.FixtureRequest) -> OperationRun:
-    """One operation of the OpenAPI document; a test that asks for it runs once for each."""
-    return _inspector(request).contract.operation(request.node, request.param)
-
-
-@pytest.fixture
-def workflows(request: pytest.FixtureRequest) -> WorkflowRun:
-    """All operations of the OpenAPI document together, one after the other's answer."""
-    return _inspector(request).contract.workflows(request.node, request.param)
-
-
-@pytest.fixture
-def compatibility(request: pytest.FixtureRequest) -> CompatibilityRun:
-    """The live OpenAPI document and an older one: `compatibility.check()`."""
-    return _inspector(request).contract.compatibility(request.param)
-
-
-@pytest.fixture
-def previous(request: pytest.FixtureRequest) -> PreviousRun:
-    """The live OpenAPI document and that of the release to go back to: `previous.check()`."""
-    return _inspector(request).contract.previous(request.param)
-
-
-@pytest.fixture
-def flags(request: pytest.FixtureRequest) -> FlagsRun:
-    """Feature flags and operating mode: `flags["ENABLE_CACHE"]`, `flags.mode`."""
-    return _inspector(request).rollback.flags(request.node, request.param)
 
 
 @pytest.fixture
 def measure(request: pytest.FixtureRequest) -> Measure:
     """Record a figure, for the report and for `[[actions]]`: `measure("queue.length", 3)`."""
-    return partial(_inspector(request).measure, request.node)
-
-
-@pytest.fixture
-def drill(request: pytest.FixtureRequest) -> Generator[DrillRun]:
-    """One rehearsal of a switch; a test that asks for it runs once for each, alone."""
-    with _inspector(request).rollback.drill(request.node, request.param) as rehearsal:
-        yield rehearsal
-
-
-@pytest.fixture
-def database(request: pytest.FixtureRequest) -> Generator[Connection]:
-    """A read-only SQLAlchemy connection to the target's database; rolled back at the end."""
-    with _inspector(request).database.live.connect() as connection:
-        yield connection
-
-
-@pytest.fixture
-def database_table(request: pytest.FixtureRequest) -> TableRun:
-    """One expected table of the database; a test that asks for it runs once for each."""
-    return _inspector(request).database.table(request.node, request.param)
-
-
-@pytest.fixture
-def database_connections(request: pytest.FixtureRequest) -> ConnectionsRun:
-    """The connections to the database against their limit."""
-    return _inspector(request).database.connections(request.node)
-
-
-@pytest.fixture
-def database_query(request: pytest.FixtureRequest) -> QueryRun:
-    """One declared query; a test that asks for it runs once for each."""
-    return _inspector(request).database.query(request.node, request.param)
-
-
-@pytest.fixture
-def migration(request: pytest.FixtureRequest) -> MigrationRun:
-    """One migration that the target does not have yet; a test runs once for each."""
-    return _inspector(request).rollback.migration(request.node, request.param)
-
-
-def _inspector(request: pytest.FixtureRequest) -> Inspector:
-    if INSPECTOR not in request.config.stash:
-        pytest.skip("needs a target: run pytest with --target=NAME")
-    return request.config.stash[INSPECTOR]
+    return partial(context_of(request).measure, request.node)

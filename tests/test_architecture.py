@@ -22,8 +22,8 @@ PURE = {"analysis", "config", "redaction", "report", "store", "verdict", ""}
 ENTRIES = ("plugin", "cli", "__main__")
 """At the top of the package, but no part of what is pure."""
 
-WITH_PYTEST = ("plugin", "session")
-"""Modules and rooms that speak with pytest."""
+WITH_PYTEST = re.compile(r"plugin|session\..+|checks\.\w+|checks\.\w+\.plugin")
+"""Modules that speak with pytest."""
 
 ADAPTERS = {
     "checks.contract.schemathesis_adapter": ("schemathesis", "hypothesis"),
@@ -140,10 +140,9 @@ def test_imports_of_ours_are_absolute():
     assert offences(lambda _, found: found.module.startswith(".")) == []
 
 
-def test_only_the_plugin_and_the_session_import_pytest():
+def test_only_plugins_and_the_session_import_pytest():
     def pytest_elsewhere(module: str, found: Import) -> bool:
-        speaks_pytest = module.partition(".")[0] in WITH_PYTEST
-        return top(found) in ("pytest", "_pytest") and not speaks_pytest
+        return top(found) in ("pytest", "_pytest") and not WITH_PYTEST.fullmatch(module)
 
     assert offences(pytest_elsewhere) == []
 

@@ -15,30 +15,40 @@ import msgspec
 import pytest
 
 from pytest_prodcheck.checks import mark_expressions
+from pytest_prodcheck.checks.context import RunContext, Workspace
 from pytest_prodcheck.config import Secret, Settings, choose, describe, digests, load
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.guard.network import Guard, trusting
-from pytest_prodcheck.model import Policy, Release, Run, TargetInfo
+from pytest_prodcheck.guard.policy import Policy
+from pytest_prodcheck.model import Policy as GatePolicy
+from pytest_prodcheck.model import Run, TargetInfo
 from pytest_prodcheck.redaction.redactor import Redactor, guard_logging, redactor_of, scrub
 from pytest_prodcheck.session.builtin_suites import SuitesPlugin, name_suites
+from pytest_prodcheck.session.collection import Collection
+from pytest_prodcheck.session.evidence import EvidenceReports
 from pytest_prodcheck.session.guard_lifetime import GuardLife, stand
-from pytest_prodcheck.session.inspector import Inspector
 from pytest_prodcheck.session.partial_run import CHOSEN, chosen_on_command_line
+from pytest_prodcheck.session.plan import Plan
+from pytest_prodcheck.session.release_query import ReleaseQuery
+from pytest_prodcheck.session.scrubbing import Scrubber
+from pytest_prodcheck.session.shared_fixtures import SharedFixtures
 from pytest_prodcheck.session.worker_settings import pack, unpack
 from pytest_prodcheck.store.last_good import passed_before, remembered
 from pytest_prodcheck.store.run_directory import Folder, drop_latest
+from pytest_prodcheck.verdict.known_failures import KnownFailures
 from pytest_prodcheck.verdict.manifest import requirement
 
 if TYPE_CHECKING:
     from pytest_prodcheck.service.service import Service
-    from pytest_prodcheck.session.controller import ReleaseQuery
 
+
+PLAN: pytest.StashKey[Plan] = pytest.StashKey()
 
 SECRETS = "secrets"
 """The file of the run's private folder that workers read them from, sealed."""
 
 
-def start(config: pytest.Config, option: str | None) -> Inspector:
+def start(config: pytest.Config, option: str | None) -> RunContext:
     """Read the configuration, tell the guard its policy, register the objects that make up the run.
 
     Raises UsageError before anything is sent.
@@ -57,7 +67,7 @@ def start(config: pytest.Config, option: str | None) -> Inspector:
 
 def _start_controller(
     config: pytest.Config, option: str | None, base: Path, life: GuardLife
-) -> Inspector:
+) -> RunContext:
     from pytest_prodcheck.session.controller import Recorder
     from pytest_prodcheck.session.reporters import Reports
 
@@ -97,7 +107,7 @@ def _start_controller(
             read_only=settings.target.read_only,
             vantage=config.getoption("prodcheck_vantage"),
         ),
-        policy=Policy(
+        policy=GatePolicy(
             threshold=str(settings.threshold),
             weights=settings.weights,
             actions=settings.actions,
@@ -124,7 +134,7 @@ def _start_controller(
     }
     if config.getoption("dist", "no") != "no":
         told |= pack(settings, folder.work / SECRETS)
-    inspector = Inspector(config, settings, folder, redactor, shard, choice, root, life.guard)
+    context = _build(config, settings, folder, redactor, life.guard, told)
     reports = Reports(config, folder, redactor)
     recorder = Recorder(
         config,
@@ -134,17 +144,14 @@ def _start_controller(
         reports,
         service,
         told,
-        inspector.chain,
-        _release_query(inspector),
+        context.throttle,
+        ReleaseQuery.of(context),
         life,
     )
     config.pluginmanager.register(recorder, "prodcheck-recorder")
     config.pluginmanager.register(reports, "prodcheck-reports")
-    _begin(config, inspector, redactor)
-    alone = config.getoption("dist", "no") == "no" and not config.option.collectonly
-    if alone and settings.target.probes:
-        inspector.fork_sender()
-    return inspector
+    _register(context)
+    return context
 
 
 def _log(config: pytest.Config) -> Path:
@@ -173,66 +180,66 @@ def _start_service(
     return service
 
 
-def _release_query(inspector: Inspector) -> ReleaseQuery:
-    """How to learn what is deployed: where the configuration says, at once; else from what the
-    answers of the run have told by its end, and if none was about the service, from its health."""
-    from pytest_prodcheck.session.controller import ReleaseQuery
-
-    target = inspector.target
-    told_by_answers = False
-
-    def ask() -> Release:
-        from pytest_prodcheck.service.release import place_of_release
-
-        nonlocal told_by_answers
-        seen = inspector.release_seen
-        told_by_answers = bool(seen and seen.is_told)
-        if seen and (seen.is_told or not place_of_release(target)):
-            return seen.release()
-        return ask_anew()
-
-    def ask_again() -> Release:
-        return ask_anew() if target.release or told_by_answers else Release()
-
-    def ask_anew() -> Release:
-        from pytest_prodcheck.service.release import place_of_release, read
-
-        if not (place := target.release or place_of_release(target)):
-            return Release()
-        with inspector.connect() as client:
-            return read(client, place)
-
-    return ReleaseQuery(ask, ask_again, at_once=target.release is not None)
-
-
-def _start_worker(config: pytest.Config, told: dict[str, Any], guard: Guard) -> Inspector:
+def _start_worker(config: pytest.Config, told: dict[str, Any], guard: Guard) -> RunContext:
     """The controller's own settings: a file that has changed since is not read again."""
     config.stash[CHOSEN] = told["chosen"]
     folder = Folder(Path(told["folder"]))
     settings = unpack(told, folder.work / SECRETS)
     redactor = redactor_of(settings.secrets, os.environ)
-    inspector = Inspector(
-        config,
-        settings,
-        folder,
-        redactor,
-        told["shard"],
-        told["choice"],
-        Path(told["root"]),
-        guard,
+    context = _build(config, settings, folder, redactor, guard, told)
+    _register(context)
+    return context
+
+
+def _build(
+    config: pytest.Config,
+    settings: Settings,
+    folder: Folder,
+    redactor: Redactor,
+    guard: Guard,
+    told: dict[str, Any],
+) -> RunContext:
+    """Build what all checks of this process use, and tell the guard its policy."""
+    plan = Plan(config, settings, folder.work, told["shard"])
+    context = RunContext(
+        config=config,
+        settings=settings,
+        workspace=Workspace(path=folder.work),
+        guard=guard,
+        redactor=redactor,
+        choice=told["choice"],
+        root=Path(told["root"]),
+        shard=told["shard"],
+        known=KnownFailures(settings.known, datetime.now(UTC).date()),
+        report_problem=plan.complain,
+        report_note=plan.note,
     )
-    _begin(config, inspector, redactor)
-    return inspector
+    guard.settle(
+        Policy.of(settings.target),
+        folder.work / "violations.jsonl",
+        limits=context.throttle,
+        controller=getattr(config, "workerinput", {}).get("sock_port"),
+    )
+    config.stash[PLAN] = plan
+    return context
 
 
-def _begin(config: pytest.Config, inspector: Inspector, redactor: Redactor) -> None:
-    """Last of all: what the inspector cleans has to be clean when others see it."""
-    suites = SuitesPlugin(run_all=name_suites(config))
-    config.pluginmanager.register(suites, "prodcheck-suites")
-    config.pluginmanager.register(inspector, "prodcheck-inspector")
-    config.pluginmanager.register(inspector.shared, "prodcheck-shared-fixtures")
-    config.add_cleanup(guard_logging(redactor))
-    config.add_cleanup(inspector.close)
+def _register(context: RunContext) -> None:
+    """Register the hooks of this process, last of all: what they clean, others see clean."""
+    config, plan = context.config, context.config.stash[PLAN]
+    shared = SharedFixtures(context)
+    scrubber = Scrubber(config, context.redactor, context.work)
+    plugins = {
+        "suites": SuitesPlugin(run_all=name_suites(config)),
+        "collection": Collection(context, plan),
+        "scrubber": scrubber,
+        "evidence": EvidenceReports(context, plan, shared, scrubber),
+        "shared-fixtures": shared,
+    }
+    for name, plugin in plugins.items():
+        config.pluginmanager.register(plugin, f"prodcheck-{name}")
+    config.add_cleanup(guard_logging(context.redactor))
+    config.add_cleanup(context.close)
 
 
 def _at(settings: Settings, base_url: str, log: Path | None) -> Settings:

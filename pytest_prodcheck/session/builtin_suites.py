@@ -7,13 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_prodcheck.checks.builtin import SUITES
 from pytest_prodcheck.model import CATEGORIES
-
-_PACKAGE = Path(__file__).parents[1]
-SUITES = next(
-    folder for folder in (_PACKAGE / "suites", _PACKAGE.parent / "suites") if folder.is_dir()
-)
-"""In a wheel the suites lie inside the package, in a checkout beside it."""
 
 _RESOLVED = SUITES.resolve()
 

@@ -32,8 +32,8 @@ from pytest_prodcheck.redaction import sanitize
 from pytest_prodcheck.redaction.redactor import Redactor, scrub
 from pytest_prodcheck.report import terminal
 from pytest_prodcheck.report.verdict_json import document, text
-from pytest_prodcheck.session.inspector import WORKERS_ENDS
 from pytest_prodcheck.session.reporters import Reports
+from pytest_prodcheck.session.scrubbing import WORKERS_ENDS
 from pytest_prodcheck.store.entries import (
     Begin,
     CollectReport,
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from pytest_prodcheck.http.throttle import Chain
     from pytest_prodcheck.service.service import Service
     from pytest_prodcheck.session.guard_lifetime import GuardLife
+    from pytest_prodcheck.session.release_query import ReleaseQuery
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """All of them end a run the way Ctrl-C does: teardowns run, the files are written."""
@@ -576,30 +577,6 @@ class Recorder:
             self._add(Problem(what="interrupted", detail=f"interrupted at the end: {name}"))
             return
         raise KeyboardInterrupt(name)
-
-
-class ReleaseQuery(threading.Thread):
-    """The question what is deployed, asked while the tests run (`at_once`) or when they are over;
-    its answer is taken once."""
-
-    def __init__(
-        self, ask: Callable[[], Release], ask_again: Callable[[], Release], *, at_once: bool
-    ) -> None:
-        super().__init__(name="prodcheck-release", daemon=True)
-        self.at_once = at_once
-        self.ask_again = ask_again
-        self._ask = ask
-        self._answer: Release | None = None
-
-    def run(self) -> None:
-        self._answer = self._ask()
-
-    def take(self) -> Release | None:
-        """The answer when it is there; the request has a deadline of its own."""
-        if self.ident:
-            self.join()
-        answer, self._answer = self._answer, None
-        return answer
 
 
 def _uncaught() -> BaseException | None:

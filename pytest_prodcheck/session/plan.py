@@ -13,7 +13,6 @@ import os
 import re
 import textwrap
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -29,10 +28,10 @@ from pytest_prodcheck.checks.markers import (
     targets_of,
     wrong_arguments,
 )
+from pytest_prodcheck.checks.parameters import is_configured, withheld
 from pytest_prodcheck.config import Settings
 from pytest_prodcheck.model import Planned, Problem
 from pytest_prodcheck.redaction.sanitize import text as neutral
-from pytest_prodcheck.session.parameters import is_configured, is_drill, withheld
 from pytest_prodcheck.session.partial_run import CHOSEN, left_out_before_collection, part_of_run
 
 TAKEN_OUT = "taken out of the run by another selection than -m"
@@ -84,13 +83,11 @@ class Plan:
         return self._planned[item.nodeid]
 
     def _read(self, item: pytest.Item) -> Planned:
-        reason = withheld(item)
-        if is_drill(item):
-            reason = self._target.refuses_drills(datetime.now(UTC).date())
-            if self._shard and not reason:
-                reason = "a drill changes the target under the other parts of this run"
-        elif not reason and self._target.read_only and item.get_closest_marker("writes"):
-            reason = f"it writes, and target {self._target.name} is read-only"
+        reason = self._config.hook.pytest_prodcheck_withheld(item=item)
+        if reason is None:
+            reason = withheld(item)
+            if not reason and self._target.read_only and item.get_closest_marker("writes"):
+                reason = f"it writes, and target {self._target.name} is read-only"
         return Planned(
             id=neutral(item.nodeid),
             category=category(item),
@@ -142,7 +139,7 @@ class Plan:
         Other hooks may have marked items meanwhile: they are read again, and checked again.
         """
         self._planned.clear()
-        items.sort(key=_turn)  # after pytest-randomly and the like
+        items.sort(key=self._order)  # after pytest-randomly and the like
         self.check_markers(items)
         for item in items:
             self.planned(item)
@@ -151,6 +148,9 @@ class Plan:
             (nodeid, item) for nodeid, item in self._candidates.items() if nodeid not in left
         )
         self._candidates = {item.nodeid: item for item in items}
+
+    def _order(self, item: pytest.Item) -> int:
+        return self._config.hook.pytest_prodcheck_order(item=item) or 0
 
     def _left_elsewhere(self) -> Iterator[str]:
         """Why there is no check left, as sentences."""
@@ -237,17 +237,6 @@ class Plan:
 
 def _nothing_planned(detail: str) -> Problem:
     return Problem(what="required", detail=detail)
-
-
-def _turn(item: pytest.Item) -> int:
-    """Drills need the data that the probes know, so what changes it comes after them; the limits
-    judge what all the others have sent."""
-    asks_for = getattr(item, "fixturenames", ())
-    if "limit" in asks_for:
-        return 3
-    if "operation" in asks_for or "workflows" in asks_for:
-        return 2
-    return 1 if is_drill(item) else 0
 
 
 def _unknown(name: str, where: str, known: set[str]) -> str:

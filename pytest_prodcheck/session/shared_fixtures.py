@@ -11,31 +11,25 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_prodcheck.guard.network import Guard
+from pytest_prodcheck.checks.context import RunContext
 from pytest_prodcheck.model import Exchange
 
 if TYPE_CHECKING:
-    from pytest_prodcheck.http.client import LiveClient
-    from pytest_prodcheck.session.evidence import Seen
+    from pytest_prodcheck.checks.evidence import TestEvidence
 
 
 class SharedFixtures:
     """The wider fixtures of one process, and the clients that they hold."""
 
-    def __init__(self, guard: Guard) -> None:
-        self._guard = guard
+    def __init__(self, context: RunContext) -> None:
+        self._guard = context.guard
         self._asked: set[Any] = set()
         """Definitions of fixtures that sent a request while they were set up."""
-        self._clients: list[LiveClient] = []
-        self.seen: Seen | None = None
+        self._clients = context.shared_clients
+        self.under_way: TestEvidence | None = None
         """Of the test that is under way."""
 
-    def add(self, client: LiveClient) -> LiveClient:
-        """Record what *client* exchanges from now on with the test that is under way."""
-        self._clients.append(client)
-        return client
-
-    def take(self) -> list[Exchange]:
+    def take_new(self) -> list[Exchange]:
         """Return what the shared clients have exchanged since the last call, and let go of it."""
         new = []
         for client in self._clients:
@@ -46,17 +40,17 @@ class SharedFixtures:
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: Any) -> Iterator[None]:
         """Keep apart what a wider fixture sends from what the test sends itself."""
-        if fixturedef.scope == "function" or self.seen is None:
+        if fixturedef.scope == "function" or self.under_way is None:
             return (yield)
         before = self._guard.requests
-        own = before - self.seen.requests
+        own = before - self.under_way.requests
         try:
             return (yield)
         finally:
             if self._guard.requests > before:
                 self._asked.add(fixturedef)
             # Also right for a fixture that another one has asked for meanwhile.
-            self.seen.requests = self._guard.requests - own
+            self.under_way.requests = self._guard.requests - own
 
     def gave_answer(self, item: pytest.Item) -> bool:
         """Whether an argument of the test has a value that a wider fixture fetched."""

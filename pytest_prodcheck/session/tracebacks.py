@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from pytest_prodcheck.session.builtin_suites import SUITES
+from pytest_prodcheck.checks.builtin import SUITES
 
 _PACKAGE = Path(__file__).parents[1]
 _CLIENTS = frozenset(("httpx", "httpcore", "httpx2", "httpcore2"))

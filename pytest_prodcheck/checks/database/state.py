@@ -1,4 +1,4 @@
-"""What the checks of the database work on: the connection, what is expected, and what is there."""
+"""The connection to the database of the target, what is expected there, and what is there."""
 
 from __future__ import annotations
 
@@ -7,33 +7,22 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import pytest
 
 from pytest_prodcheck.errors import CheckFailed, ProdcheckError
-from pytest_prodcheck.session import parameters
-from pytest_prodcheck.session.evidence import SEEN
 
 if TYPE_CHECKING:
     from pytest_prodcheck.analysis.sql_schema.tables import Schema, Table
+    from pytest_prodcheck.checks.context import RunContext
     from pytest_prodcheck.checks.database.connection import Database
-    from pytest_prodcheck.checks.database.load import ConnectionsRun, QueryRun
-    from pytest_prodcheck.checks.database.schema import TableRun
-    from pytest_prodcheck.session.inspector import Inspector
 
 
-class DatabaseChecks:
+class DatabaseState:
     """The live tables are read once in a run, and MetaData is imported once."""
 
-    def __init__(self, inspector: Inspector) -> None:
-        self._inspector = inspector
-        self._settings = inspector.settings
-        self._target = inspector.target
-        self._work = inspector.work
-
-    @property
-    def statements(self) -> int:
-        """How many this process has sent to the database."""
-        return self.live.statements if "live" in self.__dict__ else 0
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+        self._settings = context.settings
+        self._target = context.target
 
     @property
     def is_expected(self) -> bool:
@@ -45,7 +34,9 @@ class DatabaseChecks:
         """Raises NotAsked when the target names none."""
         from pytest_prodcheck.checks.database.connection import Database
 
-        return Database(self._target, self._inspector.guard.allow)
+        database = Database(self._target, self._context.guard.allow)
+        self._context.question_counters.append(lambda: database.statements)
+        return database
 
     @cached_property
     def tables(self) -> tuple[Table, ...]:
@@ -57,7 +48,7 @@ class DatabaseChecks:
         assert expected
         if not expected.metadata:
             return expected.tables
-        place, folder = expected.metadata, self._inspector.project
+        place, folder = expected.metadata, self._context.project
 
         def make() -> Any:
             from pytest_prodcheck.checks.database.metadata import load
@@ -67,9 +58,9 @@ class DatabaseChecks:
             except ProdcheckError as error:
                 return str(error)
 
-        found = parameters.once(self._work / "metadata.json", make)
+        found = self._context.workspace.once("metadata.json", make)
         if isinstance(found, str):
-            self._inspector.plan.complain(found)
+            self._context.report_problem(found)
             return expected.tables
         return merged(msgspec.convert(found, tuple[Table, ...]), expected.tables)
 
@@ -80,11 +71,11 @@ class DatabaseChecks:
 
         expected = self._settings.database
         assert expected
-        refused = parameters.once(
-            self._work / "queries.json", lambda: refused_queries(expected.queries)
+        refused = self._context.workspace.once(
+            "queries.json", lambda: refused_queries(expected.queries)
         )
         for name, why in refused.items():
-            self._inspector.refusals.append(f"database.queries.{name}: {why}")
+            self._context.refusals.append(f"database.queries.{name}: {why}")
         return expected.queries
 
     @cached_property
@@ -102,32 +93,5 @@ class DatabaseChecks:
             except CheckFailed as failure:
                 return str(failure)
 
-        found = parameters.once(self._work / "schema.json", make)
+        found = self._context.workspace.once("schema.json", make)
         return found if isinstance(found, str) else msgspec.convert(found, Schema)
-
-    def table(self, item: pytest.Item, table: Table) -> TableRun:
-        from pytest_prodcheck.checks.database.schema import TableRun
-
-        item.stash[SEEN].database = True
-        wanted = [one.name for one in self.tables]
-        return TableRun(table, lambda: self.schema, wanted)
-
-    def connections(self, item: pytest.Item) -> ConnectionsRun:
-        from pytest_prodcheck.checks.database.load import ConnectionsRun
-
-        assert self._settings.database
-        limit = self._settings.database.connections
-        return ConnectionsRun(self.live, limit, self._inspector.measure_for(item))
-
-    def query(self, item: pytest.Item, name: str) -> QueryRun:
-        from pytest_prodcheck.checks.database.load import QueryRun
-
-        expected = self._settings.database
-        assert expected
-        return QueryRun(
-            self.live,
-            name,
-            expected.queries[name],
-            expected.slow,
-            self._inspector.measure_for(item),
-        )

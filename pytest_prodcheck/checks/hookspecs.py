@@ -1,0 +1,26 @@
+"""Hooks by which a kind of check tells the plan of a run what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+
+def pytest_prodcheck_candidates(
+    items: list[pytest.Item], counts: Callable[[pytest.Item], bool]
+) -> None:
+    """Called with all collected items before any is selected; may take some out.
+
+    counts: whether an item is a permitted check of this run.
+    """
+
+
+@pytest.hookspec(firstresult=True)
+def pytest_prodcheck_withheld(item: pytest.Item) -> str | None:
+    """Return why *item* is not permitted on this target; "" when it is; None for another's."""
+
+
+@pytest.hookspec(firstresult=True)
+def pytest_prodcheck_order(item: pytest.Item) -> int | None:
+    """Return how late *item* runs, 0 first; None for another's."""
