@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pytest_prodcheck.store.entries import Begin, Entry, Plan, Report
 
 from pytest_prodcheck.model import Check, Failure, Planned, TargetInfo
+from pytest_prodcheck.store.entries import Begin, Entry, Plan, Report
 from pytest_prodcheck.store.journal import fold
 from pytest_prodcheck.verdict.remarks import in_common
 from tests.faulty import Behaviour, Visit, answer, json_answer

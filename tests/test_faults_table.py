@@ -1,4 +1,4 @@
-"""docs/faults.md says which tests cover which fault, and is made from the tests themselves.
+"""docs/faults.md lists the tests of each fault, and is made from the tests themselves.
 
 A test names its rows of tests/faults.txt with `@pytest.mark.fault(16, 17)`.
 Write the page anew: `python tests/test_faults_table.py`.
@@ -8,6 +8,7 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
@@ -65,12 +66,18 @@ def marked(source: str) -> dict[int, set[str]]:
 def _marks(node: ast.AST, name: str) -> Iterator[tuple[str, ast.Call]]:
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         name = f"{name}::{node.name}"
-    if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.fault":
+    if isinstance(node, ast.Call) and _is_fault(node.func):
         yield name, node
     for child in ast.iter_child_nodes(node):
         yield from _marks(child, name)
 
 
+def _is_fault(function: ast.expr) -> bool:
+    named = isinstance(function, ast.Attribute) and function.attr == "fault"
+    return named and ast.unparse(function) == "pytest.mark.fault"
+
+
+@cache
 def covered() -> dict[int, list[str]]:
     """Row -> the tests that cover it, `test_judge.py::test_boundary`, in order."""
     rows: dict[int, list[str]] = defaultdict(list)
@@ -81,27 +88,28 @@ def covered() -> dict[int, list[str]]:
 
 
 def page(faults: dict[int, Fault], tests: dict[int, list[str]]) -> str:
-    """The table as Markdown."""
+    """Return the page as Markdown: a section of each fault, with its tests as a list."""
     lines = [
         "# Faults, and the tests that cover them",
         "",
-        "Made by `python tests/test_faults_table.py` from `tests/faults.txt` and the tests' "
-        "`@pytest.mark.fault(row)`.",
-        "Rows without a test are not answered for yet.",
+        "Each number is a fault that a run may meet. Below it: what must then hold, and the tests",
+        "that prove it. A fault without tests is not answered for yet.",
+        "",
+        "Made by `python tests/test_faults_table.py` from `tests/faults.txt` and the marks",
+        "`@pytest.mark.fault(row)` of the tests.",
     ]
     section = ""
     for number, fault in sorted(faults.items()):
         if fault.section != section:
             section = fault.section
-            lines += ["", f"## {section}", "", "| row | fault | required | tests |"]
-            lines += ["| --- | --- | --- | --- |"]
-        names = "<br>".join(f"`{name}`" for name in tests.get(number, []))
-        lines.append(f"| {number} | {_cell(fault.fault)} | {_cell(fault.required)} | {names} |")
+            lines += ["", f"## {section}"]
+        lines += ["", f"### {number}. {_plain(fault.fault)}", "", _plain(fault.required)]
+        lines += ["", *([f"- `{name}`" for name in tests.get(number, [])] or ["No test yet."])]
     return "\n".join(lines) + "\n"
 
 
-def _cell(text: str) -> str:
-    """Plain words in a table, whatever markup the fault is about."""
+def _plain(text: str) -> str:
+    """Return text that is shown as it is, whatever markup the fault is about."""
     return re.sub(r"([\\`*_\[\]|#~!@])", r"\\\1", escape(text, quote=False))
 
 
@@ -132,17 +140,29 @@ def test_other(): ...
     }
 
 
-def test_a_page_has_a_row_for_each_fault_and_no_live_markup():
+def test_a_page_has_a_section_for_each_fault_and_no_live_markup():
     faults = catalogue("[Injection]\n97 ![](x) | <b> => shown as `code`\n98 cells => prefixed\n")
-    assert page(faults, {98: ["test_a.py::test_b", "test_c.py"]}).splitlines()[4:] == [
-        "",
+    text = page(faults, {98: ["test_a.py::test_b", "test_c.py"]})
+    assert text[text.index("## Injection") :].splitlines() == [
         "## Injection",
         "",
-        "| row | fault | required | tests |",
-        "| --- | --- | --- | --- |",
-        r"| 97 | \!\[\](x) \| &lt;b&gt; | shown as \`code\` |  |",
-        "| 98 | cells | prefixed | `test_a.py::test_b`<br>`test_c.py` |",
+        r"### 97. \!\[\](x) \| &lt;b&gt;",
+        "",
+        r"shown as \`code\`",
+        "",
+        "No test yet.",
+        "",
+        "### 98. cells",
+        "",
+        "prefixed",
+        "",
+        "- `test_a.py::test_b`",
+        "- `test_c.py`",
     ]
+
+
+def test_no_line_of_the_page_is_too_long_to_read():
+    assert [line for line in current_page().splitlines() if len(line) > 300] == []
 
 
 def test_every_row_that_this_release_answers_for_is_covered():

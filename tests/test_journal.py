@@ -6,6 +6,8 @@ import sys
 
 import msgspec
 import pytest
+
+from pytest_prodcheck.model import Failure, Planned, TargetInfo
 from pytest_prodcheck.store.entries import (
     Begin,
     Plan,
@@ -14,8 +16,6 @@ from pytest_prodcheck.store.entries import (
     ServiceLog,
     TrafficCounted,
 )
-
-from pytest_prodcheck.model import Failure, Planned, TargetInfo
 from pytest_prodcheck.store.journal import Journal, fold, read
 
 

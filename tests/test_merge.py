@@ -4,6 +4,9 @@ import re
 
 import msgspec
 import pytest
+
+from pytest_prodcheck.errors import UsageError
+from pytest_prodcheck.model import Action, Part, Planned, Policy, Release, Run, TargetInfo
 from pytest_prodcheck.store.entries import (
     Begin,
     End,
@@ -14,9 +17,6 @@ from pytest_prodcheck.store.entries import (
     ReleaseSeen,
     Report,
 )
-
-from pytest_prodcheck.errors import UsageError
-from pytest_prodcheck.model import Action, Part, Planned, Policy, Release, Run, TargetInfo
 from pytest_prodcheck.store.journal import fold
 from pytest_prodcheck.store.merge import merge, unfinished
 from pytest_prodcheck.verdict.judge import judge

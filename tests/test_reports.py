@@ -15,9 +15,9 @@ from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
-from pytest_prodcheck.store.entries import ProblemFound
 
 from pytest_prodcheck.store import journal as journal_module
+from pytest_prodcheck.store.entries import ProblemFound
 from tests.test_gate_integrity import wait_for
 
 FILES = {"verdict.json", "report.html", "junit.xml", "summary.md", "journal.jsonl"}

@@ -8,9 +8,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from pytest_prodcheck.store.entries import Report
 
 from pytest_prodcheck.session.replay import replay
+from pytest_prodcheck.store.entries import Report
 from pytest_prodcheck.store.journal import read
 from pytest_prodcheck.store.run_directory import Folder
 from tests.project import Outcome, Project
