@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pytest_prodcheck.http.client import LiveClient
     from pytest_prodcheck.measuring import Measure
 
-pytest_plugins = (
+CHECK_PLUGINS = (
     "pytest_prodcheck.checks.probes.plugin",
     "pytest_prodcheck.checks.contract.plugin",
     "pytest_prodcheck.checks.compatibility.plugin",
@@ -35,6 +35,8 @@ pytest_plugins = (
     "pytest_prodcheck.checks.migrations.plugin",
 )
 """The kinds of checks, each a plugin of its own."""
+
+pytest_plugins = CHECK_PLUGINS
 
 MARKERS = (
     "smoke: quick checks right after a deploy",

@@ -2,9 +2,27 @@
 
 # After a run in this process pytester forgets the modules that it brought: of Schemathesis there
 # would be halves of two ages, whose classes are strangers to each other. So it is here before.
+import pytest
 import schemathesis.specs.openapi.schemas  # noqa: F401
 
 from tests.postgres import postgres, postgres_server
 from tests.project import project
 
 __all__ = ["postgres", "postgres_server", "project"]
+
+SLOW_FIXTURES = {"postgres_server", "project", "pytester", "testdir"}
+"""With any of these a test starts a server or a pytest of its own."""
+
+SLOW_FILES = {
+    *("test_contract_bodies", "test_demo", "test_documents", "test_generation", "test_html"),
+    *("test_packaging", "test_real_services", "test_rehearsal", "test_snippets", "test_types"),
+}
+"""Tests of these start browsers, services, builds, or Schemathesis."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what takes seconds: `scripts/test -m "not slow"` leaves it out."""
+    for item in items:
+        fixtures = SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ()))
+        if fixtures or item.path.stem in SLOW_FILES:
+            item.add_marker("slow")
