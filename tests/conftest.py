@@ -1,14 +1,26 @@
 """Fixtures that several of our test files share."""
 
-# After a run in this process pytester forgets the modules that it brought: of Schemathesis there
-# would be halves of two ages, whose classes are strangers to each other. So it is here before.
+from importlib import import_module
+
 import pytest
-import schemathesis.specs.openapi.schemas  # noqa: F401
 
 from tests.postgres import postgres, postgres_server
 from tests.project import project
 
 __all__ = ["postgres", "postgres_server", "project"]
+
+KEPT_MODULES = (
+    "pytest_prodcheck.session.controller",
+    "pytest_prodcheck.session.reporters",
+    "pytest_prodcheck.store.process_lock",
+    "schemathesis.specs.openapi.schemas",
+)
+"""Imported before any test. After a run in this process pytester forgets the modules that it
+brought: there would be two of each, whose classes are strangers to each other, and what a test
+replaces in one, a run does not see."""
+
+for module in KEPT_MODULES:
+    import_module(module)
 
 SLOW_FIXTURES = {"postgres_server", "project", "pytester", "testdir"}
 """With any of these a test starts a server or a pytest of its own."""
