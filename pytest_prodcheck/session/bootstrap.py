@@ -151,6 +151,11 @@ def _start_controller(
     config.pluginmanager.register(recorder, "prodcheck-recorder")
     config.pluginmanager.register(reports, "prodcheck-reports")
     _register(context)
+    alone = config.getoption("dist", "no") == "no" and not config.option.collectonly
+    if alone and settings.target.probes:
+        from pytest_prodcheck.checks.probes.state import ProbesState
+
+        context.state(ProbesState).fork_sender()
     return context
 
 

@@ -132,15 +132,6 @@ def _limits(context: RunContext) -> Iterable[Any]:
     ]
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_configure(config: pytest.Config) -> None:
-    """Fork the sender before anything starts a thread."""
-    context = config.stash.get(CONTEXT, None)
-    alone = config.getoption("dist", "no") == "no" and not config.option.collectonly
-    if context and alone and not context.is_worker and context.target.probes:
-        _state(context).fork_sender()
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Send all selected probes as soon as tests may run, while the first one waits."""
