@@ -11,6 +11,7 @@ import functools
 import gc
 import http.client
 import importlib
+import itertools
 import json
 import multiprocessing
 import os
@@ -41,7 +42,7 @@ import urllib3
 from pytest_prodcheck.errors import UsageError, Violation
 from pytest_prodcheck.guard import network as module
 from pytest_prodcheck.guard.commands import network_program
-from pytest_prodcheck.guard.network import Guard, Policy
+from pytest_prodcheck.guard.network import Guard, Policy, trusting
 from pytest_prodcheck.guard.policy import Rules
 
 STUB = """
@@ -97,17 +98,33 @@ class Stub:
         self.url = f"http://{self.host}"
         self._notes = notes
         self._seen = 0
+        self._numbers = itertools.count()
 
     def forget(self) -> None:
+        self._settle()
         self._seen = len(self._lines())
 
     def connections(self) -> int:
-        return self._lines()[self._seen :].count("connection")
+        """How many connections have arrived since `forget`, those on their way included."""
+        self._settle()
+        new = self._lines()[self._seen :]
+        return new.count("connection") - sum(map(self._is_marker, new))
 
     def requests(self) -> list[str]:
         """`METHOD target` of each request that arrived since `forget`."""
         lines = [line for line in self._lines()[self._seen :] if line != "connection"]
-        return [line.rpartition(" HTTP/")[0] for line in lines]
+        return [line.rpartition(" HTTP/")[0] for line in lines if not self._is_marker(line)]
+
+    def _settle(self) -> None:
+        """Wait for what is on its way: connections are accepted in the order they were made."""
+        marker = f"MARK /{next(self._numbers)} HTTP/1.1"
+        with trusting(), socket.create_connection(("127.0.0.1", self.port), timeout=60) as mark:
+            mark.sendall(f"{marker}\r\n\r\n".encode())
+            assert mark.recv(1), "the stub has gone"
+        assert marker in self._lines()
+
+    def _is_marker(self, line: str) -> bool:
+        return line.startswith("MARK ")
 
     def _lines(self) -> list[str]:
         return self._notes.read_text("latin-1").splitlines()
