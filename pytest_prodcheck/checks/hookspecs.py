@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from pytest_prodcheck.checks.context import RunContext
+
+
+def pytest_prodcheck_prepare(context: RunContext) -> None:
+    """Called in the process that decides, when all is configured and before other plugins are:
+    no thread has been started yet, so that a fork is safe."""
 
 
 def pytest_prodcheck_candidates(

@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from pytest_prodcheck.service.service import Service
 
 
-PLAN: pytest.StashKey[Plan] = pytest.StashKey()
-
 SECRETS = "secrets"
 """The file of the run's private folder that workers read them from, sealed."""
 
@@ -134,7 +132,8 @@ def _start_controller(
     }
     if config.getoption("dist", "no") != "no":
         told |= pack(settings, folder.work / SECRETS)
-    context = _build(config, settings, folder, redactor, life.guard, told)
+    plan = Plan(config, settings, folder.work, shard)
+    context = _build(plan, config, settings, folder, redactor, life.guard, told)
     reports = Reports(config, folder, redactor)
     recorder = Recorder(
         config,
@@ -150,12 +149,8 @@ def _start_controller(
     )
     config.pluginmanager.register(recorder, "prodcheck-recorder")
     config.pluginmanager.register(reports, "prodcheck-reports")
-    _register(context)
-    alone = config.getoption("dist", "no") == "no" and not config.option.collectonly
-    if alone and settings.target.probes:
-        from pytest_prodcheck.checks.probes.state import ProbesState
-
-        context.state(ProbesState).fork_sender()
+    _register(context, plan)
+    config.hook.pytest_prodcheck_prepare(context=context)
     return context
 
 
@@ -191,12 +186,14 @@ def _start_worker(config: pytest.Config, told: dict[str, Any], guard: Guard) -> 
     folder = Folder(Path(told["folder"]))
     settings = unpack(told, folder.work / SECRETS)
     redactor = redactor_of(settings.secrets, os.environ)
-    context = _build(config, settings, folder, redactor, guard, told)
-    _register(context)
+    plan = Plan(config, settings, folder.work, told["shard"])
+    context = _build(plan, config, settings, folder, redactor, guard, told)
+    _register(context, plan)
     return context
 
 
 def _build(
+    plan: Plan,
     config: pytest.Config,
     settings: Settings,
     folder: Folder,
@@ -205,7 +202,6 @@ def _build(
     told: dict[str, Any],
 ) -> RunContext:
     """Build what all checks of this process use, and tell the guard its policy."""
-    plan = Plan(config, settings, folder.work, told["shard"])
     context = RunContext(
         config=config,
         settings=settings,
@@ -225,13 +221,12 @@ def _build(
         limits=context.throttle,
         controller=getattr(config, "workerinput", {}).get("sock_port"),
     )
-    config.stash[PLAN] = plan
     return context
 
 
-def _register(context: RunContext) -> None:
+def _register(context: RunContext, plan: Plan) -> None:
     """Register the hooks of this process, last of all: what they clean, others see clean."""
-    config, plan = context.config, context.config.stash[PLAN]
+    config = context.config
     shared = SharedFixtures(context)
     scrubber = Scrubber(config, context.redactor, context.work)
     plugins = {

@@ -132,6 +132,14 @@ def _limits(context: RunContext) -> Iterable[Any]:
     ]
 
 
+def pytest_prodcheck_prepare(context: RunContext) -> None:
+    """Fork the sender, where one process runs the tests."""
+    options = context.config.option
+    alone = getattr(options, "dist", "no") == "no" and not options.collectonly
+    if alone and context.target.probes:
+        _state(context).fork_sender()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Send all selected probes as soon as tests may run, while the first one waits."""
