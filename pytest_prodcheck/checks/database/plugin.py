@@ -80,31 +80,38 @@ def _state(context: RunContext) -> DatabaseState:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if (context := metafunc.config.stash.get(CONTEXT, None)) is None:
         return
-    from pytest_prodcheck.checks.parameters import is_wanted, parametrize
+    from pytest_prodcheck.checks.parameters import parametrize
 
-    if context.settings.database is None or context.target.database is None:
-        expected = connections = False
-    else:
-        expected, connections = is_wanted(metafunc), _counts_connections(context)
-
-    def tables() -> Iterable[Any]:
-        found = _state(context).tables if expected else ()
-        return [pytest.param(table, id=table.name) for table in found]
-
-    def queries() -> Iterable[Any]:
-        """A run with one that writes does not begin."""
-        found = _state(context).queries if expected else ()
-        return [pytest.param(name, id=name) for name in found]
-
-    in_use = [pytest.param(None, id="in use")] if connections else []
-    parametrize(metafunc, "database_table", tables, indirect=True)
-    parametrize(metafunc, "database_connections", lambda: in_use, indirect=True)
-    parametrize(metafunc, "database_query", queries, indirect=True)
+    parametrize(metafunc, "database_table", lambda: _tables(context, metafunc), indirect=True)
+    parametrize(metafunc, "database_connections", lambda: _in_use(context), indirect=True)
+    parametrize(metafunc, "database_query", lambda: _queries(context, metafunc), indirect=True)
 
 
-def _counts_connections(context: RunContext) -> bool:
-    """Return whether the server has connections to count: SQLite has none."""
+def _is_expected(context: RunContext) -> bool:
+    """Return whether the configuration expects something of a database that the target names."""
+    return context.settings.database is not None and context.target.database is not None
+
+
+def _tables(context: RunContext, metafunc: pytest.Metafunc) -> Iterable[Any]:
+    from pytest_prodcheck.checks.parameters import is_wanted
+
+    if not _is_expected(context) or not is_wanted(metafunc):
+        return []
+    return [pytest.param(table, id=table.name) for table in _state(context).tables]
+
+
+def _in_use(context: RunContext) -> Iterable[Any]:
+    """Return one where the server has connections to count: SQLite has none."""
     from pytest_prodcheck.checks.database.connection import dialect_of
 
-    dialect: str = dialect_of(context.target)
-    return dialect == "postgresql"
+    counted = _is_expected(context) and dialect_of(context.target) == "postgresql"
+    return [pytest.param(None, id="in use")] if counted else []
+
+
+def _queries(context: RunContext, metafunc: pytest.Metafunc) -> Iterable[Any]:
+    """Return each declared query; a run with one that writes does not begin."""
+    from pytest_prodcheck.checks.parameters import is_wanted
+
+    if not _is_expected(context) or not is_wanted(metafunc):
+        return []
+    return [pytest.param(name, id=name) for name in _state(context).queries]

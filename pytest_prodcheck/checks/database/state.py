@@ -24,11 +24,6 @@ class DatabaseState:
         self._settings = context.settings
         self._target = context.target
 
-    @property
-    def is_expected(self) -> bool:
-        """Whether the configuration expects something of a database that this target names."""
-        return self._settings.database is not None and self._target.database is not None
-
     @cached_property
     def live(self) -> Database:
         """Raises NotAsked when the target names none."""
