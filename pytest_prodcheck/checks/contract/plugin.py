@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pytest_prodcheck.checks.contract.workflows import WorkflowRun
     from pytest_prodcheck.model import Exchange, Failure
 
+Exploring = TypeVar("Exploring", bound="ContractRun")
+
 
 @pytest.fixture
 def operation(request: pytest.FixtureRequest) -> OperationRun:
@@ -25,10 +27,7 @@ def operation(request: pytest.FixtureRequest) -> OperationRun:
     context = context_of(request)
     from pytest_prodcheck.checks.contract.operation_check import OperationRun
 
-    state = _state(context)
-    run = OperationRun(request.param, state.explorer, state.connect, state.accepted(request.node))
-    context.add_evidence(request.node, ContractEvidence(run, state.changes_daily))
-    return run
+    return _explore(context, request, OperationRun)
 
 
 @pytest.fixture
@@ -37,8 +36,15 @@ def workflows(request: pytest.FixtureRequest) -> WorkflowRun:
     context = context_of(request)
     from pytest_prodcheck.checks.contract.workflows import WorkflowRun
 
+    return _explore(context, request, WorkflowRun)
+
+
+def _explore(
+    context: RunContext, request: pytest.FixtureRequest, make: Callable[..., Exploring]
+) -> Exploring:
+    """Return the handle that a test asked for, whose evidence its reports show."""
     state = _state(context)
-    run = WorkflowRun(request.param, state.explorer, state.connect, state.accepted(request.node))
+    run = make(request.param, state.explorer, state.connect, state.accepted(request.node))
     context.add_evidence(request.node, ContractEvidence(run, state.changes_daily))
     return run
 
