@@ -76,7 +76,7 @@ class RunContext:
     report_problem: Callable[[str], None]
     report_note: Callable[[str], None]
     refusals: list[str] = field(default_factory=list)
-    """What of the configuration shows itself as wrong only where it is needed: a usage error."""
+    """Usage errors that show themselves only where a setting is needed."""
     shared_clients: list[LiveClient] = field(default_factory=list)
     """Clients of several tests."""
     question_counters: list[Callable[[], int]] = field(default_factory=list)
@@ -99,7 +99,7 @@ class RunContext:
 
     @property
     def is_worker(self) -> bool:
-        """Whether another process decides, as under pytest-xdist."""
+        """True in a process of pytest-xdist, whose controller decides."""
         return hasattr(self.config, "workerinput")
 
     def state(self, make: Callable[[RunContext], State]) -> State:
@@ -203,7 +203,7 @@ CONTEXT: pytest.StashKey[RunContext] = pytest.StashKey()
 
 
 def context_of(request: pytest.FixtureRequest) -> RunContext:
-    """Return the context of the run; skip the test where there is no target."""
+    """Return the context of the run; skip the test without a target."""
     if CONTEXT not in request.config.stash:
         pytest.skip("needs a target: run pytest with --target=NAME")
     return request.config.stash[CONTEXT]

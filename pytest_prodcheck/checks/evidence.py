@@ -16,10 +16,10 @@ class CheckEvidence:
     """The part that one kind of check adds; each overrides what it knows."""
 
     asks_the_target = False
-    """Whether the run asks the target for this check, be it in another process."""
+    """True if the run asks the target for this check, be it in another process."""
 
     changes_daily = False
-    """Whether another day has other cases, so that a day without a failure proves nothing."""
+    """True if another day has other cases, so that a day without a failure proves nothing."""
 
     def exchanges(self) -> Sequence[Exchange]:
         """Return exchanges that no client of the test has recorded."""

@@ -93,6 +93,6 @@ def _previous(context: RunContext, metafunc: pytest.Metafunc) -> Iterable[Any]:
         return []
     if live.of:
         return [pytest.param(Withheld(reason=NOTHING_LIVE), id="document")]
-    # A release that has passed before is no way back from itself.
+    # Going back from a release to itself is not a rollback.
     before = next((one for one in known if one.spec != live.spec), known[-1])
     return [pytest.param((live.spec, before.spec, before.source), id="document")]

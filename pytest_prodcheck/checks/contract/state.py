@@ -104,7 +104,7 @@ class ContractState:
 
     @property
     def changes_daily(self) -> bool:
-        """Whether another day has other cases."""
+        """True if another day has other cases."""
         return self._options.seed is None and not self._context.target.read_only
 
     @property

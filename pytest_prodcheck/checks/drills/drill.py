@@ -228,13 +228,13 @@ class DrillRun:
         What was lost on the way back may be in another store yet: it stays in the books.
         """
         there = [path for path in journal.rehearsal.written if path not in lost]
-        told = remove(there, self._begin.mark, self._way_back, journal)
+        unremoved = remove(there, self._begin.mark, self._way_back, journal)
         left = journal.rehearsal.leftovers
         if left:
             journal.write("left", what=left)
         else:
             journal.write("end")
-        return {"drill.left_behind": "\n".join([*left, *told])} if left or told else {}
+        return {"drill.left_behind": "\n".join([*left, *unremoved])} if left or unremoved else {}
 
     # --- while switched ---
 

@@ -1,4 +1,4 @@
-"""What a watchdog keeps in memory, so that it needs nothing from the disk to undo a drill."""
+"""The memory of a watchdog, which needs nothing from the disk to undo a drill."""
 
 import pickle
 import socket
@@ -25,7 +25,7 @@ class Kept(Record):
     drill: Drill
     probes: tuple[Probe, ...]
     root: Path
-    """Where commands run and functions lie."""
+    """The folder that commands run in and functions are imported from."""
     mark: str
 
     def packed(self) -> bytes:

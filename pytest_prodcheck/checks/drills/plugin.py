@@ -116,7 +116,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def is_drill(item: pytest.Item) -> bool:
     """Return whether *item* changes the target under all others."""
-    return "drill" in getattr(item, "fixturenames", ())
+    from pytest_prodcheck.checks.parameters import asks_for
+
+    return asks_for(item, "drill")
 
 
 def pytest_prodcheck_withheld(item: pytest.Item) -> str | None:

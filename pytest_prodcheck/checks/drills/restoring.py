@@ -34,9 +34,9 @@ class Site(Record):
     probes: tuple[Probe, ...]
     """What answers in the steady state; each is sent once."""
     root: Path
-    """Where commands run and functions lie."""
+    """The folder that commands run in and functions are imported from."""
     held: Held = Held()
-    """What the way back needs of that folder."""
+    """Files and functions of that folder that the rollback needs."""
     clean: Callable[[str], str] = str
 
     def troubles(self, probes: Sequence[Probe]) -> dict[str, str]:
