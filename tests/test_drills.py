@@ -6,7 +6,9 @@ The service's own ledger says what was asked of it, its state what is left.
 import json
 import os
 import re
+import resource
 import time
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -271,6 +273,20 @@ def test_without_flags_the_drills_own_probes_tell_whether_it_is_undone(
     outcome = project.run("-m", "rollback")
     assert outcome.ruling == ("fail", 1)
     assert "what should hold while switched only holds now: GET /info" in message(outcome)
+
+
+def test_a_drill_runs_in_a_process_with_more_than_1024_open_files(
+    project: Project, board: Switchboard
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    enough = 2048
+    if limits[0] < enough:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(enough, limits[1]), limits[1]))
+    with ExitStack() as files:
+        for _ in range(1100):
+            files.enter_context(open(os.devnull))
+        assert project.run("-m", "rollback").ruling == ("pass", 0)
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_a_drill_of_the_past_does_not_keep_others_from_being_restored(

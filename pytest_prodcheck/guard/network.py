@@ -71,6 +71,8 @@ class Limits(Protocol):
 
     def observe(self, ok: bool, transport_failure: bool = False, detail: str = "") -> None: ...
 
+    def close(self) -> None: ...
+
 
 class Guard:
     """Keeps one process, and the processes it starts, to a policy.

@@ -6,7 +6,6 @@ A timeout of httpx or httpcore is per read, so an answer that drips never ends. 
 
 import contextlib
 import os
-import select
 import socket
 import ssl
 import threading
@@ -18,6 +17,7 @@ import httpcore
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.http import real_time
 from pytest_prodcheck.http.certificates import CertificateChain, chain_of
+from pytest_prodcheck.waiting import readable
 
 MAX_HEAD = 64 * 1024
 """Bytes of an answer's header, 1xx answers before it included (as http.client's longest line)."""
@@ -295,9 +295,7 @@ class Stream(httpcore.NetworkStream):
         number = self._socket.fileno()
         if number < 0:
             return True
-        poll = select.poll()
-        poll.register(number, select.POLLIN)
-        return bool(poll.poll(0))
+        return readable(number, 0)
 
 
 class Lane(httpcore.NetworkBackend):

@@ -62,6 +62,8 @@ class GuardLife:
     def _session_is_over(self) -> None:
         if not self.to_the_end:
             self.guard.uninstall()
+            if self.guard.limits:
+                self.guard.limits.close()
             if self._tidy:
                 self._tidy()
 

@@ -18,7 +18,7 @@ from pytest_prodcheck import rules
 from pytest_prodcheck.checks.answers.expectations import differences
 from pytest_prodcheck.checks.drills.kept import Kept
 from pytest_prodcheck.checks.drills.lease import Lease
-from pytest_prodcheck.checks.drills.restoring import Site, remove, restore, until
+from pytest_prodcheck.checks.drills.restoring import Site, remove, restore
 from pytest_prodcheck.checks.drills.switching import Refused, SwitchFailed, ask, filled, flip
 from pytest_prodcheck.checks.drills.watchdog import Watchdog
 from pytest_prodcheck.checks.modes.flags import FlagsRun
@@ -30,6 +30,7 @@ from pytest_prodcheck.jsonpath import value_at
 from pytest_prodcheck.measuring import Measure
 from pytest_prodcheck.model import FlagsTold
 from pytest_prodcheck.store.undo_journal import FILE, Begin, UndoJournal, unfinished
+from pytest_prodcheck.waiting import until
 
 WRITES = 3
 """How often something is written while switched: one that is lost of three is seen."""

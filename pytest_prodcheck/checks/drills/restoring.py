@@ -1,6 +1,5 @@
 """Undo a drill, and look whether it is undone: by the run, its watchdog, or somebody later."""
 
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -19,9 +18,7 @@ from pytest_prodcheck.http.errors import GONE
 from pytest_prodcheck.http.lean_httpx import httpx
 from pytest_prodcheck.model import FlagsTold, Record, flags_shown
 from pytest_prodcheck.store.undo_journal import Begin, UndoJournal
-
-LOOK = 0.25
-"""Seconds between two looks whether a switch has taken effect."""
+from pytest_prodcheck.waiting import until
 
 
 class Site(Record):
@@ -81,14 +78,6 @@ class Site(Record):
 def shown(told: FlagsTold) -> str:
     """`FILE_ONLY (WRITES off, FILES on)`."""
     return f"{told.mode or 'no mode'} ({flags_shown(told.values)})"
-
-
-def until(look: Callable[[], str], seconds: float) -> str:
-    """Look until there is nothing to say, or time is up; returns what was said last."""
-    deadline = time.monotonic() + seconds
-    while (said := look()) and time.monotonic() < deadline:
-        time.sleep(LOOK)
-    return said
 
 
 def restore(drill: Drill, begin: Begin, site: Site, journal: UndoJournal, by: str) -> str:

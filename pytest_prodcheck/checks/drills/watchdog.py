@@ -12,7 +12,6 @@ becomes of report, configuration and project meanwhile.
 """
 
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from typing import Self
 from pytest_prodcheck.checks.drills.kept import Kept, warm_up
 from pytest_prodcheck.checks.drills.lease import Lease
 from pytest_prodcheck.errors import NotAsked
+from pytest_prodcheck.waiting import readable
 
 MODULE = "pytest_prodcheck.checks.drills.watchdog"
 """This one, also where it runs as `__main__`."""
@@ -60,7 +60,7 @@ class Watchdog:
             watchdog = cls(process)
             packed = kept.packed()
             watchdog.tell(len(packed).to_bytes(8) + packed)
-            if not select.select([ready], [], [], START)[0] or not os.read(ready, 1):
+            if not readable(ready, START) or not os.read(ready, 1):
                 process.kill()
                 watchdog.dismiss(START)
                 raise NotAsked("not run: the watchdog that would undo this drill did not start")
@@ -116,7 +116,7 @@ def _until_the_run_ends(parent: int) -> Iterator[bytes]:
     """Yield what comes through the pipe until its other end is closed, or the parent is gone."""
     while True:
         gone = os.getppid() != parent
-        if select.select([0], [], [], 0 if gone else LOOK)[0]:
+        if readable(0, 0 if gone else LOOK):
             if not (came := os.read(0, 65536)):
                 return
             yield came
