@@ -36,7 +36,7 @@ NEW = json_answer({"version": "1.4.3", "commit": "0264059"})
 REBUILT = json_answer({"version": "1.4.2", "commit": "0264059"})
 SILENT = answer("starting", 503)
 CHANGED = "the release changed during the run, from 1.4.2 (3e68e18) to 1.4.3 (0264059): neither "
-UNSEEN = "the target told its release (1.4.2 (3e68e18)) when the run began, and not when it ended"
+UNSEEN = "the target named its release (1.4.2 (3e68e18)) when the run began, and none when it ended"
 
 
 def in_turn(*answers: Callable[[Visit], None]) -> Callable[[Visit], None]:

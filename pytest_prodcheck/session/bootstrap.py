@@ -66,7 +66,7 @@ def start(config: pytest.Config, option: str | None) -> RunContext:
 def _start_controller(
     config: pytest.Config, option: str | None, base: Path, life: GuardLife
 ) -> RunContext:
-    from pytest_prodcheck.session.controller import Recorder
+    from pytest_prodcheck.session.controller import Controller
     from pytest_prodcheck.session.reporters import Reports
 
     if not __debug__:
@@ -135,7 +135,7 @@ def _start_controller(
     plan = Plan(config, settings, folder.work, shard)
     context = _build(plan, config, settings, folder, redactor, life.guard, told)
     reports = Reports(config, folder, redactor)
-    recorder = Recorder(
+    controller = Controller(
         config,
         folder,
         head,
@@ -147,7 +147,7 @@ def _start_controller(
         ReleaseQuery.of(context),
         life,
     )
-    config.pluginmanager.register(recorder, "prodcheck-recorder")
+    config.pluginmanager.register(controller, "prodcheck-controller")
     config.pluginmanager.register(reports, "prodcheck-reports")
     _register(context, plan)
     config.hook.pytest_prodcheck_prepare(context=context)

@@ -16,8 +16,8 @@ import pytest
 from pytest_prodcheck.errors import ProdcheckError
 from pytest_prodcheck.model import Run, State, Verdict
 from pytest_prodcheck.report.verdict_json import document, text
-from pytest_prodcheck.session.controller import teardown_of
 from pytest_prodcheck.session.reporters import Reports
+from pytest_prodcheck.session.xdist_workers import teardown_of
 from pytest_prodcheck.store.entries import CollectReport, Entry, Report
 from pytest_prodcheck.store.journal import fold
 from pytest_prodcheck.store.run_directory import Folder
