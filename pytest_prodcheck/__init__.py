@@ -10,31 +10,31 @@ from typing import TYPE_CHECKING, Any
 from pytest_prodcheck.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from pytest_prodcheck.checks.contract.operation_check import OperationRun
-    from pytest_prodcheck.checks.drills.drill import DrillRun
-    from pytest_prodcheck.checks.modes.flags import FlagsRun
-    from pytest_prodcheck.checks.probes.prober import ProbeRun
+    from pytest_prodcheck.checks.contract.operation_check import OperationCheck
+    from pytest_prodcheck.checks.drills.drill import DrillCheck
+    from pytest_prodcheck.checks.modes.flags import FlagsCheck
+    from pytest_prodcheck.checks.probes.prober import ProbeCheck
     from pytest_prodcheck.config import Target
     from pytest_prodcheck.http.client import LiveClient
     from pytest_prodcheck.measuring import Measure
 
 __all__ = [
-    "DrillRun",
-    "FlagsRun",
+    "DrillCheck",
+    "FlagsCheck",
     "LiveClient",
     "Measure",
-    "OperationRun",
-    "ProbeRun",
+    "OperationCheck",
+    "ProbeCheck",
     "Target",
 ]
 
 _MODULES = {
-    "DrillRun": "checks.drills.drill",
-    "FlagsRun": "checks.modes.flags",
+    "DrillCheck": "checks.drills.drill",
+    "FlagsCheck": "checks.modes.flags",
     "LiveClient": "http.client",
     "Measure": "measuring",
-    "OperationRun": "checks.contract.operation_check",
-    "ProbeRun": "checks.probes.prober",
+    "OperationCheck": "checks.contract.operation_check",
+    "ProbeCheck": "checks.probes.prober",
     "Target": "config",
 }
 

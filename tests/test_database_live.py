@@ -987,14 +987,14 @@ def test_connections_and_queries_are_held_against_their_limits(
 
 def test_somebody_with_few_rights_sees_every_connection(documents: str) -> None:
     """PostgreSQL hides what others do, not that they are there."""
-    from pytest_prodcheck.checks.database.load import ConnectionsRun
+    from pytest_prodcheck.checks.database.load import ConnectionsCheck
 
     change(documents, "CREATE ROLE reader LOGIN")
     measured: dict[str, float] = {}
     try:
         reader = documents.replace("postgres:@", "reader:@")
         with owner(documents), owner(documents):
-            ConnectionsRun(opened(reader), 5, measured.__setitem__).check()
+            ConnectionsCheck(opened(reader), 5, measured.__setitem__).check()
     finally:
         change(documents, "DROP ROLE reader")
     assert measured == {"database.connections": 2}

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pytest_prodcheck.checks.modes.flags import FlagsRun, State, disagreements, mode_of
+from pytest_prodcheck.checks.modes.flags import FlagsCheck, State, disagreements, mode_of
 from pytest_prodcheck.config import Flags
 from pytest_prodcheck.errors import CheckFailed
 from tests.faulty import answer, json_answer
@@ -61,13 +61,13 @@ def test_a_combination_means_one_mode_or_is_invalid(writes: bool, files: bool, m
 @pytest.mark.parametrize("text", ["true", "1", "yes", "on", "TRUE", " On "])
 def test_ways_to_write_on(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENABLE_W", text)
-    assert FlagsRun(ENVIRONMENT, pytest.fail)["WRITES"] is True
+    assert FlagsCheck(ENVIRONMENT, pytest.fail)["WRITES"] is True
 
 
 @pytest.mark.parametrize("text", ["false", "0", "no", "off", "OFF", ""])
 def test_ways_to_write_off(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENABLE_W", text)
-    flags = FlagsRun(ENVIRONMENT, pytest.fail)
+    flags = FlagsCheck(ENVIRONMENT, pytest.fail)
     assert flags["WRITES"] is False
     assert flags.mode == "FILE_ONLY", "what is not set is on"
 
@@ -75,7 +75,7 @@ def test_ways_to_write_off(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_value_that_means_neither_is_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENABLE_W", "maybe")
     with pytest.raises(CheckFailed, match=r"WRITES is 'maybe', which is neither on \(true, 1"):
-        FlagsRun(ENVIRONMENT, pytest.fail)["WRITES"]
+        FlagsCheck(ENVIRONMENT, pytest.fail)["WRITES"]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_prodcheck.checks.probes.limits import Limit, LimitRun, configured, requests_needed
+from pytest_prodcheck.checks.probes.limits import Limit, LimitCheck, configured, requests_needed
 from pytest_prodcheck.config import Limits
 from pytest_prodcheck.model import Exchange
 from pytest_prodcheck.store.tally import Measured, Tally
@@ -111,7 +111,7 @@ def test_only_limits_that_are_set_exist() -> None:
 
 def test_a_test_judges_what_was_measured_when_it_runs() -> None:
     measured: list[Measured] = []
-    run = LimitRun(RATE, lambda: measured)
+    run = LimitCheck(RATE, lambda: measured)
     assert run.id == "error_rate"
     assert run.judge().outcome == "not provable"
     measured += seen(299)

@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from pytest_prodcheck.checks.migrations.migration_run import Library, MigrationRun, plan, standing
+from pytest_prodcheck.checks.migrations.migration_check import (
+    Library,
+    MigrationCheck,
+    plan,
+    standing,
+)
 
 # Imported before pytester takes stock of the modules: SQLAlchemy does not survive a second import.
 from pytest_prodcheck.config import Migrations, Secret, json_schema, load
@@ -37,7 +42,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = write(tmp_path_factory.mktemp("m"), USERS)
     settings = Migrations(folder=folder, dialect="sqlite")
     made = plan(settings, standing(settings, None))
-    run = MigrationRun(made.migrations[0], Library(made))
+    run = MigrationCheck(made.migrations[0], Library(made))
     run.check_sql()
     run.rehearse()
     with pytest.raises(NotAsked):  # by the other driver too

@@ -8,7 +8,12 @@ from pytest_prodcheck.analysis.migrations.flaw import RULES
 from pytest_prodcheck.analysis.migrations.layout import folder
 from pytest_prodcheck.analysis.migrations.reading import split, statements
 from pytest_prodcheck.analysis.migrations.rules import Text, flaws
-from pytest_prodcheck.checks.migrations.migration_run import Library, MigrationRun, plan, standing
+from pytest_prodcheck.checks.migrations.migration_check import (
+    Library,
+    MigrationCheck,
+    plan,
+    standing,
+)
 from pytest_prodcheck.config import Migrations
 from pytest_prodcheck.errors import CheckFailed, NotAsked, UsageError
 from tests.migration_folders import DOCUMENTS, PIPELINE, USERS, alembic_project, write
@@ -23,11 +28,11 @@ def told(found) -> list[tuple[str, str]]:
     return [(one.rule.removeprefix("migration."), f"{one.place}: {one.message}") for one in found]
 
 
-def run_of(path, name, **settings) -> MigrationRun:
+def run_of(path, name, **settings) -> MigrationCheck:
     configured = Migrations(folder=path, **settings)
     made = plan(configured, standing(configured, None))
     (migration,) = (one for one in made.migrations if one.name == name)
-    return MigrationRun(migration, Library(made))
+    return MigrationCheck(migration, Library(made))
 
 
 # --- layouts

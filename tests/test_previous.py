@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pytest_prodcheck.checks.compatibility.baseline import PreviousRun
+from pytest_prodcheck.checks.compatibility.baseline import PreviousCheck
 from pytest_prodcheck.model import LastRelease, Release
 from pytest_prodcheck.store.last_good import Good, LastGood, keep, last_good
 from tests.faulty import json_answer
@@ -49,13 +49,13 @@ def remember(project: Project, spec: dict[str, Any]) -> None:
 
 
 def test_what_this_release_has_more_is_no_danger() -> None:
-    run = PreviousRun(document(note={"type": "string"}), document(), "release 1.4.2")
+    run = PreviousCheck(document(note={"type": "string"}), document(), "release 1.4.2")
     assert run.changes() == []
     run.check()
 
 
 def test_what_both_have_and_understand_differently_is_named() -> None:
-    run = PreviousRun(document(), document(required=("name", "size")), "release 1.4.2")
+    run = PreviousCheck(document(), document(required=("name", "size")), "release 1.4.2")
     with pytest.raises(AssertionError, match="clients of this release, on the way back to relea"):
         run.check()
     assert [one.rule for one in run.changes()] == ["request-property-became-required"]

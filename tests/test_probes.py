@@ -20,7 +20,7 @@ import pytest
 
 from pytest_prodcheck import errors
 from pytest_prodcheck.checks.probes import prober as probes
-from pytest_prodcheck.checks.probes.prober import Prober, ProbeResult, ProbeRun
+from pytest_prodcheck.checks.probes.prober import ProbeCheck, Prober, ProbeResult
 from pytest_prodcheck.config import Probe, Secret, Target
 from pytest_prodcheck.http.client import LiveClient, LiveTransport
 from pytest_prodcheck.http.throttle import Chain
@@ -249,7 +249,7 @@ def test_a_withheld_request_is_not_run_and_not_failed(
         (result,) = started(prober, [probe("/a")])
         assert (result.not_run, result.problems) == ("because", ())
         with pytest.raises(kind, match=r"^because$"):
-            ProbeRun(probe("/a"), prober).check()
+            ProbeCheck(probe("/a"), prober).check()
 
 
 @pytest.mark.fault(79)
@@ -257,7 +257,7 @@ def test_a_violation_reaches_the_check(tmp_path: Path) -> None:
     with standing_in(raising(errors.Violation("forbidden")), tmp_path) as prober:
         prober.start([probe("/a")])
         with pytest.raises(errors.Violation, match=r"^forbidden$"):
-            ProbeRun(probe("/a"), prober).check()
+            ProbeCheck(probe("/a"), prober).check()
 
 
 @pytest.mark.fault(79)
@@ -272,7 +272,7 @@ def test_a_violation_is_told_before_a_mismatch(tmp_path: Path) -> None:
     with standing_in(answer, tmp_path) as prober:
         prober.start([probe("/a", samples=2)])
         with pytest.raises(errors.Violation, match=r"^forbidden$"):
-            ProbeRun(probe("/a", samples=2), prober).check()
+            ProbeCheck(probe("/a", samples=2), prober).check()
 
 
 def test_a_budget_that_ends_midway_leaves_the_rest_not_run(server: Ledger, tmp_path: Path) -> None:
@@ -288,7 +288,7 @@ def test_a_check_tells_every_mismatch_on_a_line_of_its_own(server: Ledger, tmp_p
     with live(server.url, tmp_path) as prober:
         prober.start([wrong])
         with pytest.raises(AssertionError) as caught:
-            ProbeRun(wrong, prober).check()
+            ProbeCheck(wrong, prober).check()
     assert str(caught.value).splitlines() == [
         "status: expected 2xx, got 500",
         'json $.path: expected "/x", got "/status/500"',
@@ -299,7 +299,7 @@ def test_a_check_tells_every_mismatch_on_a_line_of_its_own(server: Ledger, tmp_p
 def test_a_check_that_holds_gives_its_result(server: Ledger, tmp_path: Path) -> None:
     with live(server.url, tmp_path) as prober:
         prober.start([probe("/a")])
-        run = ProbeRun(probe("/a"), prober)
+        run = ProbeCheck(probe("/a"), prober)
         assert run.check() == run.result
         assert run.done
         assert (run.id, repr(run)) == ("GET /a", "<probe GET /a>")
@@ -447,7 +447,7 @@ def test_what_failed_before_the_rest_was_withheld_is_a_failure(tmp_path: Path) -
     with standing_in(answer, tmp_path) as prober:
         prober.start([probe("/a", samples=5)])
         with pytest.raises(AssertionError, match="status: expected 2xx, got 500"):
-            ProbeRun(probe("/a", samples=5), prober).check()
+            ProbeCheck(probe("/a", samples=5), prober).check()
 
 
 def test_every_exchange_is_counted_for_the_limits(server: Ledger, tmp_path: Path) -> None:
@@ -561,7 +561,7 @@ def test_a_hanging_thread_is_a_failure_in_bounded_time(
     with standing_in(answer, tmp_path, timeout=0.01) as prober:
         prober.start([probe("/a")])
         with pytest.raises(AssertionError, match="the process that sends them hangs"):
-            ProbeRun(probe("/a"), prober).check()
+            ProbeCheck(probe("/a"), prober).check()
         held.set()
 
 

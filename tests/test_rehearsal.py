@@ -19,7 +19,12 @@ import sqlalchemy as sa
 
 from pytest_prodcheck.checks.migrations import snapshot
 from pytest_prodcheck.checks.migrations.filling import fill
-from pytest_prodcheck.checks.migrations.migration_run import Library, MigrationRun, plan, standing
+from pytest_prodcheck.checks.migrations.migration_check import (
+    Library,
+    MigrationCheck,
+    plan,
+    standing,
+)
 from pytest_prodcheck.checks.migrations.rehearsal import Report, rehearse
 from pytest_prodcheck.checks.migrations.schema_dump import programs, read_only
 from pytest_prodcheck.checks.migrations.scratch import PREFIX, Scratch, engine_of, scratch
@@ -534,7 +539,7 @@ def test_the_good_migrations_of_the_demo_are_clean():
     settings = Migrations(folder=DEMO / "migrations", dialect="sqlite")
     made = plan(settings, standing(settings, None))
     for migration in made.migrations:
-        run = MigrationRun(migration, Library(made))
+        run = MigrationCheck(migration, Library(made))
         run.check_sql()
         run.check_backward_compatible()
         assert rehearse(made, migration).flaws == ()
@@ -803,7 +808,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from pytest_prodcheck.config import Migrations
-from pytest_prodcheck.checks.migrations.migration_run import plan, standing
+from pytest_prodcheck.checks.migrations.migration_check import plan, standing
 from pytest_prodcheck.checks.migrations.rehearsal import rehearse
 settings = Migrations(folder=Path(sys.argv[1]), limit=60)
 made = plan(settings, standing(settings, None))

@@ -15,7 +15,7 @@ import trustme
 
 from pytest_prodcheck.checks.answers.catch_all import CatchAll
 from pytest_prodcheck.checks.probes.health import HealthCheck
-from pytest_prodcheck.checks.probes.limits import Limit, LimitRun
+from pytest_prodcheck.checks.probes.limits import Limit, LimitCheck
 from pytest_prodcheck.checks.probes.private import USUAL, private_paths
 from pytest_prodcheck.config import Probe, Target
 from pytest_prodcheck.errors import CheckFailed
@@ -345,7 +345,7 @@ def test_a_limit_passes_only_when_it_is_proven(
     statuses: list[int], expected: type[BaseException] | None
 ) -> None:
     measured = [Measured(status=status, elapsed_ms=1) for status in statuses]
-    limit = LimitRun(Limit(name="error_rate", value=0.01), lambda: measured)
+    limit = LimitCheck(Limit(name="error_rate", value=0.01), lambda: measured)
     check = suite("limits").test_limit
     if expected is None:
         check(limit)

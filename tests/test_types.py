@@ -50,8 +50,8 @@ def test_a_wrong_use_of_a_type_is_found(tmp_path):
     """Or the example could be clean since everything is Any."""
     wrong = tmp_path / "test_wrong.py"
     wrong.write_text(
-        "from pytest_prodcheck import LiveClient, Measure, OperationRun\n"
-        "def test_it(api: LiveClient, measure: Measure, operation: OperationRun) -> None:\n"
+        "from pytest_prodcheck import LiveClient, Measure, OperationCheck\n"
+        "def test_it(api: LiveClient, measure: Measure, operation: OperationCheck) -> None:\n"
         "    api.fetch('/health')\n"
         "    measure('name', 'three')\n"
         "    operation.path + 1\n"

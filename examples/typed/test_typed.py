@@ -3,12 +3,12 @@
 import pytest
 
 from pytest_prodcheck import (
-    DrillRun,
-    FlagsRun,
+    DrillCheck,
+    FlagsCheck,
     LiveClient,
     Measure,
-    OperationRun,
-    ProbeRun,
+    OperationCheck,
+    ProbeCheck,
     Target,
 )
 
@@ -35,25 +35,25 @@ def test_account(logged_in: LiveClient) -> None:
 
 
 @pytest.mark.smoke
-def test_declared(probe: ProbeRun) -> None:
+def test_declared(probe: ProbeCheck) -> None:
     result = probe.check()
     assert result.elapsed_s < 5
 
 
 @pytest.mark.contract
 @pytest.mark.operations("GET /**")
-def test_operation(operation: OperationRun) -> None:
+def test_operation(operation: OperationCheck) -> None:
     assert operation.path.startswith("/")
     operation.check()
 
 
 @pytest.mark.rollback
-def test_mode(flags: FlagsRun) -> None:
+def test_mode(flags: FlagsCheck) -> None:
     assert flags["ENABLE_CACHE"] or flags.mode == "READ_ONLY"
 
 
 @pytest.mark.rollback
-def test_drill(drill: DrillRun) -> None:
+def test_drill(drill: DrillCheck) -> None:
     drill.steady_state()
     with drill.switched():
         drill.check()

@@ -9,7 +9,7 @@ from pytest_prodcheck.errors import CheckFailed
 from pytest_prodcheck.rules import failure
 
 
-class CompatibilityRun:
+class CompatibilityCheck:
     """Two documents as a test sees them: `check()`. *source* says whose the old one is."""
 
     def __init__(self, old: Mapping[str, Any], new: Mapping[str, Any], source: str) -> None:
@@ -53,7 +53,7 @@ RESTRICTIONS = ("api-security-removed", "pattern-removed")
 """Rules that speak of something removed, and are about a restriction, not an addition."""
 
 
-class PreviousRun(CompatibilityRun):
+class PreviousCheck(CompatibilityCheck):
     """The way back to the last release that passed, for clients that have met this one.
 
     What this release has more (operations, properties, values) is gone afterwards, which is what

@@ -11,29 +11,29 @@ import pytest
 from pytest_prodcheck.checks.context import CONTEXT, RunContext, context_of
 
 if TYPE_CHECKING:
-    from pytest_prodcheck.checks.compatibility.baseline import CompatibilityRun, PreviousRun
+    from pytest_prodcheck.checks.compatibility.baseline import CompatibilityCheck, PreviousCheck
     from pytest_prodcheck.checks.openapi.state import OpenApiState
 
 NOTHING_LIVE = "the target serves no document that could be compared"
 
 
 @pytest.fixture
-def compatibility(request: pytest.FixtureRequest) -> CompatibilityRun:
+def compatibility(request: pytest.FixtureRequest) -> CompatibilityCheck:
     """The live OpenAPI document and an older one: `compatibility.check()`."""
     context_of(request)
-    from pytest_prodcheck.checks.compatibility.baseline import CompatibilityRun
+    from pytest_prodcheck.checks.compatibility.baseline import CompatibilityCheck
 
     source, old, new = request.param
-    return CompatibilityRun(old, new, source)
+    return CompatibilityCheck(old, new, source)
 
 
 @pytest.fixture
-def previous(request: pytest.FixtureRequest) -> PreviousRun:
+def previous(request: pytest.FixtureRequest) -> PreviousCheck:
     """The live OpenAPI document and that of the release to go back to: `previous.check()`."""
     context_of(request)
-    from pytest_prodcheck.checks.compatibility.baseline import PreviousRun
+    from pytest_prodcheck.checks.compatibility.baseline import PreviousCheck
 
-    return PreviousRun(*request.param)
+    return PreviousCheck(*request.param)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

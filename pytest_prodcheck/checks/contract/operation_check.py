@@ -575,7 +575,7 @@ class Exploration:
             signal.signal(signal.SIGALRM, handler)
 
 
-class ContractRun:
+class ContractCheck:
     """What a test holds of the contract; `evidence` is what its report shows."""
 
     def __init__(
@@ -600,7 +600,7 @@ class ContractRun:
         return found
 
 
-class OperationRun(ContractRun):
+class OperationCheck(ContractCheck):
     """One operation as a test sees it: what it is, and `check()`."""
 
     def __init__(

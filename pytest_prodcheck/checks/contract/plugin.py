@@ -13,30 +13,30 @@ from pytest_prodcheck.checks.context import CONTEXT, RunContext, context_of
 from pytest_prodcheck.checks.evidence import CheckEvidence
 
 if TYPE_CHECKING:
-    from pytest_prodcheck.checks.contract.operation_check import ContractRun, OperationRun
+    from pytest_prodcheck.checks.contract.operation_check import ContractCheck, OperationCheck
     from pytest_prodcheck.checks.contract.state import ContractState
-    from pytest_prodcheck.checks.contract.workflows import WorkflowRun
+    from pytest_prodcheck.checks.contract.workflows import WorkflowCheck
     from pytest_prodcheck.model import Exchange, Failure
 
-Exploring = TypeVar("Exploring", bound="ContractRun")
+Exploring = TypeVar("Exploring", bound="ContractCheck")
 
 
 @pytest.fixture
-def operation(request: pytest.FixtureRequest) -> OperationRun:
+def operation(request: pytest.FixtureRequest) -> OperationCheck:
     """One operation of the OpenAPI document; a test that asks for it runs once for each."""
     context = context_of(request)
-    from pytest_prodcheck.checks.contract.operation_check import OperationRun
+    from pytest_prodcheck.checks.contract.operation_check import OperationCheck
 
-    return _explore(context, request, OperationRun)
+    return _explore(context, request, OperationCheck)
 
 
 @pytest.fixture
-def workflows(request: pytest.FixtureRequest) -> WorkflowRun:
+def workflows(request: pytest.FixtureRequest) -> WorkflowCheck:
     """All operations of the OpenAPI document together, one after the other's answer."""
     context = context_of(request)
-    from pytest_prodcheck.checks.contract.workflows import WorkflowRun
+    from pytest_prodcheck.checks.contract.workflows import WorkflowCheck
 
-    return _explore(context, request, WorkflowRun)
+    return _explore(context, request, WorkflowCheck)
 
 
 def _explore(
@@ -52,7 +52,7 @@ def _explore(
 class ContractEvidence(CheckEvidence):
     """The cases that show each failure, and what fails none."""
 
-    def __init__(self, run: ContractRun, changes_daily: bool) -> None:
+    def __init__(self, run: ContractCheck, changes_daily: bool) -> None:
         self._run = run
         self.changes_daily = changes_daily
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pytest_prodcheck.checks.contract.operation_check import (
     Accepted,
-    ContractRun,
+    ContractCheck,
     Exploration,
     Explorer,
 )
@@ -68,7 +68,7 @@ def _identity(created: "Response", name: str) -> Any:
     return urlsplit(location).path.rstrip("/").rpartition("/")[2] or None
 
 
-class WorkflowRun(ContractRun):
+class WorkflowCheck(ContractCheck):
     """All operations of the document together, as a test sees them: `check()`."""
 
     def __init__(

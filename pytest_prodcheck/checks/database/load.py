@@ -25,7 +25,7 @@ WHERE datname = current_database() AND usesysid IS NOT NULL
 """Of other users' connections PostgreSQL may hide the kind and the state, but not the row."""
 
 
-class ConnectionsRun:
+class ConnectionsCheck:
     """The connections to a PostgreSQL database against a limit: `check()`."""
 
     def __init__(self, database: Database, limit: int, measure: Measure) -> None:
@@ -52,7 +52,7 @@ class ConnectionsRun:
         return "<connections>"
 
 
-class QueryRun:
+class QueryCheck:
     """One declared query against a limit of time: its `name`, and `check()`."""
 
     def __init__(

@@ -14,8 +14,8 @@ from pytest_prodcheck.checks.evidence import CheckEvidence
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from pytest_prodcheck.checks.database.load import ConnectionsRun, QueryRun
-    from pytest_prodcheck.checks.database.schema import TableRun
+    from pytest_prodcheck.checks.database.load import ConnectionsCheck, QueryCheck
+    from pytest_prodcheck.checks.database.schema import TableCheck
     from pytest_prodcheck.checks.database.state import DatabaseState
 
 
@@ -27,36 +27,36 @@ def database(request: pytest.FixtureRequest) -> Generator[Connection]:
 
 
 @pytest.fixture
-def database_table(request: pytest.FixtureRequest) -> TableRun:
+def database_table(request: pytest.FixtureRequest) -> TableCheck:
     """One expected table of the database; a test that asks for it runs once for each."""
     context = context_of(request)
-    from pytest_prodcheck.checks.database.schema import TableRun
+    from pytest_prodcheck.checks.database.schema import TableCheck
 
     state = _state(context)
     context.add_evidence(request.node, TableEvidence())
-    return TableRun(request.param, lambda: state.schema, [one.name for one in state.tables])
+    return TableCheck(request.param, lambda: state.schema, [one.name for one in state.tables])
 
 
 @pytest.fixture
-def database_connections(request: pytest.FixtureRequest) -> ConnectionsRun:
+def database_connections(request: pytest.FixtureRequest) -> ConnectionsCheck:
     """The connections to the database against their limit."""
     context = context_of(request)
-    from pytest_prodcheck.checks.database.load import ConnectionsRun
+    from pytest_prodcheck.checks.database.load import ConnectionsCheck
 
     assert context.settings.database
     limit = context.settings.database.connections
-    return ConnectionsRun(_state(context).live, limit, partial(context.measure, request.node))
+    return ConnectionsCheck(_state(context).live, limit, partial(context.measure, request.node))
 
 
 @pytest.fixture
-def database_query(request: pytest.FixtureRequest) -> QueryRun:
+def database_query(request: pytest.FixtureRequest) -> QueryCheck:
     """One declared query; a test that asks for it runs once for each."""
     context = context_of(request)
-    from pytest_prodcheck.checks.database.load import QueryRun
+    from pytest_prodcheck.checks.database.load import QueryCheck
 
     expected = context.settings.database
     assert expected
-    return QueryRun(
+    return QueryCheck(
         _state(context).live,
         request.param,
         expected.queries[request.param],

@@ -11,7 +11,7 @@ from pytest_prodcheck.model import Failure
 from pytest_prodcheck.rules import failure
 
 
-class TableRun:
+class TableCheck:
     """One expected table as a test sees it: its `name`, and `check()`.
 
     live: gives the tables of the database, or says why they cannot be had.

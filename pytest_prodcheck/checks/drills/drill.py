@@ -21,7 +21,7 @@ from pytest_prodcheck.checks.drills.lease import Lease
 from pytest_prodcheck.checks.drills.restoring import Site, remove, restore
 from pytest_prodcheck.checks.drills.switching import Refused, SwitchFailed, ask, filled, flip
 from pytest_prodcheck.checks.drills.watchdog import Watchdog
-from pytest_prodcheck.checks.modes.flags import FlagsRun
+from pytest_prodcheck.checks.modes.flags import FlagsCheck
 from pytest_prodcheck.config import Drill
 from pytest_prodcheck.errors import CheckFailed, NotAsked, ProdcheckError
 from pytest_prodcheck.http.body import strict_json
@@ -39,7 +39,7 @@ TTL_SPARE = 60.0
 """Seconds on top of what a drill may take, for `{ttl}`."""
 
 
-class DrillRun:
+class DrillCheck:
     """`drill.steady_state()`, `with drill.switched():`, `drill.check()`."""
 
     def __init__(
@@ -100,7 +100,7 @@ class DrillRun:
         if not self._site.flags:
             self._before = FlagsTold()
             return {}
-        flags = FlagsRun(self._site.flags, self._site.connect)
+        flags = FlagsCheck(self._site.flags, self._site.connect)
         try:
             flags.check()
         except CheckFailed as broken:
@@ -194,7 +194,7 @@ class DrillRun:
         if not self.drill.mode or not self._site.flags:
             return ""
         try:
-            flags = FlagsRun(self._site.flags, self._site.connect)
+            flags = FlagsCheck(self._site.flags, self._site.connect)
             mode, told = flags.mode, flags.told
         except (httpx.HTTPError, ProdcheckError, AssertionError) as error:
             return f"the flags cannot be read: {error}"

@@ -14,24 +14,24 @@ import pytest
 from pytest_prodcheck.checks.context import CONTEXT, RunContext, context_of
 
 if TYPE_CHECKING:
-    from pytest_prodcheck.checks.drills.drill import DrillRun
+    from pytest_prodcheck.checks.drills.drill import DrillCheck
     from pytest_prodcheck.config import Drill
     from pytest_prodcheck.http.transport import LiveTransport
 
 
 @pytest.fixture
-def drill(request: pytest.FixtureRequest) -> Generator[DrillRun]:
+def drill(request: pytest.FixtureRequest) -> Generator[DrillCheck]:
     """One rehearsal of a switch; a test that asks for it runs once for each, alone."""
     with _rehearsal(context_of(request), request.node, request.param) as rehearsal:
         yield rehearsal
 
 
 @contextmanager
-def _rehearsal(context: RunContext, item: pytest.Item, drill: Drill) -> Generator[DrillRun]:
+def _rehearsal(context: RunContext, item: pytest.Item, drill: Drill) -> Generator[DrillCheck]:
     """Prepare one drill; the probes of this run have been answered before."""
     import msgspec
 
-    from pytest_prodcheck.checks.drills.drill import DrillRun
+    from pytest_prodcheck.checks.drills.drill import DrillCheck
     from pytest_prodcheck.checks.drills.kept import Kept
     from pytest_prodcheck.checks.drills.restoring import Site
     from pytest_prodcheck.checks.probes.prober import ANSWERS
@@ -66,7 +66,7 @@ def _rehearsal(context: RunContext, item: pytest.Item, drill: Drill) -> Generato
             restore=str(drill.restore),
             own_service=target.start is not None,
         )
-        rehearsal = DrillRun(
+        rehearsal = DrillCheck(
             drill,
             site,
             msgspec.structs.replace(site, connect=lambda: context.client(item, back)),

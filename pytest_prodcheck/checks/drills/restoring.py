@@ -51,7 +51,7 @@ class Site(Record):
         """What should hold while switched only, and holds: then nothing tells the two apart."""
         if drill.mode and self.flags:
             try:
-                mode = modes.FlagsRun(self.flags, self.connect).mode
+                mode = modes.FlagsCheck(self.flags, self.connect).mode
             except (httpx.HTTPError, ProdcheckError, AssertionError):
                 return ""  # told by `differs`
             return f"it is in mode {mode}" if mode == drill.mode else ""
@@ -65,7 +65,7 @@ class Site(Record):
         if not self.flags:
             return ""
         try:
-            run = modes.FlagsRun(self.flags, self.connect)
+            run = modes.FlagsCheck(self.flags, self.connect)
             run.reread()
         except (httpx.HTTPError, ProdcheckError, AssertionError) as error:
             return f"the flags cannot be read: {error}"

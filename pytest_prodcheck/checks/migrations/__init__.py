@@ -1,6 +1,6 @@
 """Migrations, rehearsed on a database that is made for it and dropped.
 
-migration_run  what a test sees
+migration_check  what a test sees
 rehearsal      apply, back, forth, again
 applying       one of them run: time, locks, NOTICEs
 revisions      all contact with Alembic; the project's env.py never runs

@@ -11,19 +11,19 @@ import pytest
 from pytest_prodcheck.checks.context import CONTEXT, RunContext, context_of
 
 if TYPE_CHECKING:
-    from pytest_prodcheck.checks.migrations.migration_run import MigrationRun
+    from pytest_prodcheck.checks.migrations.migration_check import MigrationCheck
 
 
 @pytest.fixture
-def migration(request: pytest.FixtureRequest) -> MigrationRun:
+def migration(request: pytest.FixtureRequest) -> MigrationCheck:
     """One migration that the target does not have yet; a test runs once for each."""
     context = context_of(request)
-    from pytest_prodcheck.checks.migrations.migration_run import MigrationRun
+    from pytest_prodcheck.checks.migrations.migration_check import MigrationCheck
     from pytest_prodcheck.checks.migrations.state import MigrationsState
 
     library = context.state(MigrationsState).library
     (found,) = (one for one in library.plan.migrations if one.name == request.param)
-    return MigrationRun(
+    return MigrationCheck(
         found,
         library,
         server=context.target.scratch,

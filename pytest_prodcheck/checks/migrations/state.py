@@ -10,7 +10,7 @@ from pytest_prodcheck.errors import NotAsked
 
 if TYPE_CHECKING:
     from pytest_prodcheck.checks.context import RunContext
-    from pytest_prodcheck.checks.migrations.migration_run import Library
+    from pytest_prodcheck.checks.migrations.migration_check import Library
 
 
 class MigrationsState:
@@ -24,7 +24,7 @@ class MigrationsState:
     @cached_property
     def _standing(self) -> dict[str, Any]:
         """What is pending; `trouble` when it cannot be known."""
-        from pytest_prodcheck.checks.migrations.migration_run import standing
+        from pytest_prodcheck.checks.migrations.migration_check import standing
 
         def find() -> dict[str, Any]:
             try:
@@ -46,6 +46,6 @@ class MigrationsState:
 
     @cached_property
     def library(self) -> Library:
-        from pytest_prodcheck.checks.migrations.migration_run import Library, plan
+        from pytest_prodcheck.checks.migrations.migration_check import Library, plan
 
         return Library(plan(self._migrations, self._standing))

@@ -82,7 +82,7 @@ def _switch(value: Any) -> bool | None:
     return True if text in ON else False if text in OFF else None
 
 
-class FlagsRun:
+class FlagsCheck:
     """The flags as a test sees them: `flags["ENABLE_CACHE"]`, `flags.mode`, `flags.check()`.
 
     They are read when first asked for, and again after `reread()`.

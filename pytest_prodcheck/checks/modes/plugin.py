@@ -10,17 +10,17 @@ from pytest_prodcheck.checks.context import CONTEXT, context_of
 from pytest_prodcheck.checks.evidence import CheckEvidence
 
 if TYPE_CHECKING:
-    from pytest_prodcheck.checks.modes.flags import FlagsRun
+    from pytest_prodcheck.checks.modes.flags import FlagsCheck
     from pytest_prodcheck.model import FlagsTold
 
 
 @pytest.fixture
-def flags(request: pytest.FixtureRequest) -> FlagsRun:
+def flags(request: pytest.FixtureRequest) -> FlagsCheck:
     """Feature flags and operating mode: `flags["ENABLE_CACHE"]`, `flags.mode`."""
     context = context_of(request)
-    from pytest_prodcheck.checks.modes.flags import FlagsRun
+    from pytest_prodcheck.checks.modes.flags import FlagsCheck
 
-    run = FlagsRun(request.param, lambda: context.client(request.node))
+    run = FlagsCheck(request.param, lambda: context.client(request.node))
     context.add_evidence(request.node, FlagsEvidence(run))
     return run
 
@@ -28,7 +28,7 @@ def flags(request: pytest.FixtureRequest) -> FlagsRun:
 class FlagsEvidence(CheckEvidence):
     """The flags as they were read last."""
 
-    def __init__(self, run: FlagsRun) -> None:
+    def __init__(self, run: FlagsCheck) -> None:
         self._run = run
 
     def flags(self) -> FlagsTold | None:

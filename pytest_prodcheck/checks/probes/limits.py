@@ -69,7 +69,7 @@ class Limit(Record):
         return one.elapsed_ms > self.value * 1000
 
 
-class LimitRun:
+class LimitCheck:
     """One limit as a test sees it: its `id`, and `check()`.
 
     `measured` gives all exchanges of the run so far, when no probe is on its way any more.

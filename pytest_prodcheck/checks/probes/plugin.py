@@ -13,7 +13,7 @@ from pytest_prodcheck.checks.evidence import CheckEvidence
 
 if TYPE_CHECKING:
     from pytest_prodcheck.checks.answers.catch_all import CatchAll
-    from pytest_prodcheck.checks.probes.prober import ProbeRun
+    from pytest_prodcheck.checks.probes.prober import ProbeCheck
     from pytest_prodcheck.checks.probes.state import ProbesState
     from pytest_prodcheck.config import Probe, Target
     from pytest_prodcheck.model import Exchange
@@ -27,12 +27,12 @@ NOTHING_DECLARED = (
 
 
 @pytest.fixture
-def probe(request: pytest.FixtureRequest) -> ProbeRun:
+def probe(request: pytest.FixtureRequest) -> ProbeCheck:
     """One declared or derived probe; a test that asks for it runs once for each."""
     context = context_of(request)
-    from pytest_prodcheck.checks.probes.prober import ProbeRun
+    from pytest_prodcheck.checks.probes.prober import ProbeCheck
 
-    run = ProbeRun(request.param, _state(context).prober)
+    run = ProbeCheck(request.param, _state(context).prober)
     context.add_evidence(request.node, ProbeEvidence(run))
     return run
 
@@ -48,7 +48,7 @@ class ProbeEvidence(CheckEvidence):
 
     asks_the_target = True
 
-    def __init__(self, run: ProbeRun) -> None:
+    def __init__(self, run: ProbeCheck) -> None:
         self._run = run
 
     def exchanges(self) -> Sequence[Exchange]:
@@ -124,10 +124,10 @@ def _private_paths(target: Target) -> Iterable[Any]:
 
 
 def _limits(context: RunContext) -> Iterable[Any]:
-    from pytest_prodcheck.checks.probes.limits import LimitRun, configured
+    from pytest_prodcheck.checks.probes.limits import LimitCheck, configured
 
     return [
-        pytest.param(LimitRun(limit, _state(context).measured), id=limit.name)
+        pytest.param(LimitCheck(limit, _state(context).measured), id=limit.name)
         for limit in configured(context.target.limits)
     ]
 

@@ -437,7 +437,7 @@ def _slim(exchange: Exchange) -> Exchange:
     return msgspec.structs.replace(exchange, **empty)
 
 
-class ProbeRun:
+class ProbeCheck:
     """One probe as a test sees it: its `id`, and `check()`."""
 
     def __init__(self, probe: Probe, prober: Prober) -> None:

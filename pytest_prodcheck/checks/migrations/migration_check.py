@@ -147,7 +147,7 @@ class Library:
 _AROUND = ("BEGIN", "COMMIT")
 
 
-class MigrationRun:
+class MigrationCheck:
     """One pending migration as a test sees it; `name` is its id.
 
     `server` is where scratch databases may be made, `live` the database of the target, which is
