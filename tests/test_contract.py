@@ -12,8 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from pytest_prodcheck.checks.contract import schemathesis_adapter
-from pytest_prodcheck.checks.contract.operation_check import Stop, is_success
+from pytest_prodcheck.checks.contract import cases as cases_module
+from pytest_prodcheck.checks.contract.exploration import Stop, is_success
 from tests.contract_bugs import CONTRACT_BUGS, ContractBug
 from tests.faulty import Behaviour, Visit, json_answer
 from tests.project import Outcome, Project
@@ -158,7 +158,7 @@ def test_a_failure_tells_expected_got_the_case_and_a_command(served: Project) ->
     assert asked.strip() == f"GET {served.server.url}/items/4711 -> 200"
     assert curl.strip().startswith("curl ")
     assert curl.endswith(f"{served.server.url}/items/4711")
-    assert left == "not all cases were asked: the last 1 by chance found nothing else"
+    assert left == "not all cases were sent: the last 1 random ones found nothing else"
 
 
 @pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["n0", "n2"])
@@ -231,8 +231,8 @@ def test_what_failed_has_failed_when_nothing_can_be_left_out(
         json_answer({}, 429, Retry_After="6000")(visit)
 
     refused: list[Any] = []
-    leave_out = schemathesis_adapter.without
-    monkeypatch.setattr(schemathesis_adapter, "without", without)
+    leave_out = cases_module.without_parameter
+    monkeypatch.setattr(cases_module, "without_parameter", without)
     outcome = picky.run("-m", "contract", "-k", "test_operation")
     check = outcome.check("[GET /asked]")
     assert (check["outcome"], outcome.exit) == ("failed", 1)
@@ -658,7 +658,7 @@ def test_the_wait_for_a_turn_is_not_its_own_time(project: Project, monkeypatch, 
             waited.append(path)
         yield
 
-    monkeypatch.setattr("pytest_prodcheck.checks.contract.operation_check.real_time", Clock)
+    monkeypatch.setattr("pytest_prodcheck.checks.contract.exploration.real_time", Clock)
     monkeypatch.setattr("pytest_prodcheck.store.process_lock.turn", turn)
     project.server.on("/openapi.json", json_answer(THINGS)).on("*", json_answer({"id": 7}))
     project.configure(

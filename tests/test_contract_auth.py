@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pytest_prodcheck.checks.contract.schemathesis_adapter import Contract, Effort
+from pytest_prodcheck.checks.contract.schemathesis_adapter import Effort, SchemathesisAdapter
 from pytest_prodcheck.checks.openapi.operations import operations
 from pytest_prodcheck.config import Secret, Target
 from pytest_prodcheck.http.transport import WITHOUT, cookie_names
@@ -92,7 +92,7 @@ def accused(
     target = Target(name="t", base_url=server.url, headers=secrets)
     (operation,) = operations(spec, target)
     effort = Effort(max_examples=1, negative=False, undeclared=False, seed=0)
-    contract = Contract(spec, frozenset(headers), effort, folder, cookie_names(target))
+    adapter = SchemathesisAdapter(spec, frozenset(headers), effort, folder, cookie_names(target))
     with connected(server.url, headers=secrets) as client:
 
         def wire(prepared: Any, sent: Any, without: frozenset[str]) -> httpx.Response:
@@ -101,9 +101,9 @@ def accused(
             )
             return client.send(request)
 
-        case = contract.sample(operation)
-        assert contract.request(case, operation.base, wire).status_code == 200
-        broken = contract.lets_in(case, operation, wire)
+        case = adapter.sample(operation)
+        assert adapter.request(case, operation.base, wire).status_code == 200
+        broken = adapter.check_auth_enforced(case, operation, wire)
     return broken.title if broken else None
 
 

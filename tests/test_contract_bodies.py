@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pytest_prodcheck.checks.contract.schemathesis_adapter import Contract, Effort
+from pytest_prodcheck.checks.contract.schemathesis_adapter import Effort, SchemathesisAdapter
 from pytest_prodcheck.checks.openapi.operations import operations
 from pytest_prodcheck.config import Target
 from tests.connection import connected
@@ -35,15 +35,15 @@ def checks_broken(
     target = Target(name="t", base_url=server.url)
     (operation,) = operations(spec, target)
     effort = Effort(max_examples=1, negative=False, undeclared=False, seed=0)
-    contract = Contract(spec, frozenset(), effort, folder)
+    adapter = SchemathesisAdapter(spec, frozenset(), effort, folder)
     with connected(server.url) as client:
 
         def wire(prepared: Any, headers: Any, _without: frozenset[str]) -> httpx.Response:
             return client.send(httpx.Request(prepared.method, prepared.url, headers=dict(headers)))
 
-        case = contract.sample(operation)
-        response = contract.request(case, operation.base, wire)
-        return [one.check for one in contract.broken(case, response, operation.base, {})]
+        case = adapter.sample(operation)
+        response = adapter.request(case, operation.base, wire)
+        return [one.check for one in adapter.check(case, response, operation.base, {})]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pytest_prodcheck.checks.contract.retry_after import Patience, retry_after
+from pytest_prodcheck.checks.contract.retry_after import RetryAfterGate, retry_after
 from pytest_prodcheck.checks.openapi import document as openapi
 from pytest_prodcheck.checks.openapi.document import fetch_spec
 from pytest_prodcheck.config import Target
@@ -141,12 +141,12 @@ def test_of_what_many_processes_were_asked_for_the_longest_wait_holds(tmp_path):
 
     def heed(seconds: int) -> None:
         with pytest.raises(NotAsked):
-            Patience(tmp_path / "until").heed({"retry-after": [str(seconds)]}, over)
+            RetryAfterGate(tmp_path / "until").record({"retry-after": [str(seconds)]}, over)
 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(heed, [*range(1, 60), 3600, *range(60, 1, -1)]))
     with pytest.raises(NotAsked, match=r"asked for 3(600|59.) s without requests"):
-        Patience(tmp_path / "until").wait(over)
+        RetryAfterGate(tmp_path / "until").wait(over)
 
 
 @pytest.mark.fault(9)
@@ -169,7 +169,7 @@ def test_failures_before_a_429_are_kept(project):
     assert outcome.ruling == ("fail", 1), outcome.output
     message = outcome.check("[GET /x]")["message"]
     assert "Server error" in message
-    assert "not all cases were asked: not run: the target answered 429" in message
+    assert "not all cases were sent: not run: the target answered 429" in message
     assert len(cases(project)) == 3
 
 

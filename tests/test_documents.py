@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from pytest_prodcheck.analysis.openapi_diff import breaking_changes
-from pytest_prodcheck.checks.contract.schemathesis_adapter import Contract, Effort
+from pytest_prodcheck.checks.contract.schemathesis_adapter import Effort, SchemathesisAdapter
 from pytest_prodcheck.checks.openapi.document import spec_from_file
 from pytest_prodcheck.checks.openapi.operations import operations
 from pytest_prodcheck.config import Target
@@ -63,11 +63,11 @@ def test_cases_are_made_for_its_operations(
     foreign: Foreign, spec: dict[str, Any], tmp_path: Path
 ) -> None:
     effort = Effort(max_examples=1, negative=True, undeclared=True, seed=1)
-    contract = Contract(spec, frozenset(), effort, tmp_path)
+    adapter = SchemathesisAdapter(spec, frozenset(), effort, tmp_path)
     found = operations(spec, TARGET)
     for operation in found[:: len(found) // SAMPLE]:
         cases: list[Any] = []
-        assert contract.cases(operation, cases.append) == [], operation.id
+        assert adapter.cases(operation, cases.append) == [], operation.id
         assert cases, operation.id
 
 

@@ -4,7 +4,7 @@ import gzip
 import json
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,13 +12,10 @@ from hypothesis.configuration import set_hypothesis_home_dir
 from hypothesis.internal import charmap
 from hypothesis.internal.conjecture import providers
 
-from pytest_prodcheck.checks.contract.schemathesis_adapter import (
-    CHARACTERS,
-    Contract,
-    Effort,
-    optional,
-    without,
-)
+from pytest_prodcheck.checks.contract import hypothesis_internals
+from pytest_prodcheck.checks.contract.cases import optional_parameters, without_parameter
+from pytest_prodcheck.checks.contract.hypothesis_internals import CODE_POINTS
+from pytest_prodcheck.checks.contract.schemathesis_adapter import Effort, SchemathesisAdapter
 from pytest_prodcheck.checks.openapi.operations import operations
 from pytest_prodcheck.config import Target
 
@@ -44,10 +41,10 @@ SPEC = {
 
 def bodies(folder: Path, seed: int) -> list[Any]:
     effort = Effort(max_examples=60, negative=True, undeclared=False, seed=seed)
-    contract = Contract(SPEC, frozenset(), effort, folder)
+    adapter = SchemathesisAdapter(SPEC, frozenset(), effort, folder)
     (operation,) = operations(SPEC, TARGET)
     found: list[Any] = []
-    assert contract.cases(operation, lambda case: found.append(repr(case.body))) == []
+    assert adapter.cases(operation, lambda case: found.append(repr(case.body))) == []
     return found
 
 
@@ -68,8 +65,21 @@ def test_cases_follow_from_the_seed_and_not_from_what_else_is_loaded(
     assert providers._get_local_constants() is gathered
 
 
-@pytest.mark.parametrize("codec", CHARACTERS)
-def test_a_table_that_is_put_down_is_the_one_that_hypothesis_makes(
+@pytest.mark.parametrize("name", ["_get_local_constants", "CONSTANTS_CACHE"])
+def test_cases_are_made_without_the_private_names_of_hypothesis(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(hypothesis_internals, "charmap_file", None)
+    monkeypatch.setattr(
+        hypothesis_internals,
+        "providers",
+        SimpleNamespace(**{one: getattr(providers, one) for one in dir(providers) if one != name}),
+    )
+    assert len(bodies(tmp_path, seed=7)) >= 60
+
+
+@pytest.mark.parametrize("codec", CODE_POINTS)
+def test_a_precomputed_codec_table_is_the_one_that_hypothesis_makes(
     codec: str, tmp_path: Path
 ) -> None:
     """Also its name: with another one Hypothesis would make its own, and take its time."""
@@ -78,7 +88,7 @@ def test_a_table_that_is_put_down_is_the_one_that_hypothesis_makes(
     charmap.intervals_from_codec.cache_clear()
     charmap.intervals_from_codec(codec)
     (theirs,) = home.rglob("*codec*.gz")
-    Contract(
+    SchemathesisAdapter(
         SPEC,
         frozenset(),
         Effort(max_examples=1, negative=False, undeclared=False, seed=1),
@@ -90,7 +100,7 @@ def test_a_table_that_is_put_down_is_the_one_that_hypothesis_makes(
     )
 
 
-def test_what_can_be_left_out_is_what_the_document_does_not_ask_for(tmp_path: Path) -> None:
+def test_optional_parameters_are_those_that_the_document_does_not_require(tmp_path: Path) -> None:
     parameters = [
         {"name": name, "in": place, "required": required, "schema": {"type": "integer"}}
         for place, name, required in (
@@ -107,11 +117,11 @@ def test_what_can_be_left_out_is_what_the_document_does_not_ask_for(tmp_path: Pa
     }
     effort = Effort(max_examples=1, negative=False, undeclared=False, seed=1)
     (operation,) = operations(spec, TARGET)
-    case = Contract(spec, frozenset(), effort, tmp_path).sample(operation)
+    case = SchemathesisAdapter(spec, frozenset(), effort, tmp_path).sample(operation)
     case.query = {"a": 1, "b": 2, "unknown": 3}
     case.headers.update({"x-c": "1", "x-d": "2", "x-unknown": "3"})
     case.cookies = {"e": 1}
-    assert optional(case) == [("query", "b"), ("headers", "x-c"), ("cookies", "e")]
-    assert without(case, "query", "b").query == {"a": 1, "unknown": 3}
-    assert "X-C" not in without(case, "headers", "x-c").headers
+    assert optional_parameters(case) == [("query", "b"), ("headers", "x-c"), ("cookies", "e")]
+    assert without_parameter(case, "query", "b").query == {"a": 1, "unknown": 3}
+    assert "X-C" not in without_parameter(case, "headers", "x-c").headers
     assert case.query == {"a": 1, "b": 2, "unknown": 3}

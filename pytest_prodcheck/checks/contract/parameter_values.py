@@ -1,6 +1,6 @@
-"""Values that exist: for parameters that nobody can guess, like the id in `GET /items/{id}`.
+"""Realistic values of parameters that nobody can guess, like the id in `GET /items/{id}`.
 
-From the configuration, or from the list that the item is in: `GET /items` is asked.
+They come from the configuration, or from the list that has the item: `GET /items` is requested.
 """
 
 import re
@@ -16,15 +16,50 @@ if TYPE_CHECKING:
     from pytest_prodcheck.http.client import LiveClient
 
 MOST = 30
-"""Values taken from one list; each is asked for once."""
+"""Values taken from one list; each is requested once."""
 
 Once = Callable[[str, Callable[[], Any]], Any]
-"""Plain data under a name, made by whichever process of the run comes first."""
+"""Returns plain data under a name, made by the first process of the run that needs it."""
+
+
+class CurrentValues:
+    """Real values of one operation's parameters, read again when one turns out to be gone.
+
+    `refreshes` is how often they are read again at most.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], dict[str, dict[str, Sequence[Any]]]],
+        *,
+        changing: bool,
+        refreshes: int,
+    ) -> None:
+        self._read = read
+        self._changing = changing
+        self._left = refreshes
+        self.known = read()
+        self.certain = True
+        """False once a value was gone and the list may not be read again."""
+
+    def refresh(self) -> bool:
+        """Read them again after one was gone; return True if they differ now."""
+        if not self._changing:
+            return False
+        self.certain = self._left > 0
+        if not self.certain:
+            return False
+        self._left -= 1
+        before, self.known = self.known, self._read()
+        return self.known != before
 
 
 class RealValues:
-    """Real values of parameters. `all_` are the operations of the document; `changing`
-    tells whether the run itself makes and deletes things."""
+    """Values of parameters that exist on the target.
+
+    `all_` are the operations of the document; `changing` is True if the run itself creates and
+    deletes things.
+    """
 
     def __init__(
         self,
@@ -49,10 +84,10 @@ class RealValues:
         *,
         also_deleted: bool = False,
     ) -> Sequence[Any]:
-        """Values for that parameter of the operation; none known is normal. `also_deleted`: with
-        those that are given to deletion.
+        """Return values for that parameter of the operation; there may be none.
 
-        May send a GET to the list that has them: once in the run, or anew when things change.
+        `also_deleted`: with those that are kept for deletion. May send a GET for the list that has
+        them: once in the run, or anew when things change.
         """
         if name in self._configured:
             return self._configured[name]
@@ -63,18 +98,18 @@ class RealValues:
         if not found or parent is None or "{" in parent.path or parent.obstacle or parent.withheld:
             return ()
         if self.changing:
-            listed = _ask(client, parent)
+            listed = _read_list(client, parent)
         else:
-            listed = self._once(f"list {parent.path}", lambda: _ask(client, parent))
+            listed = self._once(f"list {parent.path}", lambda: _read_list(client, parent))
         values = values_in(listed, name, noun=parent.path.rstrip("/").rpartition("/")[2])
         if also_deleted or not self.changing:
             return values
-        # What is deleted is gone for the others: of many, the last are given to deletion.
+        # A deleted item is gone for the other operations: DELETE gets the last third of the list.
         kept = len(values) - len(values) // 3
         return values[kept:] if operation.method == "DELETE" else values[:kept]
 
 
-def _ask(client: "LiveClient", parent: Operation) -> Any:
+def _read_list(client: "LiveClient", parent: Operation) -> Any:
     evidence = len(client.exchanges)
     try:
         response = client.get(parent.base.rstrip("/") + parent.path)
@@ -86,7 +121,10 @@ def _ask(client: "LiveClient", parent: Operation) -> Any:
 
 
 def values_in(answer: Any, name: str, noun: str) -> list[Any]:
-    """Values of *name* in a list of things: `[{"id": 1}]`, `{"items": [...]}`, `["a", "b"]`."""
+    """Return the values of *name* in a list of items.
+
+    Lists are: `[{"id": 1}]`, `{"items": [...]}`, `["a", "b"]`.
+    """
     items = next((one for one in _candidates(answer, noun) if isinstance(one, list)), [])
     found = []
     for item in items[:MOST]:
@@ -103,15 +141,15 @@ def _candidates(answer: Any, noun: str) -> list[Any]:
 
 
 def pick(item: Mapping[str, Any], name: str) -> Any:
-    """The field that the parameter means: its own name, or what is left without the noun."""
-    plain = {_plain(key): value for key, value in item.items()}
-    wanted = _plain(name)
+    """Return the field that the parameter means: its own name, or the name without the noun."""
+    plain = {_letters_and_digits(key): value for key, value in item.items()}
+    wanted = _letters_and_digits(name)
     last = re.split(r"[_-]|(?<=[a-z])(?=[A-Z])", name)[-1]
-    for key in (wanted, _plain(last), "id", "uuid", "key", "slug"):
+    for key in (wanted, _letters_and_digits(last), "id", "uuid", "key", "slug"):
         if plain.get(key) is not None:
             return plain[key]
     return None
 
 
-def _plain(name: str) -> str:
+def _letters_and_digits(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())

@@ -1,8 +1,8 @@
-"""Which values of a request exist, and which are invented.
+"""The origin of the values in a request: they exist, or they are invented.
 
 A value exists when the document names it (an example, a default, a member of an enumeration), when
-the configuration gives it, or when the service itself has returned it. An answer to such values is
-the service's word on its own data; an answer to anything else is one on a value that it never had.
+the configuration gives it, or when the service itself has returned it. A response to such values is
+about the service's own data; any other response is about a value that the service never had.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote
 
 if TYPE_CHECKING:
-    from pytest_prodcheck.checks.contract.schemathesis_adapter import Case
+    from pytest_prodcheck.checks.contract.cases import Case
 
 Known: TypeAlias = Mapping[str, Mapping[str, Sequence[Any]]]
 """Values that exist, by place (`path_parameters`, `query`) and name of the parameter."""
@@ -20,8 +20,7 @@ Known: TypeAlias = Mapping[str, Mapping[str, Sequence[Any]]]
 PLACES = ("path_parameters", "query", "headers", "cookies")
 
 OPEN = ("headers", "cookies")
-"""Where a request has more than the document's parameters; what else stands there counts as the
-client's own."""
+"""Places with more than the document's parameters; the rest counts as the client's own."""
 
 
 class Documented:
@@ -32,7 +31,7 @@ class Documented:
 
     @cached_property
     def _values(self) -> dict[tuple[str, str], set[str]]:
-        """By place and name of the parameter."""
+        """Return them by place and name of the parameter."""
         return {
             (place, parameter.name.lower()): {
                 _text(value)
@@ -48,7 +47,7 @@ class Documented:
         return {_text(value) for body in self._operation.body for value in body.examples}
 
     def invented(self, case: "Case", known: Known) -> bool:
-        """Whether anything in this request is neither documented nor *known* to exist."""
+        """Return True if anything in this request is neither documented nor *known* to exist."""
         if case.meta is not None and case.meta.generation.mode.is_negative:
             return True
         if case.method.upper() != self._operation.method.upper():
@@ -68,7 +67,7 @@ class Documented:
 
 
 def _named(schema: Any) -> Iterator[Any]:
-    """Values that a schema lists, in each of its alternatives."""
+    """Yield the values that a schema lists, in each of its alternatives."""
     if not isinstance(schema, Mapping):
         return
     yield from schema.get("enum") or ()
@@ -89,7 +88,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _is_among(value: Any, existing: set[str]) -> bool:
-    """Whether the value, or each of its items, is one of these; also as a part of a URL."""
+    """Return True if the value, or each of its items, is one of these; also as part of a URL."""
     if isinstance(value, list) and value:
         return all(_is_among(item, existing) for item in value)
     text = _text(value)
@@ -97,7 +96,7 @@ def _is_among(value: Any, existing: set[str]) -> bool:
 
 
 def _text(value: Any) -> str:
-    """A value as it goes over the wire, so that `3` and `"3"` are one."""
+    """Return a value as it goes over the wire, so that `3` and `"3"` are one."""
     if isinstance(value, str):
         return value
     return json.dumps(value, sort_keys=True, default=str)

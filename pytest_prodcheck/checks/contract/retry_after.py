@@ -1,4 +1,4 @@
-"""What a target asks for with 429 and Retry-After, heeded by all processes of a run."""
+"""429 and Retry-After, obeyed by all processes of a run."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -9,18 +9,18 @@ from pytest_prodcheck.errors import NotAsked
 from pytest_prodcheck.http import real_time
 from pytest_prodcheck.store.process_lock import turn
 
-UNSAID = 1.0
-"""Seconds to wait after a 429 that does not say how long, or not in words that mean anything."""
+DEFAULT_PAUSE = 1.0
+"""Seconds to wait after a 429 that does not say how long, or says it in words without meaning."""
 
 
-class Patience:
+class RetryAfterGate:
     """The time before which the target wants no request; one small file for the whole run."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def heed(self, headers: Mapping[str, Sequence[str]], deadline: float) -> None:
-        """Take note of a 429. Raises NotAsked when it asks for more time than there is.
+    def record(self, headers: Mapping[str, Sequence[str]], deadline: float) -> None:
+        """Record a 429, and wait. Raises NotAsked when it asks for more time than there is.
 
         *deadline* is of `real_time.monotonic`, which is the same for all processes of a machine.
         """
@@ -50,12 +50,12 @@ class Patience:
 
 
 def retry_after(text: str) -> float:
-    """Seconds that a Retry-After asks for: a number, or a date (RFC 9110, 10.2.3)."""
+    """Return the seconds that a Retry-After asks for: a number, or a date (RFC 9110, 10.2.3)."""
     text = text.strip()
     if text.isdecimal():
         return float(text)
     try:
         seconds = parsedate_to_datetime(text).timestamp() - time.time()
     except (ValueError, TypeError, OverflowError):
-        return UNSAID
-    return max(seconds, UNSAID)
+        return DEFAULT_PAUSE
+    return max(seconds, DEFAULT_PAUSE)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_prodcheck.checks.context import RunContext
-    from pytest_prodcheck.checks.contract.operation_check import Accepted, Explorer
+    from pytest_prodcheck.checks.contract.exploration import Accepted, Explorer
     from pytest_prodcheck.checks.openapi.operations import Operation
     from pytest_prodcheck.http.client import LiveClient
 
@@ -66,9 +66,9 @@ class ContractState:
 
     @cached_property
     def explorer(self) -> Explorer:
-        from pytest_prodcheck.checks.contract.operation_check import Explorer
+        from pytest_prodcheck.checks.contract.exploration import Explorer
         from pytest_prodcheck.checks.contract.parameter_values import RealValues
-        from pytest_prodcheck.checks.contract.retry_after import Patience
+        from pytest_prodcheck.checks.contract.retry_after import RetryAfterGate
 
         context = self._context
 
@@ -86,7 +86,7 @@ class ContractState:
                 once,
                 changing=not context.target.read_only,
             ),
-            Patience(context.work / "patience"),
+            RetryAfterGate(context.work / "retry-after"),
             self._hypothesis_home(),
             self._seed,
             lambda: context.workspace.lock("sequence"),

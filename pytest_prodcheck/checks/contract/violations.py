@@ -1,24 +1,26 @@
-"""What was wrong with an operation's answers: each kind of violation once, with its severity."""
+"""Violations of the contract: each kind once, with its severity and the smallest case."""
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
 
 from pytest_prodcheck.errors import CheckFailed
 from pytest_prodcheck.model import Exchange, Failure, Reason, Record, Severity, reason_of_silence
 from pytest_prodcheck.rules import RULES, failure
 
 if TYPE_CHECKING:
-    from pytest_prodcheck.checks.contract.operation_check import Exploration
-    from pytest_prodcheck.checks.contract.schemathesis_adapter import Broken
+    from pytest_prodcheck.checks.contract.cases import Case
+    from pytest_prodcheck.checks.contract.response_checks import CheckFailure
 
 SHOWN = 20
 """Distinct violations of one operation that are listed; the rest is counted."""
 
 REFUSALS = frozenset((400, 403, 404, 405, 409, 410, 422))
-"""Statuses that say of a value that there is no such thing, or that it will not do. Not those about
-who asks (401, 407), about when (408, 425, 429), or about the request's form and size (411 to 417,
-431), which the document limits."""
+"""Statuses for a value that does not exist or is not accepted. Not those about the client (401,
+407), the time (408, 425, 429), or the form and size of the request (411 to 417, 431), which the
+document limits."""
 
 RULE_OF = {
     "answers": "contract.no_answer",
@@ -65,12 +67,12 @@ class Violation(Record):
 
     @property
     def lines(self) -> list[str]:
-        """What is wrong, in the words of the check; then the smallest case that shows it."""
+        """The message of the check, then the smallest case that shows it."""
         facts = [line.strip() for line in self.message.splitlines() if line.strip()]
         times = f" ({self.times} times)" if self.times > 1 else ""
-        answer = self.exchange.status or "no answer"
-        asked = f"{self.exchange.method} {self.exchange.url} -> {answer}"
-        return [f"{self.title}{times}", *facts, asked, *filter(None, [self.exchange.curl])]
+        status = self.exchange.status or "no answer"
+        request = f"{self.exchange.method} {self.exchange.url} -> {status}"
+        return [f"{self.title}{times}", *facts, request, *filter(None, [self.exchange.curl])]
 
     @property
     def failure(self) -> Failure:
@@ -94,60 +96,69 @@ def rule_of(check: str) -> str:
 
 
 def reason_of(check: str, exchange: Exchange, *, forbidden: bool) -> Reason:
-    """Why a check of Schemathesis has failed. A crash on a request that the document forbids is
-    no outage: its reason is the status."""
+    """Return why a check of Schemathesis has failed.
+
+    A crash on a request that the document forbids is not an outage: its reason is the status.
+    """
     if exchange.status is None and exchange.kind:
         return reason_of_silence(exchange)
     reason = RULES[rule_of(check)]
     return "status" if forbidden and reason == "server_error" else reason
 
 
-def violation(broken: "Broken", exchange: Exchange, operation: str = "") -> Violation:
-    """What an answer breaks, with the severity of what was found.
+def violation(failed: "CheckFailure", exchange: Exchange, operation: str = "") -> Violation:
+    """Return what a response violates, with its severity.
 
     A refusal of an invented value that the document does not list is a gap in the document: the
     service did what it should. A crash or a credential that is not enforced is critical.
     """
-    title, status = broken.title, exchange.status or 0
+    title, status = failed.title, exchange.status or 0
     severity: Severity | None = None
-    if broken.invented and broken.check == "status_code_conformance" and status in REFUSALS:
+    if failed.invented and failed.check == "status_code_conformance" and status in REFUSALS:
         severity, title = "minor", f"{status} is not documented"
-    elif broken.invented and broken.check == "positive_data_acceptance" and 400 <= status < 500:
+    elif failed.invented and failed.check == "positive_data_acceptance" and 400 <= status < 500:
         severity, title = "minor", f"{status} refuses data that the document allows"
-    elif reason_of(broken.check, exchange, forbidden=broken.forbidden) in CRITICAL:
+    elif reason_of(failed.check, exchange, forbidden=failed.forbidden) in CRITICAL:
         severity = "critical"
     return Violation(
-        check=broken.check,
+        check=failed.check,
         title=title,
-        message=broken.message,
+        message=failed.message,
         exchange=exchange,
         operation=operation,
         severity=severity,
-        forbidden=broken.forbidden,
+        forbidden=failed.forbidden,
     )
 
 
-def told_once(broken: Sequence["Broken"]) -> list["Broken"]:
-    """Without what says the same of one answer: a status that is not documented is not also
+def without_repetition(failures: Sequence["CheckFailure"]) -> list["CheckFailure"]:
+    """Return the failures of one response, each fact once: an undocumented status is not also
     data that was refused."""
-    checks = {one.check for one in broken}
+    checks = {one.check for one in failures}
     if "status_code_conformance" not in checks:
-        return list(broken)
-    return [one for one in broken if not (one.invented and one.check == "positive_data_acceptance")]
+        return list(failures)
+    return [
+        one for one in failures if not (one.invented and one.check == "positive_data_acceptance")
+    ]
 
 
 def remarks(violations: Iterable[Violation]) -> tuple[Failure, ...]:
-    """The minor ones, each once: what does not fail an operation that is proven otherwise."""
+    """Return the minor ones, each once: they do not fail an operation that is proven otherwise."""
     found = {one.title: one.failure for one in violations if one.minor}
     return tuple(found.values())
 
 
-def check_failed(found: "Exploration", seed: int) -> CheckFailed:
-    """All distinct violations, the first line as a headline; minor ones in one line at the end."""
-    ordered = sorted(found.findings.values(), key=lambda one: (one.check, one.exchange.url))
+def check_failed(
+    violations: Iterable[Violation], cases: int, stopped: str, seed: int
+) -> CheckFailed:
+    """Return an error with all distinct violations, a headline first, minor ones in the last line.
+
+    cases: how many were sent; stopped: why not all were sent, or "".
+    """
+    ordered = sorted(violations, key=lambda one: (one.check, one.exchange.url))
     severe = [one for one in ordered if not one.minor]
     titles = list(dict.fromkeys(one.title for one in severe))
-    lines = [f"{'; '.join(titles)} (in {found.cases} cases, seed {seed})"]
+    lines = [f"{'; '.join(titles)} (in {cases} cases, seed {seed})"]
     for number, one in enumerate(severe[:SHOWN], 1):
         title, *rest = one.lines
         lines += [f"{number}. {title}", *(f"   {line}" for line in rest)]
@@ -156,26 +167,80 @@ def check_failed(found: "Exploration", seed: int) -> CheckFailed:
     minor = remarks(ordered)
     if minor:
         lines.append(f"minor, for invented values: {', '.join(one.title for one in minor)}")
-    if found.stopped:
-        lines.append(f"not all cases were asked: {found.stopped}")
+    if stopped:
+        lines.append(f"not all cases were sent: {stopped}")
     return CheckFailed("\n".join(lines), [*(one.failure for one in severe), *minor])
 
 
-def key_of(broken: "Broken", exchange: Exchange) -> tuple[str, ...]:
-    """What tells one violation of an operation from another."""
-    found = violation(broken, exchange)
+Key: TypeAlias = tuple[str, ...]
+"""Distinguishes one violation of an operation from another."""
+
+
+def key_of(failed: "CheckFailure", exchange: Exchange) -> Key:
+    """Return the same key for the same violation in another case."""
+    found = violation(failed, exchange)
     if found.minor:
-        return broken.check, found.title
-    shape = _shape(broken.message)
-    return broken.check, broken.title, str(exchange.status), broken.parameter, shape
+        return failed.check, found.title
+    shape = _shape(failed.message)
+    return failed.check, failed.title, str(exchange.status), failed.parameter, shape
 
 
 def _shape(message: str) -> str:
-    """A message without the values in it: what is the same violation in another case."""
+    """Return a message without the values in it."""
     first = message.strip().partition("\nValue:")[0]
     return re.sub(r"\"[^\"]*\"|'[^']*'|`[^`]*`|[\d.]+", "…", first)[:300]
 
 
 def size_of(exchange: Exchange) -> int:
-    """How much there is to read, for the choice of the smallest case."""
+    """Return how much there is to read, for the choice of the smallest case."""
     return len(exchange.url) + len(exchange.curl)
+
+
+class Violations:
+    """The distinct violations of one operation, each by the smallest case that shows it."""
+
+    def __init__(self) -> None:
+        self._found: dict[Key, Violation] = {}
+        self._cases: dict[Key, Case] = {}
+
+    @property
+    def all(self) -> list[Violation]:
+        return list(self._found.values())
+
+    @property
+    def severe(self) -> list[Violation]:
+        """Those that fail the operation: all but the minor ones."""
+        return [one for one in self._found.values() if not one.minor]
+
+    def add(
+        self,
+        failed: "CheckFailure",
+        exchange: Exchange,
+        operation: str,
+        *,
+        key: Key | None = None,
+        case: "Case | None" = None,
+    ) -> bool:
+        """Record a failure; return True if there was none of its kind.
+
+        key: as `key_of` if not given. case: what `smallest` returns for it.
+        """
+        key = key or key_of(failed, exchange)
+        seen = self._found.get(key)
+        times = 1 + (seen.times if seen else 0)
+        if seen and size_of(seen.exchange) <= size_of(exchange):
+            self._found[key] = msgspec.structs.replace(seen, times=times)
+        else:
+            found = violation(failed, exchange, operation)
+            self._found[key] = msgspec.structs.replace(found, times=times)
+            if case is not None:
+                self._cases[key] = case
+        return seen is None
+
+    def shown_by_cases(self) -> list[Key]:
+        """Return the keys of those that a case shows."""
+        return list(self._cases)
+
+    def smallest(self, key: Key) -> tuple[Violation, "Case"]:
+        """Return a violation, and the smallest case so far that shows it."""
+        return self._found[key], self._cases[key]
