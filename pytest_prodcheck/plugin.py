@@ -66,7 +66,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 
 
 def _guard_if_chosen(config: pytest.Config, parser: pytest.Parser) -> None:
-    """Without a target no module of ours is imported here, and nothing is parsed."""
+    """Put up the guard if a target is chosen; without one nothing of ours is imported or parsed."""
     words = [*map(str, config.invocation_params.args)]
     words += os.environ.get("PYTEST_ADDOPTS", "").split()
     with contextlib.suppress(ValueError):  # not read yet
@@ -126,7 +126,7 @@ def pytest_load_initial_conftests(
 
 
 def _is_taken(parser: pytest.Parser) -> bool:
-    """Whether another plugin or a conftest has a `--target` of its own."""
+    """Return True if another plugin or a conftest has a `--target` of its own."""
     try:
         _, unknown = parser.parse_known_and_unknown_args(["--target=prodcheck"])
     except pytest.UsageError:
@@ -174,20 +174,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def target(request: pytest.FixtureRequest) -> Target:
-    """The environment under check: `target.name`, `target.base_url`, `target.read_only`."""
+    """Return the environment under check: `target.name`, `target.base_url`, `target.read_only`."""
     return context_of(request).target
 
 
 @pytest.fixture
 def api(request: pytest.FixtureRequest) -> Generator[LiveClient]:
-    """A guarded `httpx.Client` on the target: `api.get("/health")`."""
+    """Return a guarded `httpx.Client` on the target: `api.get("/health")`."""
     with context_of(request).client(request.node) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 def api_session(request: pytest.FixtureRequest) -> Generator[LiveClient]:
-    """A guarded `httpx.Client` for all tests of a process: log in once, its cookies stay."""
+    """Return a guarded `httpx.Client` for all tests of a process: log in once, its cookies stay."""
     with context_of(request).shared_client() as client:
         yield client
 

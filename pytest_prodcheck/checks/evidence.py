@@ -44,9 +44,9 @@ class TestEvidence:
     __test__ = False
 
     def __init__(self, *, requests: int, questions: int, violations: int) -> None:
-        """Each argument is what the process has counted before the test began."""
+        """Take what the process has counted before the test began."""
         self.clients: dict[LiveClient, int] = {}
-        """And how many exchanges of each have been reported."""
+        """Each client, and how many of its exchanges have been reported."""
         self.parts: list[CheckEvidence] = []
         self.measured: dict[str, float] = {}
         self.requests = requests

@@ -11,13 +11,13 @@ from pytest_prodcheck.model import CATEGORIES
 
 
 def names(expression: str) -> list[str]:
-    """The markers that an expression of `-m` speaks of."""
+    """Return the markers that an expression of `-m` names."""
     without_arguments = re.sub(r"\([^()]*=[^()]*\)", "", expression)
     return [word for word in _WORD.findall(without_arguments) if word not in _OPERATORS]
 
 
 def matches(expression: str, item: pytest.Item | pytest.Function) -> bool:
-    """What `-m` says of *item*. Marks with arguments (`m(x=1)`) count as if without."""
+    """Return whether `-m` selects *item*. Marks with arguments (`m(x=1)`) count as if without."""
     return _truth(
         expression,
         {name: item.get_closest_marker(name) is not None for name in names(expression)},
@@ -25,7 +25,7 @@ def matches(expression: str, item: pytest.Item | pytest.Function) -> bool:
 
 
 def may_plan(expression: str, category: str) -> bool:
-    """Whether `-m` lets through any check of *category*, whatever other markers it has."""
+    """Return whether `-m` can select a check of *category*, whatever other markers it has."""
     others = [name for name in names(expression) if name not in CATEGORIES]
     if len(others) > _MOST_NAMES:
         return True

@@ -104,7 +104,7 @@ _CHECKS: dict[str, Callable[[pytest.Mark, Collection[str]], str]] = {
 
 
 def _written(mark: pytest.Mark) -> str:
-    """The marker as its author wrote it, cut to what fits into a sentence."""
+    """Return the marker as its author wrote it, cut to fit into a sentence."""
     given = [repr(one) for one in mark.args]
     given += [f"{name}={value!r}" for name, value in mark.kwargs.items()]
     return f"{mark.name}({', '.join(given)})"[:100]

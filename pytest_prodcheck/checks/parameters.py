@@ -43,7 +43,7 @@ def parametrize(
 
 
 def _is_the_users(metafunc: pytest.Metafunc, name: str) -> bool:
-    """Whether the project gives *name* a meaning of its own: a fixture, or `parametrize`."""
+    """Return True if the project defines *name* itself, by a fixture or by `parametrize`."""
     for mark in metafunc.definition.iter_markers("parametrize"):
         names = mark.args[0] if mark.args else mark.kwargs.get("argnames", ())
         if name in (re.split(r"\s*,\s*", names) if isinstance(names, str) else names):

@@ -82,8 +82,10 @@ def _share(text: str) -> float:
 
 
 def _release_source(target: "Target", wanted: Release) -> "ReleaseSource | str":
-    """Where the target says its release: as configured, else the path that usually does. Raises
-    UsageError where *wanted* can never be seen."""
+    """Return where the target names its release: as configured, else the usual path.
+
+    Raises UsageError where *wanted* can never be seen.
+    """
     from pytest_prodcheck.service.release import place_of_release
 
     if target.start:

@@ -155,7 +155,7 @@ def _start_controller(
 
 
 def _log(config: pytest.Config) -> Path:
-    """The service's log, in a folder that is gone when pytest takes leave of its plugins.
+    """Return the service's log file, in a folder that is removed when pytest unconfigures.
 
     It is outside the run's folder: what the service prints is not redacted there.
     """
@@ -167,7 +167,7 @@ def _log(config: pytest.Config) -> Path:
 def _start_service(
     config: pytest.Config, settings: Settings, redactor: Redactor, log: Path
 ) -> Service:
-    """The target itself, stopped when pytest takes leave of its plugins."""
+    """Start the target itself; it is stopped when pytest unconfigures."""
     from pytest_prodcheck.service.service import Service
 
     cwd = settings.file.parent if settings.file else config.invocation_params.dir
@@ -181,7 +181,8 @@ def _start_service(
 
 
 def _start_worker(config: pytest.Config, told: dict[str, Any], guard: Guard) -> RunContext:
-    """The controller's own settings: a file that has changed since is not read again."""
+    """Build the context from the controller's settings: a file that has changed since is not read
+    again."""
     config.stash[CHOSEN] = told["chosen"]
     folder = Folder(Path(told["folder"]))
     settings = unpack(told, folder.work / SECRETS)
@@ -243,7 +244,7 @@ def _register(context: RunContext, plan: Plan) -> None:
 
 
 def _at(settings: Settings, base_url: str, log: Path | None) -> Settings:
-    """The same settings with the target, and its database, where they really are."""
+    """Return the same settings with the target, and its database, where they really are."""
     target = msgspec.structs.replace(settings.target, base_url=base_url)
     if log and target.database:
         from pytest_prodcheck.service.service import data_of
@@ -254,7 +255,7 @@ def _at(settings: Settings, base_url: str, log: Path | None) -> Settings:
 
 
 def _required(manifest: tuple[str, ...], expression: str) -> tuple[str, ...]:
-    """The manifest without what is about a category that `-m` leaves out."""
+    """Return the manifest without the categories that `-m` leaves out."""
 
     def applies(wanted: str) -> bool:
         return ">=" not in wanted or mark_expressions.may_plan(expression, requirement(wanted)[0])

@@ -29,8 +29,8 @@ def name_suites(config: pytest.Config) -> bool:
 
 
 def located(folder: Path, arg: str) -> str:
-    """The argument as pytest finds it: `suites/…` is where the suites are, unless *folder* has
-    such a path of its own."""
+    """Return the argument as pytest finds it: `suites/…` means ours, unless *folder* has such a
+    path."""
     path, separator, names = arg.partition("::")
     if not (folder / path).exists() and path.split("/")[0] == SUITES.name:
         path = str(SUITES.parent / path)
@@ -68,7 +68,7 @@ class SuitesPlugin:
     def pytest_collect_file(
         self, file_path: Path, parent: pytest.Collector
     ) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
-        """A suite that was named on the command line, so that pytest has walked to it."""
+        """Collect a suite that was named on the command line, so that pytest has walked to it."""
         collectors = yield
         resolved = file_path.resolve() if SUITES.name in file_path.parts else file_path
         if not resolved.is_relative_to(_RESOLVED):

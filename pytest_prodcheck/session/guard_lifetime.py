@@ -78,7 +78,8 @@ class GuardLife:
             self._tidy()
 
     def _leave_if_new(self, detail: str) -> None:
-        """The exit code is decided by now, and can only be changed by leaving at once."""
+        """Exit at once if something is new: the exit code is decided by now, and cannot change
+        otherwise."""
         if os.getpid() != self._process or not self._amend:
             return
         code = self._amend(detail)

@@ -69,11 +69,11 @@ class Plan:
         self._problems.append(Problem(what="required", detail=detail))
 
     def note(self, text: str) -> None:
-        """What the plan rests on, for the header."""
+        """Add a line to the header: what the plan rests on."""
         self._notes.append(neutral(text))
 
     def refuse(self, detail: str) -> None:
-        """The tests themselves are written wrong: nothing runs."""
+        """Refuse the whole run: the tests themselves are written wrong."""
         self._problems.append(Problem(what="usage", detail=detail))
 
     def planned(self, item: pytest.Item) -> Planned:
@@ -134,7 +134,7 @@ class Plan:
         self._deselected.update((item.nodeid, item) for item in items)
 
     def after_selection(self, items: list[pytest.Item]) -> None:
-        """What vanished from the list without a word counts as deselected too.
+        """Take over what is left after selection; items that vanished count as deselected.
 
         Other hooks may have marked items meanwhile: they are read again, and checked again.
         """
@@ -153,7 +153,7 @@ class Plan:
         return self._config.hook.pytest_prodcheck_order(item=item) or 0
 
     def _left_elsewhere(self) -> Iterator[str]:
-        """Why there is no check left, as sentences."""
+        """Return why there is no check left, as sentences."""
         if wanted := [item for item in self._elsewhere if self._was_wanted(item)]:
             names = sorted({name for item in wanted for name in targets_of(item)})
             yield f"{len(wanted)} of the checks exist on other targets only: {', '.join(names)}"
@@ -213,16 +213,16 @@ class Plan:
         return item.nodeid in self._taken_out
 
     def is_wanted(self, item: pytest.Item) -> bool:
-        """Whether it exists on this target, and `-m` will keep it."""
+        """Return True if the item exists on this target, and `-m` will keep it."""
         return exists_on(self._target.name, item) and self._was_wanted(item)
 
     def _was_wanted(self, item: pytest.Item) -> bool:
-        """Whether it counts, and `-m` alone would have kept it."""
+        """Return True if the item counts, and `-m` alone would have kept it."""
         expression = self._config.getoption("markexpr", "")
         return category(item) is not None and mark_expressions.matches(expression, item)
 
     def check_markers(self, items: list[pytest.Item]) -> None:
-        """A typo in a marker silently drops a check: refuse it, in code and after `-m`."""
+        """Refuse a typo in a marker, in code and after `-m`: it would silently drop a check."""
         known = {re.split(r"[:(]", line)[0].strip() for line in self._config.getini("markers")}
         for name in mark_expressions.names(self._config.getoption("markexpr", "")):
             if name not in known:
@@ -249,9 +249,9 @@ _NO_PROOF = frozenset(dir(builtins))
 
 
 def asserts(function: Any) -> bool:
-    """Whether the body of a test can fail on purpose: it asserts, raises, or calls a helper.
+    """Return True if the body of a test can fail on purpose: it asserts, raises, or calls a helper.
 
-    Only what plainly cannot (requests and built-ins, nothing else) is called empty.
+    Only a test that plainly cannot (requests and built-ins, nothing else) is called empty.
     """
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))

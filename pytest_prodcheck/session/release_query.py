@@ -59,7 +59,7 @@ class ReleaseQuery(threading.Thread):
         self._answer = self._ask()
 
     def take(self) -> Release | None:
-        """The answer when it is there; the request has a deadline of its own."""
+        """Wait for the answer and return it, once; the request has a deadline of its own."""
         if self.ident:
             self.join()
         answer, self._answer = self._answer, None

@@ -93,8 +93,8 @@ class _Player:
 
 
 def _as_reported(data: dict[str, Any]) -> dict[str, Any]:
-    """What JSON has changed, changed back: reporters want a tuple of a skip, and of a worker the
-    object that it was."""
+    """Restore what JSON has changed: reporters want a tuple for a skip, and an object for a
+    worker."""
     plain = {name: value for name, value in data.items() if name != "node"}
     if isinstance(plain["longrepr"], list):
         plain["longrepr"] = tuple(plain["longrepr"])

@@ -56,7 +56,8 @@ class Reports:
             self._written["junit.xml"] = self._aim("xmlpath", ".junit.xml.new")
 
     def _aim(self, option: str, name: str) -> Path:
-        """A path that the user gave stays theirs; the run's folder gets a copy."""
+        """Point a reporter at the run's folder; a path that the user gave stays theirs, and gets
+        copied."""
         path = getattr(self._config.option, option) or str(self._folder.path / name)
         setattr(self._config.option, option, path)
         return self._config.invocation_params.dir / path
@@ -164,7 +165,7 @@ class Reports:
                 self._failed.setdefault(file, error)
 
     def _call(self, file: str, hook: str, **facts: Any) -> None:
-        """As pytest would: with those of *facts* that the reporter's method asks for."""
+        """Call a reporter's method as pytest would, with those of *facts* that it asks for."""
         method = getattr(self._reporters[file][0], hook, None)
         if method:
             method(**{name: facts[name] for name in _asked(method.__func__) if name in facts})
@@ -192,7 +193,8 @@ class Reports:
         ]
 
     def _trim_environment(self) -> None:
-        """At the start, before it is printed, and at the end: xdist's workers add theirs."""
+        """Trim it at the start, before it is printed, and at the end: xdist's workers add
+        theirs."""
         # Not by the plugin manager: pytest-html reads it even with `-p no:metadata`.
         plugin: Any = import_module("pytest_metadata.plugin")
         metadata: dict[str, Any] = self._config.stash.setdefault(plugin.metadata_key, {})

@@ -33,7 +33,7 @@ class Scrubber:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection(self) -> Generator[None, object, object]:
-        """A usage error of anybody is printed by pytest itself, past its reporters."""
+        """Clean usage errors: pytest prints them itself, past its reporters."""
         try:
             return (yield)
         except pytest.UsageError as error:
@@ -42,7 +42,7 @@ class Scrubber:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None]:
-        """A subtest's report gets its output and its name after `makereport`."""
+        """Clean a subtest's report, which gets its output and its name after `makereport`."""
         if type(report) is not pytest.TestReport:
             self.clean(report)
         yield
@@ -85,7 +85,7 @@ class Scrubber:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
-        """Why a worker stopped is told to the process that decides, which knows fewer secrets."""
+        """Report why a worker stopped to the controller, which knows fewer secrets."""
         for name in ("shouldfail", "shouldstop"):
             if isinstance(why := getattr(session, name), str):
                 setattr(session, name, scrub(why, self._redactor))

@@ -53,7 +53,7 @@ class SharedFixtures:
             self.under_way.requests = self._guard.requests - own
 
     def gave_answer(self, item: pytest.Item) -> bool:
-        """Whether an argument of the test has a value that a wider fixture fetched."""
+        """Return True if an argument of the test has a value that a wider fixture fetched."""
         return any(
             _is_answer(definition) and not self._asked.isdisjoint(_closure(definition, item))
             for definition in map(_definitions(item).get, _arguments(item))
@@ -66,7 +66,7 @@ class SharedFixtures:
 
 
 def _is_answer(definition: Any) -> bool:
-    """A client is a way to ask, and None says nothing."""
+    """Return True for a value that is evidence: a client is only a means, and None says nothing."""
     value, _, _ = definition.cached_result or (None, None, None)
     return value is not None and not callable(getattr(type(value), "request", None))
 
@@ -87,7 +87,7 @@ def _closure(definition: Any, item: pytest.Item) -> set[Any]:
 
 
 def _definitions(item: pytest.Item) -> dict[str, Any]:
-    """The fixtures that the test has used, by name."""
+    """Return the fixtures that the test has used, by name."""
     return getattr(getattr(item, "_request", None), "_fixture_defs", {})
 
 

@@ -91,7 +91,7 @@ def _name(report: pytest.TestReport) -> str:
 
 
 def _context(report: pytest.TestReport) -> Any:
-    """What a subtest is called; None for the report of a test, and of its teardown."""
+    """Return a subtest's name; None for the report of a test, and of its teardown."""
     if type(report) is pytest.TestReport or report.when != "call":
         return None
     return getattr(report, "context", None)

@@ -46,9 +46,10 @@ def shorten(excinfo: pytest.ExceptionInfo[BaseException], item: pytest.Item) -> 
 
 
 def _kept(entries: Sequence[Any], test: str) -> Sequence[Any]:
-    """The entries of the author's code; all of them where neither this package nor httpx is there.
+    """Return the entries of the author's code; all of them if neither this package nor httpx is
+    there.
 
-    Where nothing of the author's is among them, the last entry.
+    Where none is the author's, return the last entry.
     """
     authors = [entry for entry in entries if _is_authors(str(entry.path), test)]
     later = entries[entries.index(authors[0]) :] if authors else entries
@@ -80,7 +81,7 @@ def _is_librarys(path: str) -> bool:
 
 
 def _chained(error: BaseException) -> Iterator[BaseException]:
-    """The exceptions that pytest shows above *error*."""
+    """Return the exceptions that pytest shows above *error*."""
     seen = {id(error)}
     following: BaseException | None = error
     while following is not None:
@@ -93,7 +94,7 @@ def _chained(error: BaseException) -> Iterator[BaseException]:
 
 
 def _linked(entries: Sequence[Any]) -> TracebackType | None:
-    """The same entries as Python's own traceback."""
+    """Return the same entries as Python's own traceback."""
     linked = None
     for entry in reversed(entries):
         raw = entry._rawentry

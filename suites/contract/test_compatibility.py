@@ -11,5 +11,5 @@ import pytest
 @pytest.mark.contract
 @pytest.mark.offline  # both documents are there already
 def test_compatibility(compatibility):
-    """No change of more than minor severity."""
+    """Check that no change is of more than minor severity."""
     compatibility.check()

@@ -19,11 +19,12 @@ def test_table(database_table):
 
 @pytest.mark.contract
 def test_connections(database_connections):
-    """No more connections are in use than may be: a leak shows long before the last one."""
+    """Check that connections in use stay below their limit: a leak shows long before the last
+    one."""
     database_connections.check()
 
 
 @pytest.mark.contract
 def test_query(database_query):
-    """The database itself needs no longer for the query than it may."""
+    """Check that the database itself answers the query in time."""
     database_query.check()

@@ -10,5 +10,5 @@ import pytest
 
 @pytest.mark.contract
 def test_operation(operation):
-    """Every answer is as documented, and at least one of them is a success."""
+    """Check that every response is as documented, and at least one of them is a success."""
     operation.check()

@@ -10,5 +10,6 @@ import pytest
 @pytest.mark.contract
 @pytest.mark.writes
 def test_workflows(workflows):
-    """Every answer in every sequence is as documented, and things come and go as they should."""
+    """Check that every response in every sequence is as documented, and that created items come and
+    go."""
     workflows.check()

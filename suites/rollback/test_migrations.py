@@ -12,7 +12,8 @@ import pytest
 @pytest.mark.offline
 @pytest.mark.filterwarnings("default")  # what is minor is told as a warning, and no failure
 def test_reading(migration):
-    """Its SQL is in order, runs twice, names what it means, and drops nothing on the way forth."""
+    """Check the SQL: it is in order, runs twice, names what it means, and drops nothing on
+    upgrade."""
     migration.check_sql()
 
 
@@ -29,5 +30,5 @@ def test_rehearsal(migration):
 @pytest.mark.offline
 @pytest.mark.filterwarnings("default")
 def test_backward_compatible(migration):
-    """The release before, which still runs meanwhile, can live with it."""
+    """Check that the release before, which still runs meanwhile, works with the migrated schema."""
     migration.check_backward_compatible()

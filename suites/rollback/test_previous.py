@@ -11,5 +11,5 @@ import pytest
 @pytest.mark.rollback
 @pytest.mark.offline  # both documents are there already
 def test_previous(previous):
-    """What this release and the one before have in common means the same to both."""
+    """Check that what this release and the one before share means the same to both."""
     previous.check()

@@ -23,7 +23,8 @@ WARN_DAYS = 21
 @pytest.mark.smoke
 @pytest.mark.filterwarnings("default:the ")  # a project's "error" is not meant here
 def test_certificate(api, certificate):
-    """Every certificate of the target (`certificate` is its host and port) is good for days."""
+    """Check that every certificate of the target (`certificate` is its host and port) is valid for
+    days."""
     response = api.head("/", follow_redirects=False)
     chain = response.extensions["network_stream"].get_extra_info("certificates")
     if not chain.complete:

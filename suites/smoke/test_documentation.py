@@ -15,7 +15,7 @@ from pytest_prodcheck.rules import failure
 @pytest.mark.smoke
 @pytest.mark.severity("minor")
 def test_documentation(api, documentation, catch_all):
-    """The page answers 2xx with something to read, which is not what every path gets."""
+    """Check that the page answers 2xx with something to read, which is not what every path gets."""
     response = api.get(documentation, follow_redirects=True)
     page = f"GET {documentation}"
     require_success(response, page)
@@ -27,7 +27,7 @@ def test_documentation(api, documentation, catch_all):
 
 @pytest.mark.smoke
 def test_metrics(api, metrics_page):
-    """The endpoint answers 2xx with at least one number, and not with a page for people."""
+    """Check that the endpoint answers 2xx with at least one number, and not with a web page."""
     response = api.get(metrics_page)
     page = f"GET {metrics_page}"
     require_success(response, page)

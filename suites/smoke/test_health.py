@@ -15,7 +15,7 @@ import pytest
 @pytest.mark.severity("critical")
 @pytest.mark.filterwarnings("default:health")  # a project's "error" is not meant for a concern
 def test_health(api, health):
-    """The health path answers 2xx, and nothing in its body contradicts that."""
+    """Check that the health path answers 2xx, and that nothing in its body contradicts that."""
     response = api.get(health.path, headers=health.headers)
     if concern := health.check(response):
         warnings.warn(f"health: {concern}", stacklevel=1)

@@ -12,7 +12,7 @@ import pytest
 @pytest.mark.smoke
 @pytest.mark.offline  # it judges what the other checks have sent
 def test_limit(limit):
-    """The limit is proven to hold by the requests of this run, with 95 % confidence."""
+    """Check that the requests of this run prove the limit, with 95 % confidence."""
     ruling = limit.check()
     if ruling.outcome == "not provable":
         pytest.skip(ruling.text)

@@ -19,7 +19,8 @@ from pytest_prodcheck.rules import failure
 
 @pytest.mark.smoke
 def test_nothing_private_is_public(api, target, private_paths):
-    """No such path answers 2xx with anything but the page that every unknown path gets."""
+    """Check that no such path answers 2xx with anything but the page that every unknown path
+    gets."""
     # Public is what needs no credentials: an empty header leaves out the one of the target.
     nobody = dict.fromkeys(target.headers, "")
     # What a path that cannot exist gets: many apps answer all of them with their start page.
@@ -54,12 +55,12 @@ def test_nothing_private_is_public(api, target, private_paths):
 
 
 def listed(failures):
-    """The messages of failures in one line."""
+    """Return the messages of failures in one line."""
     return ", ".join(one.message for one in failures)
 
 
 def same_page(answer, catch_all):
-    """Whether two answers are one page, apart from tokens and the path that some show."""
+    """Return True if two responses are one page, apart from tokens and the path that some show."""
     facts = [(page.status_code, page.headers.get("content-type")) for page in (answer, catch_all)]
     one, other = (
         re.sub(r"[\w/.+=-]*\d[\w/.+=-]*", "", page.text[:5000].replace(page.url.path, ""))

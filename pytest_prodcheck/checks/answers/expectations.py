@@ -71,9 +71,9 @@ ANY_ANSWER = tuple(range(200, 500))
 
 
 def unmet(probe: Probe, answers: Sequence[Answer], clean: Clean = _as_it_is) -> list[Mismatch]:
-    """The expectations of `probe` that its answers (one per sample) do not meet.
+    """Return the expectations of `probe` that its responses (one per sample) do not meet.
 
-    Every answer must meet them; one that several miss alike is told once, with the count.
+    Every response must meet them; one that several miss alike is reported once, with the count.
     `clean` takes secrets out of a text before it is shortened, so that no half of one stays.
     """
     missed: dict[tuple[str, str], list[Mismatch]] = {}
@@ -136,7 +136,7 @@ def _unmet_by(probe: Probe, answer: Answer, clean: Clean) -> Iterator[Mismatch]:
 
 
 def _claims_json(probe: Probe, answer: Answer) -> bool:
-    """The answer should carry a body, and says that it is JSON."""
+    """Return True if the response should have a body, and says that it is JSON."""
     if probe.method == "HEAD" or answer.status in BODILESS:
         return False
     types = [_media_type(value) for name, value in answer.headers if name.lower() == "content-type"]
@@ -219,7 +219,7 @@ def require_success(response: "httpx.Response", subject: str) -> None:
 
 
 def differences(expected: Any, got: Any, clean: Clean = _as_it_is) -> list[str]:
-    """How *got* is not what was expected, as a subset, one line each."""
+    """Return how *got* differs from what was expected, as a subset, one line each."""
     return [str(mismatch) for mismatch in _subset(expected, got, "$", clean)]
 
 

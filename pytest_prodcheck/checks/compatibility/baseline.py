@@ -42,7 +42,7 @@ class CompatibilityCheck:
         )
 
     def changes(self) -> list[Change]:
-        """What would break a client, the worst first."""
+        """Return what would break a client, the worst first."""
         return list(breaking_changes(self.old, self.new))
 
     def __repr__(self) -> str:

@@ -19,7 +19,7 @@ NOTHING_LIVE = "the target serves no document that could be compared"
 
 @pytest.fixture
 def compatibility(request: pytest.FixtureRequest) -> CompatibilityCheck:
-    """The live OpenAPI document and an older one: `compatibility.check()`."""
+    """Return the live OpenAPI document and its baseline: `compatibility.check()`."""
     context_of(request)
     from pytest_prodcheck.checks.compatibility.baseline import CompatibilityCheck
 
@@ -29,7 +29,8 @@ def compatibility(request: pytest.FixtureRequest) -> CompatibilityCheck:
 
 @pytest.fixture
 def previous(request: pytest.FixtureRequest) -> PreviousCheck:
-    """The live OpenAPI document and that of the release to go back to: `previous.check()`."""
+    """Return the live OpenAPI document and that of the release to roll back to:
+    `previous.check()`."""
     context_of(request)
     from pytest_prodcheck.checks.compatibility.baseline import PreviousCheck
 

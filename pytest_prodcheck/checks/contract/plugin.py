@@ -23,7 +23,7 @@ Exploring = TypeVar("Exploring", bound="ContractCheck")
 
 @pytest.fixture
 def operation(request: pytest.FixtureRequest) -> OperationCheck:
-    """One operation of the OpenAPI document; a test that asks for it runs once for each."""
+    """Return one operation of the OpenAPI document; a test that asks for it runs once for each."""
     context = context_of(request)
     from pytest_prodcheck.checks.contract.operation_check import OperationCheck
 
@@ -32,7 +32,8 @@ def operation(request: pytest.FixtureRequest) -> OperationCheck:
 
 @pytest.fixture
 def workflows(request: pytest.FixtureRequest) -> WorkflowCheck:
-    """All operations of the OpenAPI document together, one after the other's answer."""
+    """Return all operations of the OpenAPI document, to be sent in sequences:
+    `workflows.check()`."""
     context = context_of(request)
     from pytest_prodcheck.checks.contract.workflows import WorkflowCheck
 

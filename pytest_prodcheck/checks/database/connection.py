@@ -52,9 +52,9 @@ class Database:
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
-        """A connection in a read-only transaction, which is rolled back.
+        """Open a connection in a read-only transaction, which is rolled back.
 
-        Raises CheckFailed when there is none to be had; asked again, it says so at once.
+        Raises CheckFailed when none can be opened; later calls then raise it at once.
         """
         from sqlalchemy.exc import DBAPIError
 
@@ -75,7 +75,7 @@ class Database:
 
     @contextmanager
     def asked(self) -> Iterator[Connection]:
-        """As `connect`, for checks of ours: what the database refuses or drops is a failure."""
+        """Connect as `connect` does, for checks of ours: an error of the database is a failure."""
         from sqlalchemy.exc import DBAPIError
 
         try:
@@ -139,7 +139,7 @@ class Database:
             _driver(connection).until = time.monotonic() + self._timeout
 
     def _judge(self, context: ExceptionContext) -> None:
-        """What got as far as the server and was refused there was an attempt to write too."""
+        """Count a statement that the server refused to a reader as an attempt to write."""
         error = context.original_exception
         if getattr(error, "sqlstate", None) == READ_ONLY_REFUSED or "readonly database" in str(
             error
@@ -173,7 +173,8 @@ def _driver(connection: Connection) -> Any:
 
 
 def reason(error: BaseException) -> str:
-    """What the database itself says, in one line, without SQLAlchemy's frame and the statement."""
+    """Return the database's own message in one line, without SQLAlchemy's frame and the
+    statement."""
     told = str(getattr(error, "orig", None) or error).strip()
     return " ".join(told.split("\n")[0].split()) or type(error).__name__
 

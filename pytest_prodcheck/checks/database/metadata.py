@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 
 def load(place: str, folder: Path, dialect: Dialect) -> tuple[Table, ...]:
-    """The tables of `module:name`, imported in the project's folder. Raises ProdcheckError."""
+    """Return the tables of `module:name`, imported in the project's folder. Raises
+    ProdcheckError."""
     module, _, name = place.partition(":")
     sys.path.insert(0, str(folder))
     try:
@@ -35,7 +36,7 @@ def load(place: str, folder: Path, dialect: Dialect) -> tuple[Table, ...]:
 
 
 def tables(metadata: Any, dialect: Dialect) -> tuple[Table, ...]:
-    """What `metadata.create_all` would make on that kind of database."""
+    """Return what `metadata.create_all` would create on that kind of database."""
     from sqlalchemy import MetaData
     from sqlalchemy.dialects import registry
 
@@ -46,7 +47,7 @@ def tables(metadata: Any, dialect: Dialect) -> tuple[Table, ...]:
 
 
 def _table(table: sa.Table, dialect: Any) -> Table:
-    """With plain texts for names: SQLAlchemy has a kind of its own."""
+    """Return a table whose names are plain texts: SQLAlchemy has a type of its own."""
     return Table(
         name=str(table.fullname),
         view=False,
@@ -78,7 +79,8 @@ def _columns(index: sa.Index) -> int:
 
 
 def _indexes(table: sa.Table, dialect: Any) -> Iterator[Index]:
-    """As the dialect writes them: `CREATE UNIQUE INDEX name ON table USING gin (tags)`."""
+    """Return indexes as the dialect writes them: `CREATE UNIQUE INDEX name ON table USING gin
+    (tags)`."""
     from sqlalchemy import UniqueConstraint
     from sqlalchemy.schema import CreateIndex
 

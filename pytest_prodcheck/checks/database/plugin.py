@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def database(request: pytest.FixtureRequest) -> Generator[Connection]:
-    """A read-only SQLAlchemy connection to the target's database; rolled back at the end."""
+    """Return a read-only SQLAlchemy connection to the target's database; rolled back at the end."""
     with _state(context_of(request)).live.connect() as connection:
         yield connection
 
 
 @pytest.fixture
 def database_table(request: pytest.FixtureRequest) -> TableCheck:
-    """One expected table of the database; a test that asks for it runs once for each."""
+    """Return one expected table of the database; a test that asks for it runs once for each."""
     context = context_of(request)
     from pytest_prodcheck.checks.database.schema import TableCheck
 
@@ -39,7 +39,7 @@ def database_table(request: pytest.FixtureRequest) -> TableCheck:
 
 @pytest.fixture
 def database_connections(request: pytest.FixtureRequest) -> ConnectionsCheck:
-    """The connections to the database against their limit."""
+    """Return the number of connections to the database, and their limit."""
     context = context_of(request)
     from pytest_prodcheck.checks.database.load import ConnectionsCheck
 
@@ -50,7 +50,7 @@ def database_connections(request: pytest.FixtureRequest) -> ConnectionsCheck:
 
 @pytest.fixture
 def database_query(request: pytest.FixtureRequest) -> QueryCheck:
-    """One declared query; a test that asks for it runs once for each."""
+    """Return one declared query; a test that asks for it runs once for each."""
     context = context_of(request)
     from pytest_prodcheck.checks.database.load import QueryCheck
 

@@ -74,7 +74,7 @@ class ReadOnlyConnection(psycopg.Connection[Any]):
     patience: float = math.inf
 
     def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
-        """Each round trip; when its time is over the connection is cut."""
+        """Wait for one round trip; cut the connection when its time is over."""
         if math.isinf(self.patience):
             return super().wait(gen, *args, **options)
         with hanging_up(self.pgconn.socket, self.patience):
@@ -82,10 +82,10 @@ class ReadOnlyConnection(psycopg.Connection[Any]):
 
 
 def connect(url: str, timeout: float, refuse: Callable[[str], None]) -> ReadOnlyConnection:
-    """A connection within *timeout* seconds, of which each statement may take as many.
+    """Connect within *timeout* seconds; each statement may take as many.
 
-    Raises psycopg.Error. The driver that the URL names is not used: what this module promises
-    is true of psycopg.
+    Raises psycopg.Error. The driver that the URL names is not used: the promises of this module
+    hold for psycopg.
     """
     connection = ReadOnlyConnection.connect(
         plain_url(url),
@@ -113,7 +113,7 @@ def begin(connection: ReadOnlyConnection, timeout: float) -> None:
 
 
 def plain_url(url: str) -> str:
-    """The URL as libpq reads it: no driver's name, and none of the options of other libraries.
+    """Return the URL as libpq reads it: without a driver's name and the options of other libraries.
 
     Prisma's `?schema=public&pgbouncer=true` and asyncpg's `?ssl=require` are among them.
     """

@@ -28,7 +28,7 @@ _EFFECTS = re.compile(
 
 
 def refusal(sql: str) -> str | None:
-    """Why this text may not be sent, or None when it is one statement that reads."""
+    """Return why this text may not be sent; None if it is one statement that reads."""
     words = [word.strip('"').lower() for word in _words(sql)]
     while words[-1:] == [";"]:
         words.pop()
@@ -49,7 +49,7 @@ def refusal(sql: str) -> str | None:
 
 
 def not_a_read(sql: str) -> str | None:
-    """Why a declared query cannot be run to time it, as sqlglot understands it; or None."""
+    """Return why a declared query cannot be run to time it, by sqlglot's reading of it; or None."""
     from sqlglot import exp, parse
     from sqlglot.errors import SqlglotError
 
@@ -76,14 +76,14 @@ def not_a_read(sql: str) -> str | None:
 
 
 def refused_queries(queries: Mapping[str, str]) -> dict[str, str]:
-    """Name -> why, of each query that does more than read."""
+    """Return name -> reason of each query that does more than read."""
     return {name: why for name, sql in queries.items() if (why := not_a_read(sql))}
 
 
 def _words(sql: str) -> Iterator[str]:
-    """Names, keywords, `;` and `(`, without comments and texts.
+    """Return names, keywords, `;` and `(`, without comments and texts.
 
-    Of a text or comment that is not closed the words count: the server refuses it anyway.
+    The words of a text or comment that is not closed count: the server refuses it anyway.
     """
     position = 0
     while piece := _PIECE.search(sql, position):

@@ -82,7 +82,7 @@ WHERE c.oid = ANY (:oids) ORDER BY p.policyname
 
 
 def read(connection: Connection, names: Collection[str] = ()) -> Schema:
-    """The default schema, and those that stand in front of one of *names* (`audit.events`)."""
+    """Read the default schema, and the schemas that qualify one of *names* (`audit.events`)."""
     if connection.dialect.name == "sqlite":
         return Schema(dialect="sqlite", default="main", tables=tuple(_sqlite(connection)))
     default: str = _rows(connection, "SELECT current_schema() AS name")[0].name or "public"
@@ -200,7 +200,7 @@ def _sqlite_indexes(connection: Connection, table: str) -> Iterator[Index]:
 
 
 def _pragma(connection: Connection, name: str, about: str) -> list[Any]:
-    """As a statement: SQLite cannot say of its functions of that name that they only read."""
+    """Run a PRAGMA as a statement: SQLite does not report its PRAGMA functions as reading only."""
     return list(connection.exec_driver_sql(f"PRAGMA {name}({_quoted(about)})"))
 
 

@@ -136,10 +136,10 @@ class DrillCheck:
 
     @contextmanager
     def switched(self) -> Iterator[None]:
-        """The switch is flipped inside, and back afterwards, whatever happens.
+        """Flip the switch for the block, and flip it back afterwards, whatever happens.
 
-        Raises CheckFailed when it cannot be flipped or does not take effect, when something
-        written meanwhile is lost, and when the target is not as before afterwards.
+        Raises CheckFailed when it cannot be flipped or does not take effect, when something written
+        meanwhile is lost, and when the target is not as before afterwards.
         """
         if self._before is None:
             self.steady_state()
@@ -190,7 +190,7 @@ class DrillCheck:
         self._measure("drill.switch_s", time.monotonic() - began)
 
     def _no_mode(self) -> str:
-        """Why the mode is not in force; empty when it is, or when none is declared."""
+        """Return why the mode is not in force; "" if it is, or if none is declared."""
         if not self.drill.mode or not self._site.flags:
             return ""
         try:
@@ -294,7 +294,7 @@ class DrillCheck:
         return {"drill.write_failed": "; ".join(dict.fromkeys(wrong))} if wrong else {}
 
     def _unlike(self, path: str, sent: Any) -> str:
-        """How what is read at *path* differs from what was sent; empty when it does not."""
+        """Return how the value at *path* differs from what was sent; "" if it does not."""
         try:
             with self._site.connect() as client:
                 answer = client.get(path)
@@ -319,7 +319,7 @@ class DrillCheck:
     # --- the circuit breaker ---
 
     def _opens(self) -> dict[str, str]:
-        """It stays closed until so many failures, and is open after them."""
+        """Check that the breaker stays closed until so many failures, and is open after them."""
         breaker = self.drill.breaker
         assert breaker
         for number in range(breaker.failures):
@@ -359,7 +359,7 @@ class DrillCheck:
         return {}
 
     def _call(self) -> None:
-        """One request that needs the dependency; what it answers is not the question here."""
+        """Send one request that needs the dependency; its response is not judged."""
         assert self.drill.breaker
         try:
             with self._site.connect() as client:
@@ -368,7 +368,8 @@ class DrillCheck:
             return
 
     def _breaker(self) -> str:
-        """Its state in one spelling: closed, open, half-open, or what else is told."""
+        """Return the breaker's state in one spelling: closed, open, half-open, or what the target
+        says."""
         breaker = self.drill.breaker
         assert breaker
         try:

@@ -21,7 +21,7 @@ class Lease:
 
     @classmethod
     def take(cls, base_url: str) -> Self | None:
-        """The lease of that target; None when somebody has it."""
+        """Return the lease of that target; None if somebody has it."""
         name = hashlib.sha256(base_url.encode()).hexdigest()[:16]
         path = Path(tempfile.gettempdir()) / f"prodcheck-drill-{os.getuid()}-{name}"
         while True:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def drill(request: pytest.FixtureRequest) -> Generator[DrillCheck]:
-    """One rehearsal of a switch; a test that asks for it runs once for each, alone."""
+    """Return one rehearsal of a switch; a test that asks for it runs once for each, alone."""
     with _rehearsal(context_of(request), request.node, request.param) as rehearsal:
         yield rehearsal
 

@@ -48,7 +48,8 @@ class Site(Record):
             return {name: wrong for name, wrong in threads.map(ask, probes) if wrong}
 
     def still_holds(self, drill: Drill) -> str:
-        """What should hold while switched only, and holds: then nothing tells the two apart."""
+        """Return what should hold only while switched, and holds now: it does not show the
+        difference."""
         if drill.mode and self.flags:
             try:
                 mode = modes.FlagsCheck(self.flags, self.connect).mode
@@ -61,7 +62,7 @@ class Site(Record):
         return ""
 
     def differs(self, before: FlagsTold) -> str:
-        """How the flags are not as they were; empty when they are."""
+        """Return how the flags differ from before; "" if they do not."""
         if not self.flags:
             return ""
         try:

@@ -128,7 +128,7 @@ def _run(
 
 
 def _in_memory(content: bytes) -> BinaryIO:
-    """A file that a command can run or read as `/dev/fd/N`, without a place on the disk."""
+    """Return a file that a command can run or read as `/dev/fd/N`, without a place on the disk."""
     if not hasattr(os, "memfd_create"):
         file: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
         file.write(content)
@@ -203,7 +203,7 @@ def _function(named: str, root: Path) -> Callable[[LiveClient], object]:
 
 @contextmanager
 def _importing_from(folder: Path) -> Iterator[None]:
-    """As pytest does for a conftest."""
+    """Put a folder on `sys.path`, as pytest does for a conftest."""
     sys.path.insert(0, str(folder))
     try:
         yield

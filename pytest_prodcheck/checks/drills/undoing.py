@@ -27,8 +27,11 @@ class Undone(Record):
 
 
 def finish_all(place: Path) -> list[Undone]:
-    """Every drill of a run, or of the runs below *place*, that has left something. One that is
-    still under way is left to its run, and said to be. Raises UsageError where there is no run."""
+    """Undo every drill of a run, or of the runs below *place*, that has left something.
+
+    One that is still under way is left to its run, and reported. Raises UsageError where there is
+    no run.
+    """
     done = []
     for journal, rehearsal in _unfinished(place):
         begin = rehearsal.begin

@@ -74,8 +74,11 @@ class Watchdog:
             self._process.stdin.flush()
 
     def dismiss(self, seconds: float) -> bool:
-        """The drill is over; if its steps say otherwise, the watchdog gets so long to end it.
-        Whether it has ended."""
+        """Close the pipe; the watchdog gets so many seconds to end what the drill's steps left
+        open.
+
+        Returns whether it has ended.
+        """
         assert self._process.stdin
         with suppress(OSError):
             self._process.stdin.close()

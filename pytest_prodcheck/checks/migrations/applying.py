@@ -255,7 +255,7 @@ def _execute(driver: Any, statement: Statement) -> None:
 
 
 def _line(statement: Statement, error: Exception) -> int | None:
-    """The line of the file that the database complains of."""
+    """Return the line of the file that the database complains of."""
     position = getattr(getattr(error, "diag", None), "statement_position", None)
     if position:
         return statement.line + statement.text.count("\n", 0, int(position) - 1)

@@ -62,7 +62,7 @@ def parents_first(
 def _fill(
     connection: sa.Connection, table: sa.Table, rows: dict[str, list[dict[str, Any]]]
 ) -> tuple[list[dict[str, Any]], str]:
-    """The rows of one table, and what the database said when there are none."""
+    """Return the rows of one table, and the database's message if there are none."""
     import sqlalchemy as sa
 
     checks = checked_values(connection, table)
@@ -91,7 +91,7 @@ def _fill(
 def _insert(
     connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """All of these rows or none, as they are afterwards."""
+    """Insert all of these rows or none; return them as they are afterwards."""
     connection.exec_driver_sql("BEGIN")
     try:
         result = connection.execute(table.insert().returning(*table.columns), rows)
@@ -148,7 +148,7 @@ def candidates(
 
 
 def value(column: Any, number: int) -> Any:
-    """A value of the column's type, another for each row; None for what nobody can make up."""
+    """Return a value of the column's type, another for each row; None if none can be made up."""
     import sqlalchemy as sa
     from sqlalchemy.dialects import postgresql as pg
     from sqlalchemy.dialects.postgresql.ranges import AbstractRange

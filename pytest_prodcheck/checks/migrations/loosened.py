@@ -77,7 +77,7 @@ def changed(before: Schema, after: Schema) -> set[Table]:
 
 
 def shapes(connection: sa.Connection, tables: set[Table]) -> dict[Table, Shape]:
-    """What these tables let in."""
+    """Return the values that these tables accept."""
     import sqlalchemy as sa
 
     inspector = sa.inspect(connection)
@@ -119,7 +119,8 @@ def _unique(table: sa.Table) -> Iterator[frozenset[str]]:
 
 
 def writes(connection: sa.Connection, old: Shape, new: Shape, name: str) -> Iterator[Write]:
-    """What the table `name` takes now and did not take before; first a row that both take."""
+    """Yield a row that both schemas accept, then rows of the table `name` that only the new one
+    accepts."""
     columns = new.table.columns
     yield Write("", ({},))
     for column in columns:
@@ -149,7 +150,7 @@ def writes(connection: sa.Connection, old: Shape, new: Shape, name: str) -> Iter
 
 
 def _beyond(old: Any, new: Any) -> Iterator[Any]:
-    """Values of the one type that the other refuses, or keeps only a part of."""
+    """Return values of the one type that the other refuses, or keeps only a part of."""
     import sqlalchemy as sa
 
     old_labels = getattr(old, "enums", None) if isinstance(old, sa.Enum) else None
@@ -194,7 +195,8 @@ def _bits(kind: Any) -> int:
 def _of_check(
     connection: sa.Connection, old: Shape, new: Shape, check: str
 ) -> tuple[dict[str, Any], ...]:
-    """Values for the columns of a CHECK: those that it and its successors speak of, and others."""
+    """Return values for the columns of a CHECK: those that it and its successors name, and
+    others."""
     import sqlalchemy as sa
 
     dialect = connection.dialect.name
@@ -224,7 +226,7 @@ def _is_length(value: Any) -> bool:
 
 
 def some_row(connection: sa.Connection, table: sa.Table, names: list[str]) -> dict[str, Any]:
-    """The values of one row that has them all; empty when there is none."""
+    """Return the values of one row that has them all; empty if there is none."""
     import sqlalchemy as sa
 
     columns = [table.columns[name] for name in names]
@@ -234,7 +236,7 @@ def some_row(connection: sa.Connection, table: sa.Table, names: list[str]) -> di
 
 
 def shown(value: Any) -> str:
-    """A value as messages name it."""
+    """Return a value as messages name it."""
     if value is None:
         return "NULL"
     if isinstance(value, str) and set(value) == {"x"}:

@@ -70,7 +70,7 @@ def _of_alembic(settings: Migrations, url: str | None) -> dict[str, tuple[str, .
 
 
 def plan(settings: Migrations, standing: dict[str, tuple[str, ...]]) -> Plan:
-    """Where the target stands, with the migrations themselves."""
+    """Return the revision of the target, and the migrations themselves."""
     from pytest_prodcheck.checks.migrations.rehearsal import Plan
 
     found = folder(settings.folder)
@@ -96,14 +96,14 @@ class Library:
         self._read: dict[tuple[str, bool], Text] = {}
 
     def text(self, migration: Migration, *, back: bool = False) -> Text:
-        """One direction of a migration; empty for a rollback that there is not."""
+        """Return one direction of a migration; "" if it has no rollback."""
         key = migration.name, back
         if key not in self._read:
             self._read[key] = self._text(migration, back)
         return self._read[key]
 
     def until(self, name: str) -> tuple[Text, ...]:
-        """All migrations up to this one, which is the last."""
+        """Return all migrations up to this one, which is the last."""
         every = self.plan.migrations
         end = [one.name for one in every].index(name) + 1
         return tuple(map(self.text, every[:end]))
@@ -128,7 +128,7 @@ class Library:
         )
 
     def _printed(self, revision: str, back: bool) -> tuple[Statement, ...]:
-        """What Alembic prints for a revision, but for its own bookkeeping."""
+        """Return what Alembic prints for a revision, without its own bookkeeping."""
         from pytest_prodcheck.checks.migrations.revisions import sql
 
         settings = self.plan.settings

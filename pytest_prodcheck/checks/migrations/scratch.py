@@ -50,7 +50,7 @@ class Scratch:
 
     @contextmanager
     def connect(self, limit: float, *, autocommit: bool = True) -> Iterator[sa.Connection]:
-        """A connection on which no statement takes longer than `limit` seconds."""
+        """Return a connection on which no statement takes longer than `limit` seconds."""
         import sqlalchemy as sa
 
         connection = self.engine.connect()
@@ -87,9 +87,9 @@ def patience(connection: sa.Connection, seconds: float) -> Iterator[None]:
 
 @contextmanager
 def scratch(server: str | None, dialect: Dialect) -> Iterator[Scratch]:
-    """A new, empty database; it is gone afterwards, whatever happened.
+    """Create an empty database for the block; drop it afterwards, whatever happened.
 
-    Raises NotAsked when there is no server to make it on, or it does not answer.
+    Raises NotAsked when there is no server for it, or it does not answer.
     """
     made = _sqlite() if dialect == "sqlite" else _postgresql(server)
     with made as database:
@@ -140,7 +140,7 @@ def _postgresql(server: str | None) -> Iterator[Scratch]:
 
 
 def engine_of(url: str | sa.URL, **options: Any) -> sa.Engine:
-    """An engine that keeps no connection, with the driver that we have."""
+    """Return an engine that keeps no connection, with the driver that we have."""
     import sqlalchemy as sa
 
     url = sa.make_url(url)
@@ -191,7 +191,7 @@ def _drop(connection: sa.Connection, name: str) -> None:
 
 @contextmanager
 def _lost(what: str) -> Iterator[None]:
-    """A server that is gone says nothing about a migration."""
+    """Turn an error of a server that is gone into NotAsked: it says nothing about a migration."""
     import sqlalchemy as sa
 
     try:

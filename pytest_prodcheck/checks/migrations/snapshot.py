@@ -32,7 +32,7 @@ class Schema(Record, frozen=True):
     """Of each table."""
 
     def definition(self, table: Table, column: str) -> str:
-        """Of a column."""
+        """Return the definition of a column."""
         return self.objects.get(f"column {spelled(table)}.{column}", "")
 
 
@@ -56,7 +56,7 @@ class Difference(Record, frozen=True):
 
 
 def difference(before: Schema, after: Schema) -> Difference:
-    """Names with their definitions; what belongs to a table that is named is left out."""
+    """Return names with their definitions, without what belongs to a table that is named."""
     old, new = before.objects, after.objects
     more = [f"{name}{_shown(new[name])}" for name in _outer(new.keys() - old)]
     less = [f"{name}{_shown(old[name])}" for name in _outer(old.keys() - new)]
@@ -73,7 +73,7 @@ def _shown(definition: str) -> str:
 
 
 def _short(definition: str) -> str:
-    """The body of a function is no news to who wrote it."""
+    """Return a definition, cut if it is long: the author of a function knows its body."""
     return definition if len(definition) <= _LONGEST else f"{definition[:_LONGEST]}…"
 
 
@@ -221,7 +221,7 @@ _COLUMNS = f"""
 
 
 def _sqlite(connection: sa.Connection) -> Schema:
-    """The text of a table changes with each ALTER TABLE, so tables are taken apart."""
+    """Return the parts of each table: its text changes with each ALTER TABLE."""
     import sqlalchemy as sa
 
     objects: dict[str, str] = {}
@@ -262,7 +262,7 @@ def _pragma(connection: sa.Connection, pragma: str, name: str) -> Any:
 
 
 def _checks(text: str) -> list[str]:
-    """The CHECK constraints of a table, which SQLite keeps in its text alone."""
+    """Return the CHECK constraints of a table, which SQLite keeps in its text alone."""
     from pytest_prodcheck.analysis.migrations.reading import statements
 
     (statement, *_) = statements(text, "sqlite")
@@ -288,7 +288,7 @@ _VALUE = """
 
 
 def rows(connection: sa.Connection, columns: dict[Table, tuple[str, ...]]) -> dict[Table, Rows]:
-    """Of each table, over these of its columns; the order of rows does not count."""
+    """Return a digest of each table over these of its columns; the order of rows does not count."""
     found = {}
     sqlite = connection.dialect.name == "sqlite"
     for table, names in columns.items():
@@ -314,7 +314,7 @@ def given(connection: sa.Connection, table: Table, column: str) -> int:
 
 
 def run(connection: sa.Connection, query: str) -> Any:
-    """The result of a query that has no parameters; a % in a name is none either."""
+    """Return the result of a query without parameters; a % in a name is not one either."""
     if connection.dialect.name == "postgresql":
         query = query.replace("%", "%%")
     return connection.exec_driver_sql(query)
@@ -325,7 +325,7 @@ def _digest(texts: list[str]) -> str:
 
 
 def quote(name: str) -> str:
-    """A name as SQL, whatever is in it."""
+    """Return a name as SQL, whatever is in it."""
     return '"' + name.replace('"', '""') + '"'
 
 

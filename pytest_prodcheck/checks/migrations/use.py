@@ -85,7 +85,7 @@ def use(connection: sa.Connection, before: dict[Table, Shape], new: set[Table]) 
 
 
 def _led(connection: sa.Connection, table: sa.Table, write: Write) -> Write:
-    """The same with a new row of the table that its reference leads to now."""
+    """Return the same row with a new row of the table that its reference points to now."""
     if write.refers is None:
         return write
     parent, keys = write.refers
@@ -100,7 +100,7 @@ def _led(connection: sa.Connection, table: sa.Table, write: Write) -> Write:
 def _write(
     connection: sa.Connection, table: sa.Table, write: Write, number: int
 ) -> dict[str, Any] | None:
-    """The row, new or else changed; None when the database takes none."""
+    """Return the row, new or else changed; None if the database accepts none."""
     for values in write.values:
         for row in _rows(connection, table, number):
             made = _try(connection, table.insert().values(row | values), table, write)
@@ -130,7 +130,7 @@ def _rows(connection: sa.Connection, table: sa.Table, number: int) -> Iterator[d
 
 
 def _changed_row(connection: sa.Connection, table: sa.Table) -> Any:
-    """The condition of one row that is there; None for a table without a key, or without rows."""
+    """Return the condition of one existing row; None for a table without a key, or without rows."""
     import sqlalchemy as sa
 
     keys = [column.name for column in table.primary_key]
@@ -161,7 +161,7 @@ def _try(
 
 
 def counts(connection: sa.Connection, tables: Sequence[Table]) -> dict[Table, int]:
-    """How many rows these tables have."""
+    """Return how many rows these tables have."""
     return {
         table: int(
             snapshot.run(connection, f"SELECT count(*) FROM {snapshot.place(table)}").scalar_one()  # noqa: S608
@@ -173,7 +173,7 @@ def counts(connection: sa.Connection, tables: Sequence[Table]) -> dict[Table, in
 def shortened(
     connection: sa.Connection, rows: Sequence[Written], before: dict[Table, Shape]
 ) -> Iterator[str]:
-    """Of which rows only a part of the value is left."""
+    """Yield a text for each row that kept only a part of a value."""
     import sqlalchemy as sa
 
     for row in rows:

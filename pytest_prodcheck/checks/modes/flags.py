@@ -104,8 +104,11 @@ class FlagsCheck:
         return self._state
 
     def __getitem__(self, flag: str) -> bool:
-        """Whether it is on. Raises KeyError for a flag that is not configured, and
-        CheckFailed when the target does not tell."""
+        """Return whether the flag is on.
+
+        Raises KeyError for a flag that is not configured, and CheckFailed when the target does not
+        say.
+        """
         value = self.state.values[flag]
         if value is None:
             unclear = "; ".join(self.state.unclear)
@@ -130,7 +133,7 @@ class FlagsCheck:
             raise CheckFailed("\n".join(found.values()), failures)
 
     def plain(self) -> FlagsTold | None:
-        """For the report: None unless they were read."""
+        """Return the flags for the report; None unless they were read."""
         if self._state is None:
             return None
         values = {flag: on for flag, on in self._state.values.items() if on is not None}
@@ -143,15 +146,15 @@ class FlagsCheck:
 
 
 def mode_of(source: Flags, values: Mapping[str, bool]) -> str:
-    """The one mode whose flags all have these values, or INVALID."""
+    """Return the one mode whose flags all have these values, or INVALID."""
     return next(
         (name for name, needs in source.modes.items() if needs.items() <= values.items()), INVALID
     )
 
 
 def disagreements(source: Flags, state: State) -> dict[str, str]:
-    """What does not fit together, by rule: flags unknown, mode INVALID, another mode told, or
-    something that a flag switches on and that does not work."""
+    """Return what does not fit together, by rule: flags unknown, mode INVALID, another mode named,
+    or something that a flag switches on and that does not work."""
     found: dict[str, str] = {}
     if state.unclear:
         found["flags.unknown"] = (

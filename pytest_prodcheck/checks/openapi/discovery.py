@@ -50,12 +50,12 @@ class Discovery(Record):
 
 
 def is_undeclared(target: Target) -> bool:
-    """Whether the configuration says nothing of what the target should answer."""
+    """Return True if the configuration says nothing of what the target should answer."""
     return not (target.probes or target.openapi or target.health)
 
 
 def with_found(target: Target, found: Discovery) -> Target:
-    """The target as if it had been declared with what was found."""
+    """Return the target as if it had been declared with what was found."""
     return msgspec.structs.replace(
         target, openapi=found.openapi or target.openapi, health=found.health or target.health
     )
@@ -75,7 +75,7 @@ class Explorer:
         self._unknown: Page | None = None
 
     def explore(self, release_is_told: Callable[[], bool]) -> Discovery:
-        """What the target shows. Nothing is raised where it shows nothing."""
+        """Return what the target shows of itself. Raises nothing where it shows nothing."""
         found = Discovery()
         try:
             # What a path that cannot exist gets: a single-page app answers everything with 200.
@@ -92,7 +92,7 @@ class Explorer:
         return found
 
     def get(self, url: str, /) -> httpx.Response:
-        """For `fetch_spec`: as the client's, but a page that every path gets is not there."""
+        """Send a GET for `fetch_spec`; the page that every path gets counts as 404."""
         response = self._ask(url)
         return response if self._exists(url, response) else httpx.Response(404)
 
@@ -109,7 +109,7 @@ class Explorer:
         return response
 
     def _exists(self, path: str, response: httpx.Response) -> bool:
-        """Whether this is another answer than that of a path that cannot exist."""
+        """Return True if this response differs from that of a path that cannot exist."""
         return self._unknown is None or not self._unknown.same(page_of_response(path, response))
 
     def _document(self) -> Discovery:
@@ -120,7 +120,7 @@ class Explorer:
         return Discovery()
 
     def _health(self, found: Discovery) -> str:
-        """The path of the document that is called so, else the first usual one that exists."""
+        """Return the health path of the document, else the first usual one that exists."""
         for probe in derive(found.spec, with_found(self._target, found)):
             if _HEALTH_WORDS.fullmatch(probe.path):
                 return probe.path
@@ -131,7 +131,7 @@ class Explorer:
         return ""
 
     def _misplaced(self, found: Discovery) -> str:
-        """A sentence where operations answer under another prefix than the document says."""
+        """Return a sentence if operations answer under another prefix than the document says."""
         target = msgspec.structs.replace(self._target, openapi=found.openapi)
         first = next(iter(derive(found.spec, target)), None)
         if first is None or self._is_there(first.path):
@@ -154,6 +154,6 @@ class Explorer:
 
 
 def _is_health(response: httpx.Response) -> bool:
-    """A service that is ill may say so with 503; a page for people is not a health answer."""
+    """Return True for a health response: an unhealthy service may use 503; a web page is none."""
     page = "html" in response.headers.get("content-type", "")
     return not page and (response.is_success or response.status_code == 503)

@@ -49,7 +49,7 @@ class NotServed(str):
 
 
 def fetch_spec(client: Asking, target: Target) -> dict[str, Any] | str:
-    """The document that `target.openapi` names, or a sentence that says why there is none.
+    """Return the document that `target.openapi` names, or a sentence that says why there is none.
 
     `/path` is on the target, `https://…` a URL, anything else a file. Sends at most one GET.
     """
@@ -84,7 +84,8 @@ def _is_file(named: str) -> bool:
 
 
 def spec_from_file(named: str) -> dict[str, Any] | str:
-    """The document in a file (`file:///…` or a path), or a sentence that says why there is none."""
+    """Return the document in a file (`file:///…` or a path), or a sentence that says why there is
+    none."""
     path = Path(unquote(urlsplit(named).path) if named.startswith("file:") else named)
     try:
         return _spec_from_bytes(path.read_bytes(), named)
@@ -141,7 +142,7 @@ def _complete_version(spec: dict[str, Any]) -> None:
 
 
 def _json_of_yaml(content: bytes) -> bytes | str:
-    """The same document as JSON, or the rest of a sentence that says why it is not read."""
+    """Return the same document as JSON, or the rest of a sentence that says why it is not read."""
     limits = [str(YAML_SECONDS), str(YAML_MEGABYTES)]
     child = subprocess.run(  # noqa: S603 - our own script
         [sys.executable, "-P", yaml_process.__file__, *limits],
@@ -162,11 +163,12 @@ def _json_of_yaml(content: bytes) -> bytes | str:
 def derive(
     spec: Mapping[str, Any], target: Target, allowed: Sequence[str] = ()
 ) -> tuple[Probe, ...]:
-    """The probes of a target that declares none: its health, and every GET without parameters.
+    """Return the probes of a target that declares none: its health, and every GET without
+    parameters.
 
     `spec` may be empty. Left out is what cannot succeed as it stands or should not be sent:
-    operations on another host, that need credentials while the target has no headers, that
-    stream for ever, or that may change something, unless *allowed* names them.
+    operations on another host, that need credentials while the target has no headers, that stream
+    for ever, or that may change something, unless *allowed* names them.
     """
     health = target.health
     probes = {}
@@ -190,7 +192,7 @@ def derive(
 def withheld(
     spec: Mapping[str, Any], target: Target, allowed: Sequence[str] = ()
 ) -> dict[str, str]:
-    """What would be a probe if this target might be sent it: id -> why it may not."""
+    """Return id -> reason of each probe that may not be sent to this target."""
     return {
         f"GET {where}": judgement.withheld
         for where, _, judgement in _implied(spec, target, allowed)
@@ -213,8 +215,8 @@ def _implied(
 
 
 def out_of_reach(spec: Mapping[str, Any], target: Target) -> str:
-    """A sentence about what would be a probe if the document did not put it outside of
-    `base_url`; "" if there is none."""
+    """Return a sentence about would-be probes that the document puts outside of `base_url`; "" if
+    there are none."""
     for path, item, operation, method in declared(spec):
         if method == "GET" and _sendable(spec, path, item, operation, target):
             place = place_of(spec, path, item, operation, target)
@@ -261,10 +263,11 @@ def _sendable(
 
 
 def _promised(spec: Mapping[str, Any], operation: Mapping[str, Any]) -> dict[str, str]:
-    """The content-type that a good answer must have, where the document is definite about it.
+    """Return the content-type that a good response must have, where the document is definite about
+    it.
 
     Definite: one JSON type with a schema that says something. Frameworks write the bare
-    `application/json: {}` for whatever a handler may return. Where an answer without a body is
+    `application/json: {}` for whatever a handler may return. Where a response without a body is
     documented too, it may come without a type.
     """
     if any(str(status) in table(operation.get("responses")) for status in BODILESS):
@@ -308,7 +311,7 @@ class Place(Record):
 
 
 def under(place: Place, target: Target) -> str:
-    """The path that the document puts before those of its operations, below `base_url`."""
+    """Return the path that the document puts before those of its operations, below `base_url`."""
     return urlsplit(place.base).path.removeprefix(urlsplit(target.base_url).path.rstrip("/"))
 
 
@@ -322,7 +325,8 @@ def place_of(
     operation: Mapping[str, Any],
     target: Target,
 ) -> Place:
-    """Where this operation is on the target. Of several servers the first that fits counts."""
+    """Return where this operation is on the target. Of several servers the first that fits
+    counts."""
     home = target.base_url.rstrip("/")
     if "swagger" in spec:
         prefix = spec.get("basePath")
@@ -344,7 +348,8 @@ def place_of(
 
 
 def _placed(prefixes: Sequence[str], path: str, spec: Mapping[str, Any], home: str) -> Place:
-    """The first of the prefixes (paths of this host) by which the operation is under *home*."""
+    """Return the first of the prefixes (paths of this host) by which the operation is under
+    *home*."""
     if _DOTS.search(path):
         return Place(obstacle='its path has "." or ".." as a segment, which leads elsewhere')
     own = urlsplit(home).path
@@ -372,13 +377,14 @@ def _all_repeat(own: str, spec: Mapping[str, Any]) -> bool:
 
 
 def is_under(path: str, prefix: str) -> bool:
-    """Whether a path of a URL is *prefix* or below it; "" and "/" are above every path."""
+    """Return True if a path of a URL is *prefix* or below it; "" and "/" are above every path."""
     prefix = prefix.rstrip("/")
     return path == prefix or path.startswith(f"{prefix}/")
 
 
 def _document_url(target: Target) -> str:
-    """Where the document is, for what is relative to it; the base URL if that is elsewhere."""
+    """Return the document's URL, for relative references; the base URL if the document is
+    elsewhere."""
     named = target.openapi or ""
     home = target.base_url.rstrip("/")
     if named.startswith("/"):
@@ -389,7 +395,7 @@ def _document_url(target: Target) -> str:
 
 
 def _url(base: str, reference: str) -> str | None:
-    """The reference as a whole URL; None when it is none."""
+    """Return the reference as a whole URL; None if it is not one."""
     try:
         url = urljoin(base, reference)
         _origin(url)

@@ -69,7 +69,7 @@ class Operation(Record):
 def operations(
     spec: Mapping[str, Any], target: Target, allowed: Sequence[str] = ()
 ) -> tuple[Operation, ...]:
-    """Every operation of the document, in the order of paths, then methods.
+    """Return every operation of the document, in the order of paths, then methods.
 
     allowed: entries of `[contract] allow`, which name those that only read.
     """
@@ -131,12 +131,13 @@ def _missing(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def chosen(all_: Iterable[Operation], excluded: Sequence[str]) -> tuple[Operation, ...]:
-    """Those that no entry of `[contract] exclude` matches."""
+    """Return those that no entry of `[contract] exclude` matches."""
     return tuple(one for one in all_ if not any(matches(one, entry) for entry in excluded))
 
 
 def is_switch(operation: Operation, drills: Iterable[Drill], target: Target) -> bool:
-    """Whether a drill switches something at the path of *operation*, or switches it back there.
+    """Return True if a drill switches something at the path of *operation*, or switches it back
+    there.
 
     Methods do not matter: a case of another operation of that path may use any of them.
     """
@@ -154,19 +155,20 @@ def _segments(base: str, path: str) -> list[str]:
 
 
 def _may_be_equal(one: list[str], other: list[str]) -> bool:
-    """Whether two paths can be the same; a segment with a placeholder may be anything."""
+    """Return True if two paths can be the same; a segment with a placeholder may be anything."""
     pairs = list(zip_longest(filter(None, one), filter(None, other), fillvalue=""))
     return all(a == b or (a and b and "{" in a + b) for a, b in pairs)
 
 
 def matches(operation: Operation, entry: str) -> bool:
-    """Whether `METHOD /path`, a path (globs: `*` within a segment, `**` over any), a tag or an
-    operation id means this operation."""
+    """Return True if `METHOD /path`, a path (globs: `*` within a segment, `**` over any), a tag or
+    an operation id means this operation."""
     return is_meant(entry, operation.method, operation.path, operation.operation_id, operation.tags)
 
 
 def _credentials(spec: Mapping[str, Any], operation: Mapping[str, Any]) -> tuple[Credential, ...]:
-    """What the security requirements name; nothing where one of them asks for nothing."""
+    """Return the credentials of the security requirements; none where one of them demands
+    nothing."""
     requirements = array(operation.get("security", spec.get("security")))
     schemes = pointed(spec, "#/components/securitySchemes") or spec.get("securityDefinitions")
     if not isinstance(schemes, Mapping):
@@ -216,7 +218,7 @@ class External:
         self._none = not self._first(spec, follow=False)
 
     def within(self, part: Any) -> str:
-        """The first reference out of the document that *part* leads to; "" without one."""
+        """Return the first reference out of the document that *part* leads to; "" without one."""
         return "" if self._none else self._first(part, follow=True)
 
     def _first(self, part: Any, *, follow: bool) -> str:
@@ -239,8 +241,8 @@ class External:
 
 
 def closed(value: Any) -> Any:
-    """The document without what would make its reader fetch something: references out of it,
-    and examples that are elsewhere."""
+    """Return the document without anything that makes its reader fetch: references out of it, and
+    examples that are elsewhere."""
     if isinstance(value, Mapping):
         reference = value.get("$ref")
         if isinstance(reference, str) and not reference.startswith("#"):

@@ -79,7 +79,7 @@ def main() -> None:
 
 
 def read(content: bytes) -> Any:
-    """The value of the one document in `content`, of JSON's types. Raises Unreadable."""
+    """Return the value of the one document in `content`, of JSON's types. Raises Unreadable."""
     try:
         import yaml  # type: ignore[import-untyped]
     except ImportError:
@@ -99,7 +99,7 @@ def read(content: bytes) -> Any:
 
 
 def _syntax(problem: Any) -> str:
-    """What the parser says, in one line."""
+    """Return the parser's message in one line."""
     mark = getattr(problem, "problem_mark", None)
     said = getattr(problem, "problem", None) or getattr(problem, "reason", None) or "not readable"
     place = f", at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -267,7 +267,7 @@ def _tables(event: Any, merged: Iterable[Any]) -> Iterable[dict[str, Any]]:
 
 
 def _resolved(event: Any, text: str) -> Any:
-    """What a scalar means by the core schema. Raises Unreadable for what JSON does not have."""
+    """Return a scalar's value by the core schema. Raises Unreadable for what JSON does not have."""
     tag = event.tag
     if not event.implicit[0]:  # quoted, in a block, or tagged
         if tag is None or tag in _TEXT_TAGS or event.implicit[1]:
@@ -287,7 +287,7 @@ def _resolved(event: Any, text: str) -> Any:
 
 
 def _tagged(event: Any, tag: str, text: str) -> Any:
-    """A scalar whose type is written: `!!int 3`."""
+    """Return the value of a scalar whose type is written: `!!int 3`."""
     if tag == f"{_TAG}null" and text in _NULL:
         return None
     if tag == f"{_TAG}bool" and text in _TRUE | _FALSE:
@@ -300,7 +300,7 @@ def _tagged(event: Any, tag: str, text: str) -> Any:
 
 
 def _number(event: Any, text: str) -> Any:
-    """The number that the text is; else the text."""
+    """Return the number that the text is; else the text."""
     if len(text) <= MAX_DIGITS:
         if _INTEGER.fullmatch(text):
             return int(text)

@@ -311,7 +311,7 @@ def _has_state(table: Mapping[str, Any]) -> bool:
 
 
 def _holds_state(value: Any) -> bool:
-    """Whether *value* is a part, or holds parts, that tell their own state."""
+    """Return True if *value* is a part, or holds parts, that report their own state."""
     if isinstance(value, list):
         return any(map(_holds_state, value))
     if not isinstance(value, dict):
@@ -322,7 +322,7 @@ def _holds_state(value: Any) -> bool:
 
 
 def _tells_states(value: Any) -> bool:
-    """Whether *value*, or everything in it, tells its own state."""
+    """Return True if *value*, or everything in it, reports its own state."""
     if isinstance(value, dict) and _has_state(value):
         return True
     inner = value.values() if isinstance(value, dict) else value
@@ -330,7 +330,7 @@ def _tells_states(value: Any) -> bool:
 
 
 def _is_map_of_parts(table: Mapping[str, Any]) -> bool:
-    """Whether each entry is a part with its state: `{"DatabaseBackend": "working"}`."""
+    """Return True if each entry is a part with its state: `{"DatabaseBackend": "working"}`."""
     if _has_state(table) or not any(map(_names_a_part, table, table.values())):
         return False
     return all(
@@ -348,7 +348,7 @@ def _names_a_part(key: str, value: Any) -> bool:
 
 
 def _is_empty(value: Any, key: str = "") -> bool:
-    """Whether what stands under `error` says that there is none; counters do not count."""
+    """Return True if the value of `error` says that there is none; counters do not count."""
     if isinstance(value, dict):
         return all(_is_empty(one, name) for name, one in value.items())
     if isinstance(value, list):
@@ -380,7 +380,7 @@ def _troubles_of_text(text: str) -> list[Trouble]:
 
 
 def _states(probe: Probe, body: Any, place: Place) -> bool:
-    """Whether *probe* expects the very value that stands at *place*."""
+    """Return True if *probe* expects the very value that stands at *place*."""
     expected = [probe.json] if probe.json is not msgspec.UNSET else []
     for step in place:
         try:

@@ -97,7 +97,7 @@ class LimitCheck:
 
 
 def configured(limits: Limits) -> tuple[Limit, ...]:
-    """The limits that are set."""
+    """Return the limits that are set."""
     pairs: tuple[tuple[Literal["p95", "error_rate"], float | None], ...] = (
         ("p95", limits.p95),
         ("error_rate", limits.error_rate),
@@ -106,7 +106,8 @@ def configured(limits: Limits) -> tuple[Limit, ...]:
 
 
 def requests_needed(share: float, bad: int = 0) -> int:
-    """The fewest requests that prove `share` with 95 % confidence when `bad` of them are bad."""
+    """Return the fewest requests that prove `share` with 95 % confidence when `bad` of them are
+    bad."""
     if share <= 0:
         raise ValueError("no number of requests proves a share of 0; set a limit above it")
     low, high = bad, bad + 1

@@ -28,7 +28,7 @@ NOTHING_DECLARED = (
 
 @pytest.fixture
 def probe(request: pytest.FixtureRequest) -> ProbeCheck:
-    """One declared or derived probe; a test that asks for it runs once for each."""
+    """Return one declared or derived probe; a test that asks for it runs once for each."""
     context = context_of(request)
     from pytest_prodcheck.checks.probes.prober import ProbeCheck
 
@@ -39,7 +39,8 @@ def probe(request: pytest.FixtureRequest) -> ProbeCheck:
 
 @pytest.fixture
 def catch_all(request: pytest.FixtureRequest) -> CatchAll:
-    """The answer that every path of the target gets, if there is one: it proves nothing."""
+    """Return the response that every unknown path of the target gets, if there is one: it proves
+    nothing."""
     return _state(context_of(request)).catch_all
 
 

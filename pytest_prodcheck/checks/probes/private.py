@@ -21,9 +21,10 @@ dump (`/actuator/heapdump`) can stop a production process for seconds, so it is 
 
 
 def private_paths(target: Target) -> tuple[str, ...]:
-    """What the target names, and on a read-only one, which is production, the usual places.
+    """Return the paths that the target names, and on a read-only one, which is production, the
+    usual ones.
 
-    Left out is what the target itself declares to be there for others.
+    Left out are those that the target itself declares as public.
     """
     public = {target.health, *target.documentation, *target.metrics}
     public.update(probe.path for probe in target.probes)

@@ -196,7 +196,7 @@ class Prober:
                 real_time.sleep(POLL)
 
     def has(self, probe_id: str) -> bool:
-        """Whether that probe's result has arrived in this process."""
+        """Return True if that probe's result has arrived in this process."""
         with self._changed:
             return probe_id in self._done
 
@@ -243,7 +243,7 @@ class Prober:
     def _thread(
         self, work: Callable[[deque[Probe]], None], queue: deque[Probe]
     ) -> threading.Thread:
-        """A daemon: an interrupted run must not wait for a hanging target."""
+        """Start a daemon thread: an interrupted run must not wait for a hanging target."""
         return threading.Thread(target=work, args=(queue,), daemon=True, name="prodcheck-probes")
 
     def _lead(self, queue: deque[Probe]) -> None:
@@ -310,8 +310,8 @@ class Prober:
                 self._publish(result, line)
 
     def _line(self, result: ProbeResult) -> bytes:
-        """The result as the other processes read it, between newlines: a line that a kill or a
-        full disk cuts short spoils no other."""
+        """Return the result as the other processes read it, between newlines: a line that a kill or
+        a full disk cuts short spoils no other."""
         if not self._shared:
             return b""
         return f"\n{self._clean(msgspec.json.encode(result).decode())}\n".encode()

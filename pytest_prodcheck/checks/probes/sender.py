@@ -76,7 +76,8 @@ class Sender:
 
 
 def _live(lock: int, receiving: int, send: Send) -> NoReturn:
-    """The child's whole life; nothing of pytest's own ending may happen in it."""
+    """Run the child until the parent closes the pipe; nothing of pytest's own ending may happen in
+    it."""
     status = 1
     try:
         for number in IGNORED:
