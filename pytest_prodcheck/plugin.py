@@ -41,7 +41,7 @@ pytest_plugins = CHECK_PLUGINS
 MARKERS = (
     "smoke: quick checks right after a deploy",
     "contract: the API answers as its specification says",
-    "rollback: the way back works",
+    "rollback: going back to the release before works",
     "environment: runs inside the deployed container or host",
     "severity(level): critical, major (default) or minor",
     "writes: sends unsafe requests; not permitted on a read-only target",
@@ -52,7 +52,7 @@ MARKERS = (
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    """Declare the hooks by which a kind of check tells the plan what it needs."""
+    """Declare the hooks for what a kind of check needs of the plan."""
     pluginmanager.add_hookspecs(hookspecs)
 
 

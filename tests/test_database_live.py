@@ -887,7 +887,7 @@ def test_drift_fails_the_run_and_is_named(checked: Project, documents: str, work
         "critical: journal_entries.mood_level: this column is not there; there is mood_score, "
         "which nothing expects [schema.column_missing]"
     ) in check["message"]
-    assert "columns that nothing expects, which is no fault: mood_score" in check["message"]
+    assert "columns that nothing expects, which is not a failure: mood_score" in check["message"]
     findings = {finding["rule"]: finding for finding in outcome.verdict["findings"]}
     assert findings.keys() == {"database.schema_drift", "database.policy_conflict"}
     assert "there is mood_score" in findings["database.schema_drift"]["evidence"][0]
@@ -1011,7 +1011,7 @@ def test_a_declared_query_that_writes_ends_the_run_before_it_begins(
     )
     outcome = checked.run("suites/contract/test_database.py", workers)
     assert outcome.exit == 4, outcome.output
-    assert "database.queries.cleanup: is no SELECT; write a query that reads" in outcome.output
+    assert "database.queries.cleanup: is not a SELECT; write a query that reads" in outcome.output
 
 
 MODELS = """

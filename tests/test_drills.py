@@ -105,7 +105,7 @@ def test_many_drills_leave_no_trace(project: Project, board: Switchboard) -> Non
         ("no writes", 'a write failed: POST /entries answered 503: {"detail": "no database"}', []),
         (
             "loses writes",
-            "3 of 3 writes are lost after the way back: GET /entries/1 answers 404",
+            "3 of 3 writes are lost after the rollback: GET /entries/1 answers 404",
             [f"what drill 'files only' wrote may still be at /entries/{n}" for n in (1, 2, 3)],
         ),
         (
@@ -209,7 +209,7 @@ def test_what_is_not_the_drills_own_is_never_deleted(project: Project, board: Sw
     board.faults.add("numbers anew")
     outcome = project.run("-m", "rollback")
     assert outcome.ruling == ("fail", 1)
-    assert "3 of 3 writes are lost after the way back" in message(outcome)
+    assert "3 of 3 writes are lost after the rollback" in message(outcome)
     assert board.entries["1"] == {"id": "1", "text": "precious"}
     assert not [seen for seen in project.server.ledger if seen.method == "DELETE"]
 

@@ -149,7 +149,7 @@ def test_failed_skipped_and_unknown_are_told_apart(state: Any, on: bool, said: s
         (
             {"mode": "DUAL_WRITE", "file_fallback": True},
             ("fail", 1),
-            "ENABLE_DATABASE_WRITES is not told at $.database_writes. Unknown is not on: correct "
+            "ENABLE_DATABASE_WRITES is not reported at $.database_writes. Unknown is not on: correct "
             "the place in [flags.values], or the value",
         ),
     ],
@@ -182,7 +182,7 @@ def test_a_users_own_test_reads_the_flags(project: Project) -> None:
 
         @pytest.mark.smoke
         def test_writes(flags):
-            assert flags.mode == flags.told == "FILE_ONLY"
+            assert flags.mode == flags.reported_mode == "FILE_ONLY"
             assert not flags["ENABLE_DATABASE_WRITES"]
             with pytest.raises(KeyError):
                 flags["ENABLE_CACHE"]

@@ -124,7 +124,7 @@ def test_a_database_that_is_down_is_never_a_pass(project: Project) -> None:
     outcome = project.run()
     assert outcome.ruling == ("inconclusive", 6)
     (reason,) = (one for one in outcome.verdict["reasons"] if "migration" in one)
-    assert "no migration could be checked: the database does not tell what was applied" in reason
+    assert "no migration could be checked: the database does not say what was applied" in reason
     assert "secret-word" not in outcome.output
 
 

@@ -88,7 +88,7 @@ def test_alembic_lists_its_own(tmp_path):
         "pending": ("bbb",),
         "heads": ("aaa",),
     }
-    with pytest.raises(NotAsked, match=r"Alembic cannot tell what is pending: .*'ccc'"):
+    with pytest.raises(NotAsked, match=r"Alembic cannot say what is pending: .*'ccc'"):
         standing(Migrations(folder=path, applied="ccc"), None)
 
 

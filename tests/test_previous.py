@@ -56,7 +56,7 @@ def test_what_this_release_has_more_is_no_danger() -> None:
 
 def test_what_both_have_and_understand_differently_is_named() -> None:
     run = PreviousCheck(document(), document(required=("name", "size")), "release 1.4.2")
-    with pytest.raises(AssertionError, match="clients of this release, on the way back to relea"):
+    with pytest.raises(AssertionError, match="clients of this release, rolled back to relea"):
         run.check()
     assert [one.rule for one in run.changes()] == ["request-property-became-required"]
 
@@ -79,7 +79,7 @@ def test_the_ready_made_check(
     assert outcome.ruling == ruling, outcome.output
     if ruling[1] == 1:
         message = outcome.check("test_previous[document]")["message"]
-        assert "on the way back to release 1.4.2 (run 20260101T000000-abcdef)" in message
+        assert "rolled back to release 1.4.2 (run 20260101T000000-abcdef)" in message
 
 
 def test_a_run_that_did_not_read_the_document_keeps_the_one_there_is(project: Project) -> None:

@@ -943,7 +943,7 @@ def test_a_history_that_cannot_be_read_is_no_empty_one(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"postgresql://user:word@127.0.0.1:{free.getsockname()[1]}/app"
-    with pytest.raises(NotAsked, match=r"the database does not tell what was applied: .*refused"):
+    with pytest.raises(NotAsked, match=r"the database does not say what was applied: .*refused"):
         standing(Migrations(folder=path), Secret(url))
 
 
@@ -953,7 +953,8 @@ def test_without_a_server_the_message_says_what_to_configure(tmp_path):
     with pytest.raises(NotAsked) as error:
         rehearse(made, made.migrations[0])
     assert str(error.value) == (
-        "not run: there is no server to rehearse on; name one where databases may be created, as "
+        "not run: no server to rehearse on is configured; name one where databases may be created, "
+        "as "
         'scratch = "${SCRATCH_DATABASE_URL}" of the target'
     )
 

@@ -269,7 +269,11 @@ def test_a_target_that_is_down_is_unreachable(here, capsys):
     [
         (RELEASE, ["prod"], "wait for what? Give --commit SHA, --version V, or both"),
         (RELEASE, ["prod", "--version", ""], "wait for what? Give --commit SHA, --version V"),
-        ("", ["prod", "--version", "2"], "does not say where it tells its release; write [targets"),
+        (
+            "",
+            ["prod", "--version", "2"],
+            "has no `release`: a place that names what is deployed; write",
+        ),
         (RELEASE, ["prodd", "--version", "2"], 'there is no target "prodd"'),
         (RELEASE, ["demo", "--version", "2"], "demo is started by each run itself, so there is no"),
         (

@@ -143,7 +143,7 @@ class RunContext:
 
     @cached_property
     def release_seen(self) -> ReleaseSeen | None:
-        """The release by the answers of the run, where the configuration does not say who tells."""
+        """The release that responses of the run name, where the configuration has no `release`."""
         from pytest_prodcheck.service.release import ReleaseSeen
 
         return None if self.target.release else ReleaseSeen(self.work / "release.json")
@@ -185,7 +185,7 @@ class RunContext:
     # --- one test ---
 
     def add_evidence(self, item: pytest.Item, part: CheckEvidence) -> None:
-        """Have the reports of *item* tell *part* too."""
+        """Show *part* in the reports of *item* too."""
         item.stash[EVIDENCE].parts.append(part)
 
     def measure(self, item: pytest.Item, name: str, value: float) -> None:

@@ -1,4 +1,4 @@
-"""The evidence of one test: what its reports tell of the target."""
+"""The evidence of one test: what its reports say about the target."""
 
 from __future__ import annotations
 

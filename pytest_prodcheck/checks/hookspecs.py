@@ -1,4 +1,4 @@
-"""Hooks by which a kind of check tells the plan of a run what it needs."""
+"""Hooks for what a kind of check needs of the plan of a run."""
 
 from __future__ import annotations
 

@@ -60,6 +60,6 @@ def run(options: argparse.Namespace) -> int:
     if code == 0 and (bad := options.after_rollback) is not None:
         named = None if bad == Path() else bad
         code, sentence = gate_after_rollback(options.run, named, by_journal=options.by_journal)
-    told = {"exit_code": code, "verdict": sentence.partition(":")[0], "reason": sentence}
-    show(told if options.json else sentence)
+    answer = {"exit_code": code, "verdict": sentence.partition(":")[0], "reason": sentence}
+    show(answer if options.json else sentence)
     return code

@@ -90,7 +90,7 @@ def _release_source(target: "Target", wanted: Release) -> "ReleaseSource | str":
 
     if target.start:
         raise UsageError(
-            f"{target.name} is started by each run itself, so there is no deploy to wait for; "
+            f"{target.name} is started by each run itself, so no deploy can be waited for; "
             "name a target that is deployed"
         )
     source = target.release
@@ -98,7 +98,7 @@ def _release_source(target: "Target", wanted: Release) -> "ReleaseSource | str":
         return place
     if source is None:
         raise UsageError(
-            f"target {target.name} does not say where it tells its release; write "
+            f"target {target.name} has no `release`: a place that names what is deployed; write "
             f"[targets.{target.name}.release] with from, and version or commit"
         )
     if wanted.commit and not source.commit:

@@ -1,4 +1,4 @@
-"""Configuration of one process of a run: what the controller decides, the workers are told."""
+"""Configuration of one process of a run: the controller decides, the workers get its settings."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ SECRETS = "secrets"
 
 
 def start(config: pytest.Config, option: str | None) -> RunContext:
-    """Read the configuration, tell the guard its policy, register the objects that make up the run.
+    """Read the configuration, give the guard its policy, register the objects that make up the run.
 
     Raises UsageError before anything is sent.
     """
     life = stand(config)
-    told: dict[str, Any] | None = getattr(config, "workerinput", {}).get("prodcheck")
-    if told:
-        return _start_worker(config, told, life.guard)
+    shared: dict[str, Any] | None = getattr(config, "workerinput", {}).get("prodcheck")
+    if shared:
+        return _start_worker(config, shared, life.guard)
     base = config.invocation_params.dir / config.getoption("prodcheck_report")
     try:
         return _start_controller(config, option, base, life)
@@ -123,7 +123,7 @@ def _start_controller(
         configuration=digests(settings),
         shard=shard,
     )
-    told: dict[str, Any] = {
+    shared: dict[str, Any] = {
         "choice": choice,
         "root": str(root),
         "folder": str(folder.path),
@@ -131,9 +131,9 @@ def _start_controller(
         "chosen": config.stash[CHOSEN],
     }
     if config.getoption("dist", "no") != "no":
-        told |= pack(settings, folder.work / SECRETS)
+        shared |= pack(settings, folder.work / SECRETS)
     plan = Plan(config, settings, folder.work, shard)
-    context = _build(plan, config, settings, folder, redactor, life.guard, told)
+    context = _build(plan, config, settings, folder, redactor, life.guard, shared)
     reports = Reports(config, folder, redactor)
     controller = Controller(
         config,
@@ -142,7 +142,7 @@ def _start_controller(
         redactor,
         reports,
         service,
-        told,
+        shared,
         context.throttle,
         ReleaseQuery.of(context),
         life,
@@ -180,15 +180,15 @@ def _start_service(
     return service
 
 
-def _start_worker(config: pytest.Config, told: dict[str, Any], guard: Guard) -> RunContext:
+def _start_worker(config: pytest.Config, shared: dict[str, Any], guard: Guard) -> RunContext:
     """Build the context from the controller's settings: a file that has changed since is not read
     again."""
-    config.stash[CHOSEN] = told["chosen"]
-    folder = Folder(Path(told["folder"]))
-    settings = unpack(told, folder.work / SECRETS)
+    config.stash[CHOSEN] = shared["chosen"]
+    folder = Folder(Path(shared["folder"]))
+    settings = unpack(shared, folder.work / SECRETS)
     redactor = redactor_of(settings.secrets, os.environ)
-    plan = Plan(config, settings, folder.work, told["shard"])
-    context = _build(plan, config, settings, folder, redactor, guard, told)
+    plan = Plan(config, settings, folder.work, shared["shard"])
+    context = _build(plan, config, settings, folder, redactor, guard, shared)
     _register(context, plan)
     return context
 
@@ -200,18 +200,18 @@ def _build(
     folder: Folder,
     redactor: Redactor,
     guard: Guard,
-    told: dict[str, Any],
+    shared: dict[str, Any],
 ) -> RunContext:
-    """Build what all checks of this process use, and tell the guard its policy."""
+    """Build what all checks of this process use, and give the guard its policy."""
     context = RunContext(
         config=config,
         settings=settings,
         workspace=Workspace(path=folder.work),
         guard=guard,
         redactor=redactor,
-        choice=told["choice"],
-        root=Path(told["root"]),
-        shard=told["shard"],
+        choice=shared["choice"],
+        root=Path(shared["root"]),
+        shard=shared["shard"],
         known=KnownFailures(settings.known, datetime.now(UTC).date()),
         report_problem=plan.complain,
         report_note=plan.note,

@@ -224,7 +224,7 @@ class Controller:
             self._log.write(WarningGiven(check=sanitize.text(nodeid), message=clean))
 
     def _note_lost(self, file: str, detail: str) -> None:
-        """Record that a file with checks in it was not collected; helpers are no loss."""
+        """Record that a file with checks in it was not collected; helpers do not count."""
         path = self._config.rootpath / file.partition("::")[0]
         with contextlib.suppress(OSError):
             if CATEGORY_MARK.search(path.read_text("utf-8", "replace")):

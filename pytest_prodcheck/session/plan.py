@@ -39,7 +39,7 @@ TAKEN_OUT_LATE = "taken out of the run after its plan was made, by a conftest or
 
 
 class Plan:
-    """Decides which items count, and tells the process that decides by a file in *work*."""
+    """The items that count, written to a file in *work* for the controller."""
 
     def __init__(
         self, config: pytest.Config, settings: Settings, work: Path, shard: str | None
@@ -58,7 +58,7 @@ class Plan:
         self._candidates: dict[str, pytest.Item] = {}
         """Before any selection; then, once that is made, what is left of them."""
         self._whole: list[str] = []
-        """Ids of the plan that all parts of a run share; empty where this is no part."""
+        """Ids of the plan that all parts of a run share; empty where this is not a part."""
         self._frozen: list[pytest.Item] = []
         self._taken_out: set[str] = set()
         self._generated: set[str] = set()

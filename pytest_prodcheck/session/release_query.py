@@ -26,7 +26,7 @@ class ReleaseQuery(threading.Thread):
     def of(cls, context: RunContext) -> ReleaseQuery:
         """Return the question of a run.
 
-        Asked where the configuration says, at once; else by what the answers of the run tell until
+        Asked where the configuration says, at once; else by what the responses of the run say until
         its end, and if none was about the service, of its health.
         """
         target = context.target

@@ -1,4 +1,4 @@
-"""A journal, told again to pytest's own reporters: merged shards and killed runs.
+"""Replay of a journal through pytest's own reporters: merged shards and killed runs.
 
 The same reports go through the same hooks as in a live run, so no format needs code of its
 own for merging or recovering.

@@ -136,8 +136,8 @@ class Reports:
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        told = getattr(report, "prodcheck", None) or {}
-        shown = () if report.passed else told.get("exchanges", ())
+        facts = getattr(report, "prodcheck", None) or {}
+        shown = () if report.passed else facts.get("exchanges", ())
         exchanges = msgspec.convert(shown, tuple[Exchange, ...])
         # What other plugins have added since the report was made.
         self._clean(report.sections)
@@ -153,7 +153,7 @@ class Reports:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_unconfigure(self) -> None:
-        """Give them back: the plugins they belong to take leave of them now."""
+        """Give them back: the plugins that own them unregister them now."""
         for plugin, name in self._reporters.values():
             self._config.pluginmanager.register(plugin, name)
 

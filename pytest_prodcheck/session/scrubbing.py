@@ -53,8 +53,8 @@ class Scrubber:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_internalerror(self, excrepr: Any) -> Generator[None, object, object]:
-        told = scrub(str(excrepr), self._redactor)
-        excrepr.toterminal = lambda writer: writer.line(told)
+        clean = scrub(str(excrepr), self._redactor)
+        excrepr.toterminal = lambda writer: writer.line(clean)
         return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -70,8 +70,8 @@ class Scrubber:
         """Take secrets and control characters out of all that the report will show."""
         if type(report) is pytest.TestReport and report.longrepr is None:
             # Most reports: they passed and say next to nothing, so they are not taken apart.
-            told = [getattr(report, name, None) for name in _SHOWN]
-            if scrub(told, self._redactor) is told:
+            shown = [getattr(report, name, None) for name in _SHOWN]
+            if scrub(shown, self._redactor) is shown:
                 return
         hook = self._config.hook
         data = hook.pytest_report_to_serializable(config=self._config, report=report)

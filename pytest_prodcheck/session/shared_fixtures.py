@@ -30,7 +30,7 @@ class SharedFixtures:
         """Of the test that is under way."""
 
     def take_new(self) -> list[Exchange]:
-        """Return what the shared clients have exchanged since the last call, and let go of it."""
+        """Return what the shared clients have exchanged since the last call, and forget it."""
         new = []
         for client in self._clients:
             new += client.exchanges

@@ -22,7 +22,7 @@ class Subtests:
         self._kept: dict[str, list[pytest.TestReport]] = defaultdict(list)
 
     def folded(self, report: pytest.TestReport) -> list[pytest.TestReport]:
-        """Return what a reporter is to be told instead of *report*: nothing of a subtest."""
+        """Return what a reporter gets instead of *report*: nothing for a subtest."""
         if _context(report) is not None:
             self._kept[report.nodeid].append(report)
             return []
@@ -55,9 +55,9 @@ def _joined(report: pytest.TestReport, subtests: list[pytest.TestReport]) -> pyt
         texts = [f"{_name(one)}: {one.longreprtext}" for one in failed]
         if own and not own.startswith("contains "):  # pytest's own count of failed subtests
             texts.append(own)
-        told = _Texts("\n\n".join(texts))
-        told.reprcrash = SimpleNamespace(message="; ".join(map(_headline, failed)))
-        whole.outcome, whole.longrepr = "failed", told
+        texts_shown = _Texts("\n\n".join(texts))
+        texts_shown.reprcrash = SimpleNamespace(message="; ".join(map(_headline, failed)))
+        whole.outcome, whole.longrepr = "failed", texts_shown
     elif report.passed and (left := [one for one in subtests if not one.passed]):
         whole.outcome, whole.longrepr = "skipped", left[0].longrepr
         if hasattr(left[0], "wasxfail"):

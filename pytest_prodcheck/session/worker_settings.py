@@ -3,7 +3,7 @@
 A worker that read the configuration again would go by a file that has changed meanwhile. The
 settings travel with pytest-xdist's own input of a worker, without any secret. Secrets are in a file
 of the run's private folder, sealed with a pad of random bytes that travels with the settings: each
-of the two alone tells nothing, so a killed run leaves no secret on the disk.
+of the two alone is useless, so a killed run leaves no secret on the disk.
 """
 
 import os

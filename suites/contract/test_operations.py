@@ -1,7 +1,7 @@
 """The API answers as its own specification says, whatever it is asked.
 
 Each operation of the OpenAPI document is one check: the document's examples, the boundaries of its
-schemas, and cases by chance. On a read-only target only what the document allows is asked, with
+schemas, and random cases. On a read-only target only what the document allows is sent, with
 methods that change nothing. An operation that never answered with a success is not proven.
 """
 

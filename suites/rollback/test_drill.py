@@ -1,4 +1,4 @@
-"""The way back is open, because it was just taken.
+"""Rollback works, because it was just rehearsed.
 
 Each drill of the configuration is rehearsed: the target is in its steady state, the switch is
 flipped, the mode really changes and the service is well in it, the switch is flipped back, and the

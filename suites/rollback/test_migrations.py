@@ -10,7 +10,7 @@ import pytest
 
 @pytest.mark.rollback
 @pytest.mark.offline
-@pytest.mark.filterwarnings("default")  # what is minor is told as a warning, and no failure
+@pytest.mark.filterwarnings("default")  # minor findings are warnings, not failures
 def test_reading(migration):
     """Check the SQL: it is in order, runs twice, names what it means, and drops nothing on
     upgrade."""

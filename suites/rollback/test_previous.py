@@ -2,7 +2,7 @@
 
 The last release of this target that passed is remembered. Clients that were written, or cached an
 answer, since the deploy talk to it again after a rollback: what both releases have they must
-understand in the same way. What only this release has is gone then, and that is no surprise.
+understand in the same way. Features that only this release has are gone then, as expected.
 """
 
 import pytest

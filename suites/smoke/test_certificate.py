@@ -40,5 +40,5 @@ def test_certificate(api, certificate):
         elif days < WARN_DAYS:
             warnings.warn(f"{left}; see why it was not renewed", stacklevel=1)
     if ending:
-        told = "; ".join(one.message for one in ending)
-        raise CheckFailed(f"{told}; renew it now", ending)
+        message = "; ".join(one.message for one in ending)
+        raise CheckFailed(f"{message}; renew it now", ending)

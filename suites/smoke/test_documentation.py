@@ -34,8 +34,8 @@ def test_metrics(api, metrics_page):
 
     kind = response.headers.get("content-type", "")
     if "html" in kind:
-        told = f"header content-type: expected metrics, got {kind}"
-        fail("header.content_type", page, told)
+        message = f"header content-type: expected metrics, got {kind}"
+        fail("header.content_type", page, message)
     lines = [line for line in response.text.splitlines() if not line.startswith("#")]
     numbers = [character for character in "".join(lines) if character.isdigit()]
     if not numbers:

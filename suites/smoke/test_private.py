@@ -40,14 +40,14 @@ def test_nothing_private_is_public(api, target, private_paths):
         status, page = answer.status_code, f"GET {path}"
         if status >= 500 or status == 429:
             reason = "server_error" if status >= 500 else "status"
-            told = f"{path} ({status})"
+            found = f"{path} ({status})"
             unclear.append(
-                failure("private.unclear", page, told, title="", status=status, reason=reason)
+                failure("private.unclear", page, found, title="", status=status, reason=reason)
             )
         elif answer.is_success and answer.content and not same_page(answer, catch_all):
-            told = f"{path} ({status}, {len(answer.content)} bytes)"
+            found = f"{path} ({status}, {len(answer.content)} bytes)"
             title = "public without credentials"
-            public.append(failure("private.exposed", page, told, title=title))
+            public.append(failure("private.exposed", page, found, title=title))
     if public:
         raise CheckFailed(f"public without credentials: {listed(public)}", public)
     if unclear:

@@ -39,7 +39,7 @@ class Page(Record):
     """Without the path and without what differs each time."""
 
     def same(self, other: "Page", *, head: bool = False) -> bool:
-        """Return whether both are one page; of a HEAD, as far as headers tell."""
+        """Return whether both are one page; of a HEAD, by its headers."""
         if (self.status, self.kind) != (other.status, other.kind):
             return False
         return self.size == other.size if head else self.text == other.text

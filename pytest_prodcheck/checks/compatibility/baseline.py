@@ -50,18 +50,18 @@ class CompatibilityCheck:
 
 
 RESTRICTIONS = ("api-security-removed", "pattern-removed")
-"""Rules that speak of something removed, and are about a restriction, not an addition."""
+"""Rules about something removed that are about a restriction, not an addition."""
 
 
 class PreviousCheck(CompatibilityCheck):
-    """The way back to the last release that passed, for clients that have met this one.
+    """A rollback to the last release that passed, for clients that have used this one.
 
     What this release has more (operations, properties, values) is gone afterwards, which is what
     going back means: it does not count. What both have, and understand differently, does.
     """
 
     def __init__(self, live: Mapping[str, Any], before: Mapping[str, Any], source: str) -> None:
-        super().__init__(live, before, f"this release, on the way back to {source}")
+        super().__init__(live, before, f"this release, rolled back to {source}")
 
     def changes(self) -> list[Change]:
         # Read backwards, what is removed is what this release has added.

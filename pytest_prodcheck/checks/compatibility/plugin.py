@@ -1,4 +1,4 @@
-"""Checks of the OpenAPI document against an older one, and the way back to it."""
+"""Checks of the OpenAPI document against its baseline, and of the rollback to it."""
 
 from __future__ import annotations
 

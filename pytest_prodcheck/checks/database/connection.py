@@ -175,8 +175,8 @@ def _driver(connection: Connection) -> Any:
 def reason(error: BaseException) -> str:
     """Return the database's own message in one line, without SQLAlchemy's frame and the
     statement."""
-    told = str(getattr(error, "orig", None) or error).strip()
-    return " ".join(told.split("\n")[0].split()) or type(error).__name__
+    text = str(getattr(error, "orig", None) or error).strip()
+    return " ".join(text.split("\n")[0].split()) or type(error).__name__
 
 
 def _told(error: BaseException) -> str:

@@ -71,11 +71,11 @@ class QueryCheck:
             milliseconds, scans = take(connection, self._sql)
         self._measure("database.query_ms", milliseconds)
         if milliseconds > self._slow * 1000:
-            told = f" It reads whole tables: {', '.join(scans)}." if scans else ""
+            scanned = f" It reads whole tables: {', '.join(scans)}." if scans else ""
             message = (
-                f"the query took {milliseconds:.0f} ms; at most {self._slow * 1000:.0f} ms it "
-                f"may.{told} Look at its plan (EXPLAIN) for an index that is missing, and at the "
-                "load of the database"
+                f"the query took {milliseconds:.0f} ms, limit {self._slow * 1000:.0f} ms."
+                f"{scanned} Look at its plan (EXPLAIN) for a missing index, and at the load of the "
+                "database"
             )
             raise CheckFailed.of(failure("database.slow_query", f"query {self.name}", message))
 
@@ -86,8 +86,8 @@ class QueryCheck:
 def _explained(connection: Any, sql: str) -> tuple[float, list[str]]:
     """Milliseconds that the server itself took to plan and run it, without sending its rows."""
     explain = f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {sql}"
-    told = connection.exec_driver_sql(explain).scalar_one()
-    (plan,) = json.loads(told) if isinstance(told, str) else told
+    explained = connection.exec_driver_sql(explain).scalar_one()
+    (plan,) = json.loads(explained) if isinstance(explained, str) else explained
     scans = [
         f"{node['Relation Name']} ({node.get('Actual Rows', 0):.0f} rows)"
         for node in _nodes(plan["Plan"])
@@ -103,7 +103,7 @@ def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _fetched(connection: Any, sql: str) -> tuple[float, list[str]]:
-    """Milliseconds until the last row; SQLite runs in this process and tells no times."""
+    """Return milliseconds until the last row; SQLite runs in this process and measures none."""
     started = time.perf_counter()
     for _ in connection.exec_driver_sql(sql):
         pass

@@ -18,7 +18,7 @@ Recorded from target {target} by `prodcheck init --database`."""
 
 
 def record(settings: Settings, schemas: Collection[str], *, overwrite: bool) -> Iterator[str]:
-    """Write `schema.toml` beside the configuration; yields what to tell about it.
+    """Write `schema.toml` beside the configuration; yields lines about it.
 
     schemas: those to record beside the default one. Raises UsageError for a target without a
     database or file, and for a `schema.toml` that is there.

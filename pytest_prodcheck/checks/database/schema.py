@@ -14,7 +14,7 @@ from pytest_prodcheck.rules import failure
 class TableCheck:
     """One expected table as a test sees it: its `name`, and `check()`.
 
-    live: gives the tables of the database, or says why they cannot be had.
+    live: returns the tables of the database, or why they cannot be read.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class TableCheck:
         lines = listing(title, found)
         table = live.table(self.name)
         if table and self.expected.columns and (more := unexpected(self.expected, table)):
-            lines.append(f"columns that nothing expects, which is no fault: {', '.join(more)}")
+            lines.append(f"columns that nothing expects, which is not a failure: {', '.join(more)}")
         raise CheckFailed("\n".join(lines), [self._failure(one) for one in found])
 
     def _failure(self, one: Drift) -> Failure:

@@ -23,7 +23,7 @@ _PRAGMAS = {
     *("foreign_key_list", "index_info", "index_list", "index_xinfo", "table_info", "table_list"),
     *("read_uncommitted", "table_xinfo"),
 }
-"""Pragmas that tell something, when no value is given to them."""
+"""Pragmas that read, if they get no value."""
 _ABOUT_A_TABLE = _PRAGMAS - {"read_uncommitted"}
 """Their value is a table or index, and sets nothing."""
 _STEPS = 10_000
@@ -39,7 +39,7 @@ class ReadOnlyConnection(sqlite3.Connection):
 def connect(path: str, timeout: float, refuse: Callable[[str], None]) -> ReadOnlyConnection:
     """Raises sqlite3.Error for a file that is not there: nothing is ever made.
 
-    *refuse* is told of each attempt at more than reading; SQLite then raises DatabaseError.
+    *refuse* is called for each attempt at more than reading; SQLite then raises DatabaseError.
     """
     place = f"file:{quote(str(Path(path).absolute()))}?mode=ro"
     connection = sqlite3.connect(

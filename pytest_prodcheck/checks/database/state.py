@@ -75,7 +75,7 @@ class DatabaseState:
 
     @cached_property
     def schema(self) -> Schema | str:
-        """The tables of the database, or why they cannot be had: read once for the whole run."""
+        """The tables of the database, or why they cannot be read: once for the whole run."""
         from pytest_prodcheck.analysis.sql_schema.tables import Schema
 
         def make() -> Any:

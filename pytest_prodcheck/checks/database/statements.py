@@ -35,7 +35,7 @@ def refusal(sql: str) -> str | None:
     first = next((word for word in words if word != "("), "nothing")
     if first not in READS:
         return (
-            f"{_shown(first)} is no statement that reads; the connection takes "
+            f"{_shown(first)} is not a statement that reads; the connection takes "
             f"{', '.join(READS).upper()}"
         )
     if ";" in words:
@@ -62,7 +62,7 @@ def not_a_read(sql: str) -> str | None:
         return "is not one statement; write one that reads"
     (statement,) = statements
     if not isinstance(statement, exp.Query):
-        return "is no SELECT; write a query that reads"
+        return "is not a SELECT; write a query that reads"
     for kind, what in (
         (exp.DML, "changes rows"),
         (exp.Into, "makes a table (INTO)"),

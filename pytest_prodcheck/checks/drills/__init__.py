@@ -1,4 +1,4 @@
-"""Rehearsals of a switch and of the way back.
+"""Rehearsals of a switch and of the rollback.
 
 drill      what a test sees
 switching  what flips a switch: a request, a command, a function

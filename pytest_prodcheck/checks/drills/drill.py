@@ -1,6 +1,6 @@
 """A drill as a test sees it: steady state, switch, check, back, steady state again.
 
-Whatever happens in between, the way back is taken: by this process when it can, by its watchdog
+Whatever happens in between, the drill is undone: by this process when it can, by its watchdog
 when it was killed (`checks.drills.watchdog`), by `prodcheck drill restore` when the machine died.
 """
 
@@ -119,7 +119,7 @@ class DrillCheck:
                 "for its end"
             )
         for path, earlier in unfinished(self._run.parent):
-            # Data that is left is no reason to refuse: the steady state will tell.
+            # Data that is left does not refuse the drill: the steady state will show.
             if earlier.switched and earlier.begin.base_url == begin.base_url:
                 raise NotAsked(
                     f"not run: a drill of run {path.parent.name} is not undone "
@@ -195,13 +195,13 @@ class DrillCheck:
             return ""
         try:
             flags = FlagsCheck(self._site.flags, self._site.connect)
-            mode, told = flags.mode, flags.told
+            mode, named = flags.mode, flags.reported_mode
         except (httpx.HTTPError, ProdcheckError, AssertionError) as error:
             return f"the flags cannot be read: {error}"
         if mode != self.drill.mode:
             return f"the flags mean {mode}, not {self.drill.mode}"
-        if told is not None and told != self.drill.mode:
-            return f"the target says that it is in mode {told}, not {self.drill.mode}"
+        if named is not None and named != self.drill.mode:
+            return f"the target says that it is in mode {named}, not {self.drill.mode}"
         return ""
 
     def _back(self, begin: Begin, journal: UndoJournal, failed: BaseException | None) -> None:
@@ -217,7 +217,7 @@ class DrillCheck:
                 lost = self._lost()
                 found |= self._told_lost(lost) | self._stuck()
         found |= self._removed(journal, lost)
-        # A signal goes on being one; what is left the journal tells.
+        # A signal stays a signal; the journal says what is left.
         if found and (failed is None or isinstance(failed, Exception)):
             if failed:
                 found["drill.failed"] = f"before that: {failed}"
@@ -226,7 +226,7 @@ class DrillCheck:
     def _removed(self, journal: UndoJournal, lost: Collection[str]) -> dict[str, str]:
         """Take away what was written, close the books, and name what is left exactly.
 
-        What was lost on the way back may be in another store yet: it stays in the books.
+        What was lost by the rollback may still be in another store: it stays in the journal.
         """
         there = [path for path in journal.rehearsal.written if path not in lost]
         unremoved = remove(there, self._begin.mark, self._way_back, journal)
@@ -252,7 +252,7 @@ class DrillCheck:
 
         def wrong() -> str:
             troubles = self._site.troubles(list(probes.values()))
-            return "\n".join(f"{name}: {told}" for name, told in troubles.items())
+            return "\n".join(f"{name}: {text}" for name, text in troubles.items())
 
         if troubles := until(wrong, self.drill.within):
             found["drill.probe"] = f"while switched: {troubles}"
@@ -289,8 +289,8 @@ class DrillCheck:
             if path in self._written:
                 wrong.append(f"two writes were given one place, {path}")
             self._written[path] = sent
-            if told := self._unlike(path, sent):
-                wrong.append(told)
+            if unlike := self._unlike(path, sent):
+                wrong.append(unlike)
         return {"drill.write_failed": "; ".join(dict.fromkeys(wrong))} if wrong else {}
 
     def _unlike(self, path: str, sent: Any) -> str:
@@ -305,15 +305,15 @@ class DrillCheck:
             return f"GET {path}: {failure}"
 
     def _lost(self) -> dict[str, str]:
-        """Path -> how what was written while switched is not there after the way back."""
+        """Return path -> how what was written while switched differs after the rollback."""
         return {
-            path: told for path, sent in self._written.items() if (told := self._unlike(path, sent))
+            path: lost for path, sent in self._written.items() if (lost := self._unlike(path, sent))
         }
 
     def _told_lost(self, lost: Mapping[str, str]) -> dict[str, str]:
         if not lost:
             return {}
-        count = f"{len(lost)} of {len(self._written)} writes are lost after the way back"
+        count = f"{len(lost)} of {len(self._written)} writes are lost after the rollback"
         return {"drill.write_lost": f"{count}: {'; '.join(lost.values())}"}
 
     # --- the circuit breaker ---
@@ -374,12 +374,12 @@ class DrillCheck:
         assert breaker
         try:
             with self._site.connect() as client:
-                told = value_at(strict_json(client.get(breaker.source).content), breaker.state)
+                state = value_at(strict_json(client.get(breaker.source).content), breaker.state)
         except (httpx.HTTPError, ValueError) as failure:
             return f"unknown ({failure})"
-        if told is None:
-            return f"not told at {breaker.state} of {breaker.source}"
-        return str(told).strip().lower().replace("_", "-").replace(" ", "-")
+        if state is None:
+            return f"not reported at {breaker.state} of {breaker.source}"
+        return str(state).strip().lower().replace("_", "-").replace(" ", "-")
 
     def _failed(self, found: Mapping[str, str]) -> CheckFailed:
         """Return the exception for what was found, by rule."""

@@ -41,7 +41,7 @@ class Kept(Record):
         return kept
 
     def site(self, there: Alone) -> Site:
-        """Return the target with all that its way back needs of the disk, read now."""
+        """Return the target with all that its rollback needs from the disk, read now."""
         return Site(
             target=self.settings.target,
             connect=there.connect,

@@ -37,7 +37,7 @@ class Lease:
             os.close(file)  # somebody removed it between our opening and our locking
 
     def release(self, *, still_held: bool = False) -> None:
-        """Leave nothing behind, then let go; a file that somebody else made since stays.
+        """Remove the file, then release the lock; a file that somebody else made since stays.
 
         `still_held`: the watchdog has it too, and leaves nothing behind when it ends.
         """

@@ -1,4 +1,4 @@
-"""Drills: rehearsals of a switch and of the way back, each alone on the target."""
+"""Drills: rehearsals of a switch and of the rollback, each alone on the target."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class Site(Record):
             try:
                 mode = modes.FlagsCheck(self.flags, self.connect).mode
             except (httpx.HTTPError, ProdcheckError, AssertionError):
-                return ""  # told by `differs`
+                return ""  # `differs` says so
             return f"it is in mode {mode}" if mode == drill.mode else ""
         if drill.probes and not drill.breaker and not self.troubles(drill.probes):
             names = ", ".join(probe.id for probe in drill.probes)
@@ -76,9 +76,9 @@ class Site(Record):
         return "; ".join(modes.disagreements(self.flags, run.state).values())
 
 
-def shown(told: FlagsTold) -> str:
+def shown(flags: FlagsTold) -> str:
     """`FILE_ONLY (WRITES off, FILES on)`."""
-    return f"{told.mode or 'no mode'} ({flags_shown(told.values)})"
+    return f"{flags.mode or 'no mode'} ({flags_shown(flags.values)})"
 
 
 def restore(drill: Drill, begin: Begin, site: Site, journal: UndoJournal, by: str) -> str:
@@ -108,14 +108,14 @@ def restore(drill: Drill, begin: Begin, site: Site, journal: UndoJournal, by: st
 
     def different() -> str:
         troubles = site.troubles(site.probes)
-        wrong = [f"{name}: {told}" for name, told in troubles.items()]
+        wrong = [f"{name}: {text}" for name, text in troubles.items()]
         still = site.still_holds(drill)
         return "; ".join(filter(None, [site.differs(begin.before), still, *wrong]))
 
     if refused := until(back, drill.within):
         return f"the switch could not be flipped back: {refused}"
     if not (site.flags or site.probes):
-        return f"{drill.restore} was accepted, and nothing is configured that tells more"
+        return f"{drill.restore} was accepted, and nothing is configured that shows more"
     if still := until(different, drill.within):
         return f"{drill.restore} was accepted, but the target is not as it was: {still}"
     journal.write("restored")

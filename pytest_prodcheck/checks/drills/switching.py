@@ -47,7 +47,7 @@ class Held(Record):
 def hold(switch: Switch, root: Path) -> Held:
     """Return what flipping *switch* needs of the disk: it may change or be gone by then."""
     if switch.function:
-        with suppress(Exception):  # told when it is called
+        with suppress(Exception):  # raised again when it is called
             return Held(function=_function(switch.function, root))
     files = {}
     for argument in shlex.split(switch.command or ""):
@@ -84,7 +84,7 @@ def flip(
 
 
 def ask(request: Request, client: LiveClient, fill: dict[str, Any]) -> httpx.Response:
-    """Send it. Raises SwitchFailed for an answer that is no success."""
+    """Send it. Raises SwitchFailed unless the response is a success."""
     body = {} if request.json is UNSET else {"json": filled(request.json, fill)}
     path = filled(request.path, fill)
     response = client.request(request.method, path, headers=revealed(request.send), **body)
@@ -105,10 +105,10 @@ def filled(value: Any, fill: dict[str, Any]) -> Any:
         return [filled(item, fill) for item in value]
     if not isinstance(value, str):
         return value
-    for name, told in fill.items():
+    for name, given in fill.items():
         if value == f"{{{name}}}":
-            return told
-        value = value.replace(f"{{{name}}}", str(told))
+            return given
+        value = value.replace(f"{{{name}}}", str(given))
     return value
 
 

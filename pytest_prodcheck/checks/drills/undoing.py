@@ -97,16 +97,16 @@ def undo(drill: Drill, site: Site, steps: UndoJournal, by: str) -> list[str]:
     if begin.own_service and _is_gone(site):
         steps.write("end", by=by, why="the service that the run started is gone")
         return []
-    told = restore(drill, begin, site, steps, by) if rehearsal.switched else ""
+    still = restore(drill, begin, site, steps, by) if rehearsal.switched else ""
     not_ours = remove(rehearsal.written, begin.mark, site, steps)
-    return _closed(steps, [told, *not_ours], by)
+    return _closed(steps, [still, *not_ours], by)
 
 
-def _closed(steps: UndoJournal, told: list[str], by: str) -> list[str]:
+def _closed(steps: UndoJournal, still: list[str], by: str) -> list[str]:
     """End the drill in its journal, if nothing is left of it."""
     now = steps.rehearsal
-    left = [*now.leftovers, *filter(None, told)]
-    # What may have been written nobody can find but a person, who is told once.
+    left = [*now.leftovers, *filter(None, still)]
+    # Only a person can find what may have been written: it is reported once.
     if now.switched or now.written or (now.writing and by != COMMAND):
         steps.write("left", what=left)
     else:

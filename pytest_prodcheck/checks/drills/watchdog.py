@@ -2,7 +2,7 @@
 
     python -m pytest_prodcheck.checks.drills.watchdog PARENT JOURNAL LEASE_PATH LEASE READY < pipe
 
-The run holds the write end of the pipe. Nothing can tell a SIGKILLed run to go back, but the kernel
+The run holds the write end of the pipe. A SIGKILLed run cannot undo anything, but the kernel
 closes its end, and that is what this process waits for. It lives in a session of its own: what
 ends the run's terminal or process group does not end it.
 
@@ -44,16 +44,16 @@ class Watchdog:
     @classmethod
     def start(cls, journal: Path, lease: Lease, kept: Kept) -> Self:
         """Return when it has all it needs in memory. Raises NotAsked when it does not start."""
-        ready, told = os.pipe()
-        with os.fdopen(ready, "rb"), os.fdopen(told, "wb") as other_end:
-            arguments = [os.getpid(), journal, lease.path, lease.file, told]
+        ready, signalled = os.pipe()
+        with os.fdopen(ready, "rb"), os.fdopen(signalled, "wb") as other_end:
+            arguments = [os.getpid(), journal, lease.path, lease.file, signalled]
             process = subprocess.Popen(  # noqa: S603 - this very interpreter
                 [sys.executable, "-P", "-m", MODULE, *map(str, arguments)],
                 cwd=kept.root,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                pass_fds=(lease.file, told),
+                pass_fds=(lease.file, signalled),
                 start_new_session=True,
             )
             other_end.close()
@@ -67,7 +67,7 @@ class Watchdog:
         return watchdog
 
     def tell(self, line: bytes) -> None:
-        """Pass on a step. That it is gone is no reason to stop on the way back."""
+        """Send it a step. If it is gone, the drill goes on and is undone by the run itself."""
         assert self._process.stdin
         with suppress(OSError):
             self._process.stdin.write(line)

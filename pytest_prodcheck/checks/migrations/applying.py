@@ -132,10 +132,10 @@ def run_file(scratch: Scratch, file: Path, limit: float) -> Outcome:
         ) from None
     with scratch.connect(limit) as connection:
         watch = _Watch(connection)
-        with _timed(connection, limit, watch) as told:
+        with _timed(connection, limit, watch) as outcomes:
             for block in blocks:
                 _send(watch, block)
-        return told[0]
+        return outcomes[0]
 
 
 def run_script(connection: sa.Connection, text: str) -> None:
@@ -157,26 +157,26 @@ def run_revision(scratch: Scratch, folder: Path, name: str, limit: float, *, bac
     with scratch.connect(limit, autocommit=False) as connection:
         watch = _Watch(connection)
         sa.event.listen(connection, "commit", watch.look)
-        with _timed(connection, limit, watch) as told:
+        with _timed(connection, limit, watch) as outcomes:
             run(folder, connection, name, back=back)
             connection.commit()
-        return told[0]
+        return outcomes[0]
 
 
 @contextmanager
 def _timed(connection: sa.Connection, limit: float, watch: _Watch) -> Iterator[list[Outcome]]:
     """Fills in the Outcome at the end; what the database refuses is one."""
-    told: list[Outcome] = []
+    outcomes: list[Outcome] = []
     failure = None
     started = time.monotonic()
     try:
         with patience(connection, limit):
-            yield told
+            yield outcomes
     except NotAsked:
         raise
     except Exception as error:  # a revision of Alembic is any Python
         failure = _failure(error, connection)
-    told.append(
+    outcomes.append(
         Outcome(
             seconds=time.monotonic() - started,
             notices=tuple(watch.notices),

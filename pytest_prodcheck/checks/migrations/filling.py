@@ -25,7 +25,7 @@ ROWS = 3
 """Made up for each table."""
 
 _TRIES = 64
-"""Combinations of values for the columns that CHECKs speak of."""
+"""Combinations of values for the columns that CHECKs name."""
 
 _START = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -201,7 +201,7 @@ def value(column: Any, number: int) -> Any:
 
 
 def checked_values(connection: sa.Connection, table: sa.Table) -> dict[str, list[Any]]:
-    """Column -> values that the CHECKs of its table speak of, and those just beside."""
+    """Column -> values that the CHECKs of its table name, and those just beside."""
     import sqlalchemy as sa
 
     texts = [
@@ -218,7 +218,7 @@ def checked_values(connection: sa.Connection, table: sa.Table) -> dict[str, list
 
 
 def values_of(dialect: str, table: sa.Table, texts: Iterable[str]) -> dict[str, list[Any]]:
-    """Column -> values that these expressions speak of, and those just beside."""
+    """Column -> values that these expressions name, and those just beside."""
     import sqlglot
     from sqlglot import exp
 

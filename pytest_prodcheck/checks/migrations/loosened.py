@@ -22,7 +22,7 @@ ELSEWHERE = 20
 """Number of a made-up value that no row has: it is in no made-up parent."""
 
 _TRIES = 64
-"""Combinations of values for the columns that a CHECK speaks of."""
+"""Combinations of values for the columns that a CHECK names."""
 
 _MADE_UP = "made up"
 

@@ -65,7 +65,7 @@ def _of_alembic(settings: Migrations, url: str | None) -> dict[str, tuple[str, .
         done = ancestors(settings.folder, heads) if heads else set()
         every = [one.name for one in revisions(settings.folder)]
     except (CommandError, RevisionError) as error:
-        raise NotAsked(f"Alembic cannot tell what is pending: {error}") from error
+        raise NotAsked(f"Alembic cannot say what is pending: {error}") from error
     return {"pending": tuple(name for name in every if name not in done), "heads": heads}
 
 

@@ -7,7 +7,7 @@ roll back     nothing is left, nothing is lost
 apply         and the next attempt works like the first
 again         on top of itself it changes nothing (files of SQL: other tools apply once only)
 use           rows that the new schema alone allows are written, as the new release may
-roll back     and the way back is still open, with no row lost
+roll back     and the rollback still works, with no row lost
 """
 
 from __future__ import annotations
@@ -389,24 +389,24 @@ class _Rehearsal:
 
 def _changed_rows(old: Moment, new: Moment) -> str:
     """Return the tables of both whose number of rows, or whose values, have changed."""
-    told = []
+    described = []
     for table, rows in old.rows.items():
         now = new.rows.get(table, rows)
         if now.count != rows.count:
-            told.append(f"{snapshot.spelled(table)} ({rows.count} -> {now.count} rows)")
+            described.append(f"{snapshot.spelled(table)} ({rows.count} -> {now.count} rows)")
         elif now != rows:
-            told.append(f"{snapshot.spelled(table)} (other values)")
-    return ", ".join(told)
+            described.append(f"{snapshot.spelled(table)} (other values)")
+    return ", ".join(described)
 
 
 def _written(used: use.Used) -> str:
     """Return what is special about the rows that were written, or which tables have one more."""
-    told = list(dict.fromkeys(row.what for row in used.rows if row.what))
-    if not told:
+    described = list(dict.fromkeys(row.what for row in used.rows if row.what))
+    if not described:
         tables = dict.fromkeys(snapshot.spelled(row.table) for row in used.rows)
         return f"one more row in {', '.join(tables)}"
-    more = f" and {len(told) - _MOST} more" if len(told) > _MOST else ""
-    return f"{', '.join(told[:_MOST])}{more}, which this migration allows"
+    more = f" and {len(described) - _MOST} more" if len(described) > _MOST else ""
+    return f"{', '.join(described[:_MOST])}{more}, which this migration allows"
 
 
 def _driver_error(connection: sa.Connection) -> type[Exception]:

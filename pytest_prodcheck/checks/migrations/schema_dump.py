@@ -1,7 +1,7 @@
 """The schema of the live database, read without writing a thing: for a scratch database.
 
 PostgreSQL is dumped by its own `pg_dump`, in a session that the server itself keeps from writing.
-SQLite is opened read-only, and tells its schema as SQL.
+SQLite is opened read-only, and has its schema as SQL.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def history(url: str, table: str, column: str, where: str = "") -> tuple[str, ..
             query = f"SELECT {column} FROM {table} {where}"  # noqa: S608 - ours
             return tuple(connection.execute(sa.text(query)).scalars())
     except sa.exc.DBAPIError as error:
-        raise NotAsked(f"the database does not tell what was applied: {reason(error)}") from error
+        raise NotAsked(f"the database does not say what was applied: {reason(error)}") from error
 
 
 def read_only(url: str) -> sa.Engine:
@@ -92,7 +92,7 @@ def _sqlite(url: sa.URL) -> str:
 
 
 def _postgresql(url: sa.URL) -> str:
-    told = []
+    errors = []
     for program in programs():
         arguments = [program, "--schema-only", "--no-owner", "--no-password"]
         arguments.append(f"--lock-wait-timeout={_LOCK_TIMEOUT}s")
@@ -112,13 +112,13 @@ def _postgresql(url: sa.URL) -> str:
             ) from None
         if done.returncode == 0:
             return done.stdout
-        told.append(" ".join(done.stderr.split()))
-    if not told:
+        errors.append(" ".join(done.stderr.split()))
+    if not errors:
         raise NotAsked(
             "not run: the schema of `database` is read with pg_dump, and there is none on PATH; "
             "install the PostgreSQL client, or leave out `database` to begin with an empty one"
         )
-    raise NotAsked(f"not run: the schema of `database` cannot be read: {told[-1]}")
+    raise NotAsked(f"not run: the schema of `database` cannot be read: {errors[-1]}")
 
 
 def programs() -> Iterator[str]:
@@ -133,7 +133,7 @@ def programs() -> Iterator[str]:
 
 def _environment(url: sa.URL) -> dict[str, str]:
     query = {key: value for key, value in url.query.items() if isinstance(value, str)}
-    told = {
+    variables = {
         "PGHOST": url.host or query.get("host"),
         "PGPORT": str(url.port) if url.port else query.get("port"),
         "PGUSER": url.username,
@@ -144,4 +144,4 @@ def _environment(url: sa.URL) -> dict[str, str]:
         "PGCONNECT_TIMEOUT": str(CONNECT_TIMEOUT),
         "PGOPTIONS": "-c default_transaction_read_only=on",
     }
-    return os.environ | {key: value for key, value in told.items() if value}
+    return os.environ | {key: value for key, value in variables.items() if value}

@@ -114,8 +114,8 @@ def _postgresql(server: str | None) -> Iterator[Scratch]:
 
     if server is None:
         raise NotAsked(
-            "not run: there is no server to rehearse on; name one where databases may be created, "
-            'as scratch = "${SCRATCH_DATABASE_URL}" of the target'
+            "not run: no server to rehearse on is configured; name one where databases may be "
+            'created, as scratch = "${SCRATCH_DATABASE_URL}" of the target'
         )
     name = f"{PREFIX}{secrets.token_hex(6)}"
     with _lost("the scratch server"):

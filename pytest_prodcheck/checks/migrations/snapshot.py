@@ -18,7 +18,7 @@ HISTORY = ("alembic_version", "_prisma_migrations")
 """Tables in which tools write down what was applied: theirs, not the team's."""
 
 _LONGEST = 80
-"""Characters of a definition that are told."""
+"""Characters of a definition that are shown."""
 
 Table = tuple[str, str]
 """Schema and name; SQLite has no schemas."""

@@ -72,8 +72,8 @@ def use(connection: sa.Connection, before: dict[Table, Shape], new: set[Table]) 
                 values = {key: row[key] for key in write.values[0]}
                 what = write.what
                 if write.refused_by:
-                    told = (f"{shown(one)} in {name}.{key}" for key, one in values.items())
-                    what = " with ".join(told)
+                    texts = (f"{shown(one)} in {name}.{key}" for key, one in values.items())
+                    what = " with ".join(texts)
                 rows.append(
                     Written(
                         what=what, table=table, key={key: row[key] for key in keys}, values=values

@@ -1,4 +1,4 @@
-"""The operating mode of a target: its feature flags, as it tells them, and what they mean together.
+"""The operating mode of a target: the feature flags it reports, and what they mean together.
 
 A flag is on, off, or not known; unknown is never taken for either. A combination of flags that no
 mode means is INVALID.
@@ -31,18 +31,21 @@ class State(Record):
     """What was read at one moment."""
 
     values: dict[str, bool | None]
-    """None: it is not told, or means neither on nor off."""
-    told: str | None = None
+    """None: it is not reported, or means neither on nor off."""
+    reported_mode: str | None = None
     """The mode's name as the target has it."""
     dependencies: dict[str, Any] = msgspec.field(default_factory=dict)
-    """Flag -> the state of what it switches on, as the target tells it."""
+    """Flag -> the state of what it switches on, as the target reports it."""
     unclear: tuple[str, ...] = ()
     """Why a value is None, one sentence each."""
 
 
 def read(source: Flags, client: Callable[[], LiveClient]) -> State:
-    """Ask once. Raises what the client raises, and CheckFailed for an answer that tells
-    nothing; an environment variable that is not set is on, as the service's default."""
+    """Request the flags once. An environment variable that is not set is on, as the service's
+    default.
+
+    Raises what the client raises, and CheckFailed for a response without any flag.
+    """
     if source.source == "environment":
         found: Mapping[str, Any] = os.environ
         raw = {flag: found.get(name, "true") for flag, name in source.values.items()}
@@ -51,8 +54,8 @@ def read(source: Flags, client: Callable[[], LiveClient]) -> State:
     try:
         body = strict_json(response.content)
     except ValueError as problem:
-        told = f"GET {source.source} answers {response.status_code} and no JSON ({problem})"
-        message = f"{told}: the flags cannot be read there; correct `from` of [flags]"
+        fact = f"GET {source.source} answers {response.status_code} and no JSON ({problem})"
+        message = f"{fact}: the flags cannot be read there; correct `from` of [flags]"
         raise CheckFailed.of(failure("flags.unread", f"GET {source.source}", message)) from None
     raw = {flag: value_at(body, place) for flag, place in source.values.items()}
     dependencies = {flag: value_at(body, place) for flag, place in source.dependencies.items()}
@@ -63,10 +66,10 @@ def _state(source: Flags, raw: dict[str, Any], mode: Any, dependencies: dict[str
     values = {flag: _switch(value) for flag, value in raw.items()}
     return State(
         values=values,
-        told=None if mode is None else str(mode),
+        reported_mode=None if mode is None else str(mode),
         dependencies=dependencies,
         unclear=tuple(
-            f"{flag} is not told at {source.values[flag]}"
+            f"{flag} is not reported at {source.values[flag]}"
             if raw[flag] is None
             else f"{flag} is {raw[flag]!r}, which is neither on ({', '.join(ON)}) nor off"
             for flag, value in values.items()
@@ -121,15 +124,15 @@ class FlagsCheck:
         return mode_of(self.source, {flag: self[flag] for flag in self.state.values})
 
     @property
-    def told(self) -> str | None:
-        """The mode's name as the target has it, if it tells one."""
-        return self.state.told
+    def reported_mode(self) -> str | None:
+        """The name of the mode that the target reports, if it reports one."""
+        return self.state.reported_mode
 
     def check(self) -> None:
         """Return when flags, mode and what they switch agree. Raises CheckFailed."""
         found = disagreements(self.source, self.state)
         if found:
-            failures = [failure(rule, "flags", told) for rule, told in found.items()]
+            failures = [failure(rule, "flags", text) for rule, text in found.items()]
             raise CheckFailed("\n".join(found.values()), failures)
 
     def plain(self) -> FlagsTold | None:
@@ -139,7 +142,7 @@ class FlagsCheck:
         values = {flag: on for flag, on in self._state.values.items() if on is not None}
         whole = len(values) == len(self._state.values)
         mode = mode_of(self.source, values) if whole and self.source.modes else None
-        return FlagsTold(values=values, mode=mode or self._state.told or "")
+        return FlagsTold(values=values, mode=mode or self._state.reported_mode or "")
 
     def __repr__(self) -> str:
         return f"<flags of {self.source.source}>"
@@ -168,9 +171,13 @@ def disagreements(source: Flags, state: State) -> dict[str, str]:
             found["flags.invalid_mode"] = (
                 f"{shown}: no operating mode means that. Modes: {', '.join(source.modes)}"
             )
-        if source.mode and state.told != mode:
-            told = "tells no mode" if state.told is None else f"says {state.told}"
-            found["flags.mode_disagrees"] = f"the flags ({shown}) mean {mode}, the target {told}"
+        if source.mode and state.reported_mode != mode:
+            said_of_mode = (
+                "reports no mode" if state.reported_mode is None else f"says {state.reported_mode}"
+            )
+            found["flags.mode_disagrees"] = (
+                f"the flags ({shown}) mean {mode}, the target {said_of_mode}"
+            )
     if broken := list(_broken(state)):
         found["flags.dependency"] = "; ".join(broken)
     return found
@@ -179,14 +186,16 @@ def disagreements(source: Flags, state: State) -> dict[str, str]:
 def _broken(state: State) -> list[str]:
     """Failed, skipped and unknown are three things, and none of them is healthy."""
     said = []
-    for flag, told in state.dependencies.items():
+    for flag, reported in state.dependencies.items():
         if not state.values.get(flag):
             continue  # what is switched off may be in any state
-        text = str(told).strip().lower()
-        if told is None or text == "unknown":
+        text = str(reported).strip().lower()
+        if reported is None or text == "unknown":
             said.append(f"{flag} is on, but whether it works is unknown")
         elif text in SKIPPED:
-            said.append(f"{flag} is on, but nobody looked whether it works ({told})")
-        elif told is not True and text not in WELL:
-            said.append(f"{flag} is on, but does not work: {msgspec.json.encode(told).decode()}")
+            said.append(f"{flag} is on, but nobody looked whether it works ({reported})")
+        elif reported is not True and text not in WELL:
+            said.append(
+                f"{flag} is on, but does not work: {msgspec.json.encode(reported).decode()}"
+            )
     return said

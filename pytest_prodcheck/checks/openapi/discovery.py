@@ -62,7 +62,7 @@ def with_found(target: Target, found: Discovery) -> Target:
 
 
 class Silence(Exception):
-    """The target does not answer: asking on would tell nothing, and may harm it."""
+    """The target does not answer: more requests would show nothing, and may harm it."""
 
 
 class Explorer:
@@ -86,7 +86,7 @@ class Explorer:
             if found.spec:
                 found = msgspec.structs.replace(found, problem=self._misplaced(found))
             for path in () if release_is_told() else RELEASES:
-                self._ask(path)  # the client takes note of what the answer tells
+                self._ask(path)  # the client records the release that the response names
         except (Silence, NotAsked):
             pass
         return found

@@ -422,7 +422,7 @@ def _join(base: str, path: str, target: Target) -> str:
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
-    """Scheme, host and port. Raises ValueError for what is no URL."""
+    """Scheme, host and port. Raises ValueError for anything but a URL."""
     parts = urlsplit(url)
     port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
     return parts.scheme, parts.hostname, port

@@ -20,7 +20,7 @@ from pytest_prodcheck.guard.policy import SAFE_METHODS
 from pytest_prodcheck.model import Record
 
 LONGEST_ID = 200
-"""Characters of an id; a longer one is cut and told apart by a hash."""
+"""Characters of an id; a longer one is cut, and gets a hash."""
 
 
 class Credential(Record):
@@ -176,10 +176,10 @@ def _credentials(spec: Mapping[str, Any], operation: Mapping[str, Any]) -> tuple
     found: dict[Credential, None] = {}
     for requirement in requirements:
         names = list(requirement) if isinstance(requirement, Mapping) else []
-        told = [_credential(resolved(spec, schemes.get(name))) for name in names]
-        if not any(told):
+        named = [_credential(resolved(spec, schemes.get(name))) for name in names]
+        if not any(named):
             return ()
-        found |= dict.fromkeys(filter(None, told))
+        found |= dict.fromkeys(filter(None, named))
     return tuple(found)
 
 

@@ -1,4 +1,4 @@
-"""Trouble that a health answer speaks of although its status is 2xx. Pure: no connection.
+"""Trouble that a health response reports although its status is 2xx. Pure: no connection.
 
 A load balancer is content with a 200 while the database in the same answer is `"down"`. So the
 body is read as a whole, by its keys and its structure: the state of the service and of each of
@@ -69,7 +69,7 @@ _SETTING = re.compile(
 
 
 class Trouble(Record):
-    """One place of a health answer that speaks of trouble."""
+    """One place of a health response that reports trouble."""
 
     place: Place
     says: str
@@ -113,13 +113,13 @@ class HealthCheck:
         except NotHealth as problem:
             unreadable = failure("health.unreadable", subject, str(problem), title="")
             raise CheckFailed.of(unreadable) from None
-        told = f"{self.path} answers {response.status_code}, but {', '.join(map(str, found))}"
+        summary = f"{self.path} answers {response.status_code}, but {', '.join(map(str, found))}"
         grave = [
             failure("health.dependency", subject, str(one), title="") for one in found if one.grave
         ]
         if grave:
-            raise CheckFailed(f"{told}\n{self.remedy(found)}", grave)
-        return told if found else ""
+            raise CheckFailed(f"{summary}\n{self.remedy(found)}", grave)
+        return summary if found else ""
 
     def troubles(self, response: "httpx.Response") -> list[Trouble]:
         """Return what the body of a 2xx answer says against it, without what is accepted.
@@ -176,7 +176,7 @@ def read(content: bytes, text: str, kind: str) -> Any:
 
 
 def troubles_of(value: Any) -> list[Trouble]:
-    """Return each place of a JSON value that speaks of trouble, in the order of the answer."""
+    """Return each place of a JSON value that reports trouble, in its order."""
     reading = _Reading()
     if isinstance(value, dict | list):
         reading.walk(value, ())
@@ -238,8 +238,8 @@ class _Reading:
                         self.state(one, (*place, index))
             inner = not parts and bool(_PARTS.fullmatch(last) or _STATE.fullmatch(last))
             self.walk(value, place, parts=inner and isinstance(value, dict))
-            told = len(self.found) > before or parts or _tells_states(value)
-            if not told and _ERROR.fullmatch(last) and not _is_empty(value):
+            reported = len(self.found) > before or parts or _tells_states(value)
+            if not reported and _ERROR.fullmatch(last) and not _is_empty(value):
                 self._add(place, value)
         elif setting:
             if value is True and meaning_of_true(words) == "bad" and "maintenance" in words:
@@ -341,10 +341,10 @@ def _is_map_of_parts(table: Mapping[str, Any]) -> bool:
 
 def _names_a_part(key: str, value: Any) -> bool:
     words = words_of(key) or [key]
-    told = _NAME.fullmatch(words[-1]) or any(
+    named = _NAME.fullmatch(words[-1]) or any(
         _PAST.fullmatch(word) or _SETTING.fullmatch(word) for word in words
     )
-    return isinstance(value, dict) or not told
+    return isinstance(value, dict) or not named
 
 
 def _is_empty(value: Any, key: str = "") -> bool:

@@ -101,7 +101,7 @@ def is_bad_value(text: str) -> bool:
 
 
 def is_bad_sentence(text: str) -> bool:
-    """Return whether *text*, written for people, speaks of trouble: the last resort."""
+    """Return True if *text*, written for people, mentions trouble: the last resort."""
     plain = _plain(text)
     return (
         _speaks_of(_LEADS_BAD_STATE, plain)
@@ -141,7 +141,7 @@ def words_of(name: str) -> list[str]:
 
 def _speaks_of(leads: re.Pattern[str], plain: str) -> bool:
     found = leads.match(plain)
-    # "failed: 0" and "errors: none" speak of none.
+    # "failed: 0" and "errors: none" mention none.
     return bool(found) and not _NOTHING.match(plain[found.end() :] if found else "")
 
 

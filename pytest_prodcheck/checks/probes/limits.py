@@ -62,8 +62,8 @@ class Limit(Record):
                 f"{needed} {clean} are needed for 95 % confidence; send more with `samples` "
                 "in the probes"
             )
-        told = f"not provable: {seen}, and that at most {_percent(share)} do is a guess: {way_out}"
-        return Ruling(outcome="not provable", text=told)
+        text = f"not provable: {seen}, and that at most {_percent(share)} do is a guess: {way_out}"
+        return Ruling(outcome="not provable", text=text)
 
     def _slow(self, one: Measured) -> bool:
         return one.elapsed_ms > self.value * 1000

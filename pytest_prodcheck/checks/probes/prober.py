@@ -303,9 +303,9 @@ class Prober:
                     line = self._line(result)
                 except Exception as problem:
                     # An item would wait in vain for a result that died with its thread.
-                    told = self._clean(f"internal: {type(problem).__name__}: {problem}")
-                    told = told.encode(errors="backslashreplace").decode()
-                    result = ProbeResult(id=probe.id, error=told)
+                    error = self._clean(f"internal: {type(problem).__name__}: {problem}")
+                    error = error.encode(errors="backslashreplace").decode()
+                    result = ProbeResult(id=probe.id, error=error)
                     line = self._line(result)
                 self._publish(result, line)
 

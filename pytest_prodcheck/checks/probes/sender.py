@@ -2,7 +2,7 @@
 
 It is forked before tests are collected, loads what a request needs meanwhile, and waits to be
 told which probes were selected. From then on it is what any process of a run can be: the one
-that holds the lock and writes results (see `checks.probes.prober`). Where it cannot be had, or
+that holds the lock and writes results (see `checks.probes.prober`). Where it cannot be forked, or
 when it dies, threads of the process that runs the tests send.
 """
 
@@ -29,7 +29,7 @@ IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 class Sender:
-    """The handle on that process: `start` tells it what to send, `close` ends it."""
+    """The handle on that process: `start` sends it the work, `close` ends it."""
 
     def __init__(self, process: int, orders: int) -> None:
         self._process = process
