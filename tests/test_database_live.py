@@ -980,7 +980,7 @@ def test_connections_and_queries_are_held_against_their_limits(
     )
     slow = outcome.check("test_query[sleepy]")
     assert slow["failures"] == ["database.slow_query"]
-    assert "ms; at most 50 ms it may. It reads whole tables: users (1 rows)." in slow["message"]
+    assert "ms, limit 50 ms. It reads whole tables: users (1 rows)." in slow["message"]
     assert outcome.check("test_query[latest runs]")["outcome"] == "passed"
     assert outcome.verdict["metrics"]["measured"]["database.connections"] == 2
 

@@ -1,4 +1,4 @@
-"""Operating modes: the four of the documents, told right, told wrong, and not told."""
+"""Operating modes: the four of the documents, reported right, reported wrong, and not reported."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ ENABLE_DATABASE_WRITES = "$.database_connection"
 """
 
 
-def told(**more: Any) -> dict[str, Any]:
+def health(**more: Any) -> dict[str, Any]:
     well = {"database_writes": True, "file_fallback": True, "mode": "DUAL_WRITE"}
     return {**well, "database_connection": "healthy", **more}
 
@@ -81,19 +81,22 @@ def test_a_value_that_means_neither_is_no_value(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("state", "rules"),
     [
-        (State(values={"WRITES": True, "FILES": True}, told="DUAL_WRITE"), []),
-        (State(values={"WRITES": False, "FILES": False}, told="INVALID"), ["flags.invalid_mode"]),
+        (State(values={"WRITES": True, "FILES": True}, reported_mode="DUAL_WRITE"), []),
         (
-            State(values={"WRITES": False, "FILES": False}, told="FILE_ONLY"),
+            State(values={"WRITES": False, "FILES": False}, reported_mode="INVALID"),
+            ["flags.invalid_mode"],
+        ),
+        (
+            State(values={"WRITES": False, "FILES": False}, reported_mode="FILE_ONLY"),
             ["flags.invalid_mode", "flags.mode_disagrees"],
         ),
         (
-            State(values={"WRITES": False, "FILES": True}, told="DUAL_WRITE"),
+            State(values={"WRITES": False, "FILES": True}, reported_mode="DUAL_WRITE"),
             ["flags.mode_disagrees"],
         ),
         (State(values={"WRITES": True, "FILES": True}), ["flags.mode_disagrees"]),
         (
-            State(values={"WRITES": None, "FILES": True}, unclear=("WRITES is not told",)),
+            State(values={"WRITES": None, "FILES": True}, unclear=("WRITES is not reported",)),
             ["flags.unknown"],
         ),
     ],
@@ -116,9 +119,11 @@ def test_what_does_not_fit_together(state: State, rules: list[str]) -> None:
         ("failed", False, ""),
     ],
 )
-def test_failed_skipped_and_unknown_are_told_apart(state: Any, on: bool, said: str) -> None:
+def test_failed_skipped_and_unknown_are_distinguished(state: Any, on: bool, said: str) -> None:
     mode = "DUAL_WRITE" if on else "FILE_ONLY"
-    read = State(values={"WRITES": on, "FILES": True}, told=mode, dependencies={"WRITES": state})
+    read = State(
+        values={"WRITES": on, "FILES": True}, reported_mode=mode, dependencies={"WRITES": state}
+    )
     assert "".join(disagreements(SOURCE, read).values()) == said
 
 
@@ -128,29 +133,29 @@ def test_failed_skipped_and_unknown_are_told_apart(state: Any, on: bool, said: s
 @pytest.mark.parametrize(
     ("body", "ruling", "message"),
     [
-        (told(), ("pass", 0), ""),
+        (health(), ("pass", 0), ""),
         (
-            told(database_writes=False, file_fallback=False, mode="INVALID"),
+            health(database_writes=False, file_fallback=False, mode="INVALID"),
             ("fail", 1),
             "ENABLE_DATABASE_WRITES off, ENABLE_FILE_FALLBACK off: no operating mode means that. "
             "Modes: DATABASE_ONLY, DUAL_WRITE, FILE_ONLY",
         ),
         (
-            told(mode="FILE_ONLY"),
+            health(mode="FILE_ONLY"),
             ("fail", 1),
             "the flags (ENABLE_DATABASE_WRITES on, ENABLE_FILE_FALLBACK on) mean DUAL_WRITE, the "
             "target says FILE_ONLY",
         ),
         (
-            told(status="healthy", database_connection="failed"),
+            health(status="healthy", database_connection="failed"),
             ("fail", 1),
             'ENABLE_DATABASE_WRITES is on, but does not work: "failed"',
         ),
         (
             {"mode": "DUAL_WRITE", "file_fallback": True},
             ("fail", 1),
-            "ENABLE_DATABASE_WRITES is not reported at $.database_writes. Unknown is not on: correct "
-            "the place in [flags.values], or the value",
+            "ENABLE_DATABASE_WRITES is not reported at $.database_writes. Unknown is not on: "
+            "correct the place in [flags.values], or the value",
         ),
     ],
 )
@@ -174,7 +179,7 @@ def test_an_answer_that_is_no_json_is_said_so(project: Project) -> None:
 
 def test_a_users_own_test_reads_the_flags(project: Project) -> None:
     project.configure(CONFIGURED)
-    project.server.on("/info", json_answer(told(database_writes=False, mode="FILE_ONLY")))
+    project.server.on("/info", json_answer(health(database_writes=False, mode="FILE_ONLY")))
     project.write(
         "test_own.py",
         """
