@@ -90,7 +90,7 @@ def _release_source(target: "Target", wanted: Release) -> "ReleaseSource | str":
 
     if target.start:
         raise UsageError(
-            f"{target.name} is started by each run itself, so no deploy can be waited for; "
+            f"{target.name} is started by each run itself, so there is no deploy to wait for; "
             "name a target that is deployed"
         )
     source = target.release
