@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pytest_prodcheck.config import Settings, Target
     from pytest_prodcheck.guard.network import Guard
     from pytest_prodcheck.http.client import LiveClient, Note
-    from pytest_prodcheck.http.throttle import Chain
+    from pytest_prodcheck.http.throttle import Throttle
     from pytest_prodcheck.http.transport import LiveTransport
     from pytest_prodcheck.redaction.redactor import Redactor
     from pytest_prodcheck.service.release import ReleaseSeen
@@ -124,11 +124,11 @@ class RunContext:
     # --- the connection ---
 
     @cached_property
-    def throttle(self) -> Chain:
-        from pytest_prodcheck.http.throttle import Chain
+    def throttle(self) -> Throttle:
+        from pytest_prodcheck.http.throttle import Throttle
 
         target = self.target
-        return Chain(
+        return Throttle(
             self.work / "chain",
             rate=target.rate,
             budget=target.request_budget,

@@ -10,7 +10,7 @@ import msgspec
 
 from pytest_prodcheck.config import Settings, load
 from pytest_prodcheck.http.client import LiveClient
-from pytest_prodcheck.http.throttle import Chain
+from pytest_prodcheck.http.throttle import Throttle
 from pytest_prodcheck.http.transport import LiveTransport
 from pytest_prodcheck.model import Record
 from pytest_prodcheck.redaction.redactor import redactor_of
@@ -45,12 +45,12 @@ def connected(settings: Settings) -> Iterator[Alone]:
     target = settings.target
     redactor = redactor_of(settings.secrets, os.environ)
     with tempfile.TemporaryDirectory(prefix="prodcheck-") as work:
-        chain = Chain(Path(work) / "chain", rate=target.rate, budget=None, breaker=False)
-        transport = LiveTransport(target, chain)
+        throttle = Throttle(Path(work) / "throttle", rate=target.rate, budget=None, breaker=False)
+        transport = LiveTransport(target, throttle)
 
         @contextmanager
         def connect_anew() -> Iterator[LiveClient]:
-            own = LiveTransport(msgspec.structs.replace(target, concurrency=1), chain)
+            own = LiveTransport(msgspec.structs.replace(target, concurrency=1), throttle)
             try:
                 yield LiveClient(target, own, redact=redactor.text)
             finally:
@@ -65,4 +65,4 @@ def connected(settings: Settings) -> Iterator[Alone]:
             )
         finally:
             transport.close()
-            chain.close()
+            throttle.close()

@@ -56,7 +56,7 @@ from pytest_prodcheck.verdict.manifest import missing
 from pytest_prodcheck.verdict.releases import is_another
 
 if TYPE_CHECKING:
-    from pytest_prodcheck.http.throttle import Chain
+    from pytest_prodcheck.http.throttle import Throttle
     from pytest_prodcheck.service.service import Service
     from pytest_prodcheck.session.guard_lifetime import GuardLife
     from pytest_prodcheck.session.release_query import ReleaseQuery
@@ -96,7 +96,7 @@ class Recorder:
         reports: Reports,
         service: Service | None,
         told: dict[str, Any],
-        chain: Chain,
+        throttle: Throttle,
         release: ReleaseQuery,
         life: GuardLife,
     ) -> None:
@@ -123,7 +123,7 @@ class Recorder:
         self._uncaught_before: BaseException | None = None
         self._handlers: dict[int, Any] = {}
         self._exit = os._exit
-        self._chain = chain
+        self._throttle = throttle
         try:
             self._settings = head.settings
             self._begin(head)
@@ -433,7 +433,7 @@ class Recorder:
         if self._service and (end := self._service.ended):
             detail = f"the service that this run started {end} before the run was over"
             self._add(Problem(what="target_down", detail=detail))
-        if down := self._chain.down:
+        if down := self._throttle.down:
             self._add(Problem(what="target_down", detail=down))
         for detail in left_behind(self._folder.path):
             self._add(Problem(what="drill", detail=detail))
