@@ -18,13 +18,13 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import NamedTuple
 
-from pytest_prodcheck.redaction.encodings import Reading, escapes_undone
+from pytest_prodcheck.redaction.encodings import Reading, escapes_decoded
 
 Place = tuple[int, int]
 
 
 class Shape(NamedTuple):
-    """What one kind of secret looks like."""
+    """The form of one kind of secret."""
 
     hint: str
     """A fixed text; matched in this letter case."""
@@ -41,7 +41,7 @@ _X = re.compile(r"[xX*.0_-]*")
 
 
 def _varied(secret: str) -> bool:
-    """Whether it is more than a prefix followed by `xxxx`."""
+    """Return True if it is more than a prefix followed by `xxxx`."""
     return not _X.fullmatch(secret[len(secret) // 3 :])
 
 
@@ -64,7 +64,7 @@ _EXAMPLE_LOGINS = frozenset(
 
 
 def is_distinctive(secret: str) -> bool:
-    """Whether it can be nothing else wherever it stands, as the password `postgres` could."""
+    """Return True if it cannot be anything else anywhere, as the password `postgres` could."""
     return len(secret) >= 12 and len(set(secret)) >= 6 and any(map(str.isdigit, secret))
 
 
@@ -281,7 +281,7 @@ def places(text: str) -> list[Place]:
     They never hold a quotation mark that stands around a text, so JSON that is masked stays JSON.
     """
     found = list(_places(text))
-    for reading in escapes_undone(text):
+    for reading in escapes_decoded(text):
         found += [(start, end) for start, end, _ in reading.origin(_marked(reading))]
     return found
 
@@ -342,7 +342,7 @@ def _at(shape: Shape, text: str, at: int) -> Iterator[Place]:
 
 
 def _in_connection_string(text: str, at: int, end: int) -> bool:
-    """Whether `host=db user=app` or `Server=db;` stands beside the password."""
+    """Return True if `host=db user=app` or `Server=db;` is next to the password."""
     before = text[max(0, at - _NEAR) : at - 1].rpartition("\n")[2]
     if before.rstrip().endswith((",", "(")):
         return False  # an argument of a function
