@@ -554,7 +554,7 @@ def test_runs_under_another_policy_are_refused(checks, prodcheck, configure, opt
     told = prodcheck("merge", first, LATEST, "--output", "merged")
     assert told.code == 4
     assert says.format(verdict(first)["run_id"]) in told.error
-    assert "only runs on one target under one policy merge" in told.error
+    assert "Only runs on one target under one policy can be merged." in told.error
     assert not (checks.path / "merged").exists()
 
 
@@ -573,7 +573,7 @@ def test_a_place_that_is_taken_is_refused(checks, prodcheck, there):
     if there == "folder":
         (checks.path / "merged").mkdir()
         (checks.path / "merged" / "mine.txt").write_text("mine")
-        says = "merged is not empty; name a new folder with --output DIR"
+        says = "merged is not empty. Name a new folder with --output DIR."
     else:
         (checks.path / "merged").write_text("mine")
         says = "merged cannot hold a run: File exists; name another folder"

@@ -10,7 +10,7 @@ from pytest_prodcheck.model import (
     Action,
     Check,
     Finding,
-    FlagsTold,
+    FlagReading,
     Metrics,
     Policy,
     Run,
@@ -196,7 +196,7 @@ def test_two_actions_that_would_lead_into_no_mode_are_not_both_asked_for() -> No
 
 
 def test_an_action_that_leads_into_no_mode_by_itself_is_refused() -> None:
-    now = FlagsTold(values=MODES["FILE_ONLY"], mode="FILE_ONLY")
+    now = FlagReading(values=MODES["FILE_ONLY"], mode="FILE_ONLY")
     critical = row("b.*", "set ENABLE_FILE_FALLBACK=false", severity="critical")
     verdict = judged(critical, rules=("b.x",), flags=now)
     assert verdict.actions[0].refused.startswith("with the flags as they are now it would mean INV")
@@ -205,7 +205,7 @@ def test_an_action_that_leads_into_no_mode_by_itself_is_refused() -> None:
 
 
 def test_a_refused_action_is_looked_at_again_when_another_has_made_it_possible() -> None:
-    now = FlagsTold(values=MODES["DATABASE_ONLY"], mode="DATABASE_ONLY")
+    now = FlagReading(values=MODES["DATABASE_ONLY"], mode="DATABASE_ONLY")
     files = row("b.*", "set ENABLE_FILE_FALLBACK=true", within="1 h")
     actions = judged(NO_DATABASE, files, rules=("a.x", "b.x"), flags=now).actions
     assert [(action.action, action.refused) for action in actions] == [

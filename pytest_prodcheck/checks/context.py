@@ -50,9 +50,9 @@ class Workspace:
 
     def lock(self, name: str, *, shared: bool = False) -> AbstractContextManager[None]:
         """Return a lock that one process holds at a time; a *shared* one many."""
-        from pytest_prodcheck.store.process_lock import turn
+        from pytest_prodcheck.store.process_lock import process_lock
 
-        return turn(self.path / name, shared=shared)
+        return process_lock(self.path / name, shared=shared)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

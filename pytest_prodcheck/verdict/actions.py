@@ -20,7 +20,7 @@ from pytest_prodcheck.model import (
     Release,
     Run,
     Veto,
-    flags_shown,
+    flags_text,
 )
 
 FIGURES = ("requests", "error_rate", "latency.p50", "latency.p95", "latency.p99")
@@ -34,7 +34,7 @@ _ON, _OFF = ("true", "on", "1", "yes"), ("false", "off", "0", "no")
 
 
 def refusal(when: str) -> str:
-    """Why `when` cannot be a figure against a limit though it looks like one; else empty."""
+    """Return why `when` cannot be a figure against a limit though it looks like one; else empty."""
     if match := _FIGURE.fullmatch(when.strip()):
         if match[1].startswith("latency.") and match[1] not in FIGURES:
             return f"{match[1]} is not measured; there are {', '.join(FIGURES[2:])}"
@@ -48,19 +48,19 @@ def refusal(when: str) -> str:
 
 
 def seconds(within: str) -> int | None:
-    """How soon, of `5 min` and the like; None when it cannot be read."""
+    """Return how soon, of `5 min` and the like; None when it cannot be read."""
     match = _WITHIN.fullmatch(within.strip())
     return int(match[1]) * _SECONDS[match[2][0]] if match else None
 
 
 def is_figure(action: Action) -> bool:
-    """Whether it is about a figure, which needs no failed check."""
+    """Return whether it is about a figure, which needs no failed check."""
     return bool(_FIGURE.fullmatch(action.when.strip()))
 
 
 def matching(run: Run, findings: Sequence[Finding]) -> tuple[Action, ...]:
-    """The rows that apply, in order, each with its evidence; one that would lead into no operating
-    mode together with those before it is there too, refused with a way out."""
+    """Return the rows that apply, in order, each with its evidence; one that would lead into no
+    operating mode together with those before it is there too, refused with a way out."""
     found = [
         msgspec.structs.replace(action, evidence=evidence)
         for action in run.policy.actions
@@ -131,7 +131,7 @@ def _holds(value: float, sign: str, limit: float) -> bool:
 
 
 def figures(metrics: Metrics) -> dict[str, float]:
-    """All figures of a run by the names that `when` uses."""
+    """Return all figures of a run by the names that `when` uses."""
     found: dict[str, float] = {"requests": metrics.requests}
     if metrics.requests:
         found["error_rate"] = metrics.error_rate
@@ -143,15 +143,15 @@ def figures(metrics: Metrics) -> dict[str, float]:
 
 
 def effects(action: Action, flags: Iterable[str] = ()) -> dict[str, bool]:
-    """What an action sets, as its text says: `set ENABLE_WRITES=false`. Names in capitals are
-    taken for flags; *flags* are others."""
+    """Return what an action sets, as its text says: `set ENABLE_WRITES=false`. Names in capitals
+    are taken for flags; *flags* are others."""
     names = "|".join(["[A-Z][A-Z0-9_]{2,}", *map(re.escape, flags)])
     found = re.findall(rf"(?<!\w)({names})\s*=\s*['\"]?(\w+)", action.action)
     return {flag: text.lower() in _ON for flag, text in found if text.lower() in (*_ON, *_OFF)}
 
 
 def _composed(actions: Iterable[Action], run: Run) -> Iterable[Action]:
-    """Those that can be carried out one after the other, then those that cannot.
+    """Return those that can be carried out one after the other, then those that cannot.
 
     One that would lead into no mode is looked at again when others have changed the flags.
     """
@@ -189,7 +189,7 @@ def _excluded(
     state: Mapping[str, bool],
     modes: Mapping[str, Mapping[str, bool]],
 ) -> bool:
-    """Whether it is against what was asked for before, or leads into no mode."""
+    """Return whether it is against what was asked for before, or leads into no mode."""
     if any(wanted.get(flag, on) != on for flag, on in sets.items()):
         return True
     after = {**state, **wanted, **sets}
@@ -212,7 +212,7 @@ def _way_out(
     if opposed:
         facts = f"{first} it would set {', '.join(opposed)} both on and off"
     else:
-        facts = f"{first} it would mean {INVALID} ({flags_shown(after)})"
+        facts = f"{first} it would mean {INVALID} ({flags_text(after)})"
     fitting = [name for name, needs in modes.items() if _possible(needs, sets)]
     choice = f"; the mode that fits it alone is {' or '.join(fitting)}" if fitting else ""
     after_that = "carry out the other one first, and this one when that is undone"
