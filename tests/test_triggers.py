@@ -273,7 +273,7 @@ def test_a_row_of_the_file_replaces_one_of_the_matrix(project: Project) -> None:
         ('matrix = "database-flag"', 'Did you mean "database-flags"?'),
         (
             '[[actions]]\nwhen = "latency.p95 > 1 s"\naction = "x"',
-            "is no figure against a limit; write it like",
+            "is not a comparison of a figure with a limit; write",
         ),
         ('[[actions]]\naction = "x"', "`when` is missing"),
     ],

@@ -338,7 +338,7 @@ def test_a_requirement_of_an_unknown_category_is_refused(wrong):
 
 @pytest.mark.parametrize("wrong", ["smoke", "smoke>10", "smoke>=ten", ">=10", "smoke >= 10 now"])
 def test_a_requirement_that_is_none_is_refused(wrong):
-    with pytest.raises(UsageError, match="is not a requirement; write it like smoke>=10"):
+    with pytest.raises(UsageError, match=r"is not a requirement\. Write it like smoke>=10"):
         requirement(wrong)
 
 

@@ -15,7 +15,7 @@ from pytest_prodcheck.model import SEVERITIES, Action, Check, Release, Run, Verd
 from pytest_prodcheck.redaction import sanitize
 from pytest_prodcheck.verdict.actions import seconds
 from pytest_prodcheck.verdict.releases import release_setting
-from pytest_prodcheck.verdict.remarks import in_common
+from pytest_prodcheck.verdict.remarks import shared_remarks
 
 DECISIONS = {"promote": "PROMOTE", "hold": "HOLD", "rollback": "ROLL BACK"}
 
@@ -31,12 +31,12 @@ OUTCOMES = {
 
 
 def clip(text: str, limit: int) -> str:
-    """*text* in at most *limit* characters; what is cut off ends in an ellipsis."""
+    """Return *text* in at most *limit* characters; what is cut off ends in an ellipsis."""
     return text if len(text) <= limit else text[: max(limit - 1, 0)] + "…"
 
 
 def line(text: str, limit: int = 300) -> str:
-    """*text* as one harmless line of at most *limit* characters."""
+    """Return *text* as one harmless line of at most *limit* characters."""
     # Cut before and after: before, so that 10 MB are not walked through; after, because
     # writing a control character out makes the text longer.
     joined = _BREAK.sub(" ", text[: limit * 2].strip())
@@ -47,20 +47,20 @@ _BREAK = re.compile(r"[ \t\r]*\n\s*|\t")
 
 
 def number(value: float) -> str:
-    """*value* without a tail of zeros and without an exponent: `100`, `93.75`."""
+    """Return *value* without a tail of zeros and without an exponent: `100`, `93.75`."""
     text = format(Decimal(repr(value)), "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def milliseconds(value: float) -> str:
-    """A latency, with as many digits as are worth reading: `8.3 ms`, `420 ms`, `1.25 s`."""
+    """Return a latency, with as many digits as are worth reading: `8.3 ms`, `420 ms`, `1.25 s`."""
     if value >= 1000:
         return f"{value / 1000:.3g} s" if value < 100_000 else f"{value / 1000:.0f} s"
     return f"{value:.0f} ms" if value >= 10 else f"{value:.2g} ms"
 
 
 def score(run: Run, verdict: Verdict) -> str:
-    """The score against its threshold, in words that cannot contradict the verdict."""
+    """Return the score against its threshold, in words that cannot contradict the verdict."""
     bar = number(verdict.threshold)
     if verdict.score is None:
         return "no score"
@@ -89,14 +89,15 @@ def _release(release: Release) -> str:
 
 
 def release_hint(run: Run, verdict: Verdict) -> str:
-    """What to do about a run that does not know what it judged; empty where it does."""
+    """Return what to do about a run that does not know what it judged; empty where it does."""
     if run.release != Release() or verdict.score is None or "://" in run.target.name:
         return ""
     return f"the target tells neither version nor commit; set {release_setting(run.target.name)}"
 
 
 def last_good(run: Run) -> str:
-    """Where to go back to: `version 1.4.2, commit 3e68e18 (run …)`; empty when nobody knows."""
+    """Return where to go back to: `version 1.4.2, commit 3e68e18 (run …)`; empty when nobody
+    knows."""
     if not run.last_good:
         return ""
     release = _release(run.last_good.release)
@@ -107,7 +108,7 @@ def last_good(run: Run) -> str:
 
 
 def label(check: Check, verdict: Verdict) -> str:
-    """What stands in front of a failed check: what makes it weigh, at most 12 characters."""
+    """Return what stands in front of a failed check: what makes it weigh, at most 12 characters."""
     if not check.category:
         return "unscored"
     return dict(_heaviest(verdict)).get(check.id, check.severity)
@@ -136,11 +137,12 @@ def warned(run: Run) -> list[str]:
     """One line for each warning: `test_certificate[…]: it expires in 12 days`; and for each thing
     that operations have in common: `400 is not documented on 19 operations`."""
     warnings = [f"{name(one.check)}: {gist(one.message)}" for one in run.warnings]
-    return [*warnings, *map(line, in_common(run.checks))]
+    return [*warnings, *map(line, shared_remarks(run.checks))]
 
 
 def next_step(run: Run, verdict: Verdict) -> str:
-    """What to do where no row of the decision matrix says it; empty when it does, or on a pass."""
+    """Return what to do where no row of the decision matrix says it; empty when it does, or on a
+    pass."""
     if verdict.decision == "promote" or any(not action.refused for action in verdict.actions):
         return ""
     if verdict.verdict == "fail":
@@ -157,17 +159,17 @@ def _missing(run: Run) -> bool:
 
 
 def verification(verdict: Verdict) -> str:
-    """The command that says, after the actions and another run, whether they helped."""
+    """Return the command that says, after the actions and another run, whether they helped."""
     return "prodcheck gate --after-rollback" if verdict.decision == "rollback" else ""
 
 
 def refused(action: Action) -> str:
-    """Why an action must not be carried out now; empty when it may be."""
+    """Return why an action must not be carried out now; empty when it may be."""
     return f"not now: {line(action.refused, 600)}" if action.refused else ""
 
 
 def failed(run: Run) -> list[Check]:
-    """What failed, or was flaky, critical first; tests without a category last."""
+    """Return what failed, or was flaky, critical first; tests without a category last."""
     return [
         *_by_severity(c for c in run.checks if c.outcome in ("failed", "flaky")),
         *_by_severity(c for c in run.unscored if c.outcome in ("failed", "flaky")),
@@ -175,7 +177,7 @@ def failed(run: Run) -> list[Check]:
 
 
 def unanswered(run: Run) -> list[Check]:
-    """What was planned and gave no answer: not run or skipped, critical first."""
+    """Return what was planned and gave no answer: not run or skipped, critical first."""
     return _by_severity(c for c in run.checks if c.outcome in ("not_run", "skipped"))
 
 
@@ -184,7 +186,7 @@ def _by_severity(checks: Iterable[Check]) -> list[Check]:
 
 
 def outcome(run: Run, verdict: Verdict) -> str:
-    """The sentence beside the decision: verdict, score, what it rests on, and where."""
+    """Return the sentence beside the decision: verdict, score, what it rests on, and where."""
     told = release(run)
     return f"{verdict.verdict}: {facts(run, verdict)} on {line(run.target.name, 60)}" + (
         f" ({told})" if told else ""
@@ -192,7 +194,8 @@ def outcome(run: Run, verdict: Verdict) -> str:
 
 
 def facts(run: Run, verdict: Verdict) -> str:
-    """What the verdict rests on: `score 43.75, needs more than 90; 2 critical checks failed`."""
+    """Return what the verdict rests on: `score 43.75, needs more than 90; 2 critical checks
+    failed`."""
     failures = [check for check in failed(run) if check.outcome == "failed"]
     if verdict.verdict == "pass":
         planned = sum(category.planned for category in verdict.categories.values())
@@ -244,7 +247,7 @@ def _outweighed(verdict: Verdict) -> str:
 
 
 def _heaviest(verdict: Verdict) -> list[tuple[str, str]]:
-    """Each check that vetoes, with the kind that weighs most."""
+    """Return each check that vetoes, with the kind that weighs most."""
     kinds: dict[str, list[str]] = {}
     for veto in verdict.vetoes:
         kinds.setdefault(veto.check, []).append(veto.kind)
@@ -266,12 +269,12 @@ def _failures(checks: list[Check]) -> str:
 
 
 def name(check_id: str) -> str:
-    """A check's id without its file, in one line; of a probe or operation, its own alone."""
+    """Return a check's id without its file, in one line; of a probe or operation, its own alone."""
     return line(subject(check_id), 120)
 
 
 def reasons(run: Run, verdict: Verdict) -> list[str]:
-    """The judge's reasons that `facts` does not give already, as single lines."""
+    """Return the judge's reasons that `facts` does not give already, as single lines."""
     said = facts(run, verdict)
     vetoed = {line(veto.text) for veto in verdict.vetoes}  # the failed checks say it themselves
     return [
@@ -286,12 +289,12 @@ def _bar(verdict: Verdict) -> str:
 
 
 def gist(message: str) -> str:
-    """The first line of a check's message that says something."""
+    """Return the first line of a check's message that says something."""
     return next((line(part) for part in message[:10_000].splitlines() if part.strip()), "")
 
 
 def headline(run: Run, verdict: Verdict) -> str:
-    """The one line that a reader in a hurry needs: `HOLD  fail: score 80, …`."""
+    """Return the one line that a reader in a hurry needs: `HOLD fail: score 80, …`."""
     return f"{DECISIONS[verdict.decision]}  {outcome(run, verdict)}"
 
 
