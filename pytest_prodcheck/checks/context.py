@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pytest_prodcheck.http.throttle import Throttle
     from pytest_prodcheck.http.transport import LiveTransport
     from pytest_prodcheck.redaction.redactor import Redactor
-    from pytest_prodcheck.service.release import ReleaseSeen
+    from pytest_prodcheck.service.release import ReleaseObserver
     from pytest_prodcheck.store.tally import Tally
     from pytest_prodcheck.verdict.known_failures import KnownFailures
 
@@ -142,11 +142,11 @@ class RunContext:
         return LiveTransport(self.target, self.throttle)
 
     @cached_property
-    def release_seen(self) -> ReleaseSeen | None:
+    def release_seen(self) -> ReleaseObserver | None:
         """The release by the answers of the run, where the configuration does not say who tells."""
-        from pytest_prodcheck.service.release import ReleaseSeen
+        from pytest_prodcheck.service.release import ReleaseObserver
 
-        return None if self.target.release else ReleaseSeen(self.work / "release.json")
+        return None if self.target.release else ReleaseObserver(self.work / "release.json")
 
     @cached_property
     def tally(self) -> Tally:
