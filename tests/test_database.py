@@ -788,7 +788,7 @@ def test_nothing_is_expected_unless_it_is_written(given_file: Callable[..., Sett
         (
             "[database]\nschema = 'schema.toml'\n[database.tables.users]\n",
             "[tables.users]\n",
-            "prodcheck.toml:6: database.tables.users: stands in schema.toml too; keep one of the ",
+            "prodcheck.toml:6: database.tables.users: is in schema.toml too; keep one of the ",
         ),
         (
             "[database]\nmetadata = 'app/models.py'\n",
