@@ -209,14 +209,12 @@ def test_a_wrong_setting_is_refused_with_its_place(
         (
             "postgresql://reader:word1234@db.example/app",
             "postgresql+psycopg://owner:word5678@DB.example:5432/app?sslmode=require",
-            "is the same database as `database`; name another server, or at least another "
-            "database",
+            "is the same database as `database`; name another server, or at least another database",
         ),
         (
             "postgresql://reader:word1234@localhost/app",
             "postgresql://owner:word5678@127.0.0.1/app",
-            "is the same database as `database`; name another server, or at least another "
-            "database",
+            "is the same database as `database`; name another server, or at least another database",
         ),
         (
             "postgresql://reader:word1234@db.example/app",
