@@ -97,7 +97,7 @@ class Guard:
         limits: Limits | None = None,
         controller: int | None = None,
     ) -> None:
-        """Raises UsageError when one of the policy's hosts cannot be read."""
+        """Apply *policy*, if given; raises UsageError if one of its hosts cannot be read."""
         self.ledger: Path | None = None
         self.controller: int | None = None
         self.limits: Limits | None = None

@@ -66,7 +66,7 @@ class Redactor:
     __slots__ = ("_by_shape", "_checked", "_grams", "_masks", "_weak", "_wholes")
 
     def __init__(self, values: Iterable[tuple[str, str]] = ()) -> None:
-        """`values` are pairs of a secret and its name (`PROD_TOKEN` or `${PROD_TOKEN}`)."""
+        """Learn `values`, pairs of a secret and its name (`PROD_TOKEN` or `${PROD_TOKEN}`)."""
         self._masks: dict[str, str] = {}
         """Window that reveals a secret -> its mask."""
         self._weak: set[str] = set()
