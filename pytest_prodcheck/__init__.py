@@ -1,7 +1,7 @@
 """pytest-prodcheck: the verdict after a deploy.
 
 The types of the fixtures, for annotations: `def test_health(api: LiveClient) -> None`. They are
-imported when they are used, so that importing the package costs nothing.
+imported at their first use, so that importing the package costs nothing.
 """
 
 from importlib import import_module
@@ -40,7 +40,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Return a type of `__all__`. Raises AttributeError for another name."""
+    """Return a type of `__all__`; raises AttributeError for another name."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,4 +1,4 @@
-"""Numbers of things, as people write them."""
+"""Counts with their nouns, as text."""
 
 
 def counted(count: int, noun: str) -> str:

@@ -1,16 +1,16 @@
-"""Everything prodcheck raises on purpose.
+"""The exceptions that prodcheck raises on purpose.
 
     ProdcheckError
     ├── UsageError       the configuration or the command line is wrong: exit 4, nothing was sent
     ├── Violation        something tried to send what the target's policy forbids
-    └── NotAsked         a request was not sent, so its answer is unknown
-        ├── TargetDown       the circuit breaker is open: the target stopped answering
+    └── NotAsked         a request was not sent, so its response is unknown
+        ├── TargetDown       the circuit breaker is open: the target stopped responding
         └── BudgetExhausted  the run has used its request budget
 
     AssertionError
     └── CheckFailed      a check found something wrong, as records
 
-Each message tells the facts first and the way out second.
+Each message has the facts first and the remedy second.
 """
 
 from collections.abc import Iterable
@@ -28,15 +28,15 @@ class UsageError(ProdcheckError):
 
 
 class Violation(ProdcheckError):
-    """A request, or a connection, that the target's policy forbids; it did not leave."""
+    """A request, or a connection, that the target's policy forbids; it was not sent."""
 
 
 class NotAsked(ProdcheckError):
-    """A request was withheld, so nothing is known about its answer."""
+    """A request was withheld, so its response is unknown."""
 
 
 class TargetDown(NotAsked):
-    """The target failed so often in a row that asking on would only harm it."""
+    """The target failed so often in a row that more requests would only harm it."""
 
 
 class BudgetExhausted(NotAsked):
@@ -44,7 +44,7 @@ class BudgetExhausted(NotAsked):
 
 
 class CheckFailed(AssertionError):
-    """A check found something wrong; `failures` say what, each once."""
+    """A check found something wrong; `failures` has each failure once."""
 
     def __init__(self, message: str, failures: Iterable[Failure]) -> None:
         super().__init__(message)

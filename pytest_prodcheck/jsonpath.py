@@ -1,6 +1,6 @@
-"""One reader of JSONPath, for the configuration that is checked and for the answer that is read.
+"""A reader of JSONPath, for the paths in the configuration and the values in responses.
 
-It knows the singular queries of RFC 9535 (section 2.3.5.1), which lead to one value at most:
+It knows the singular queries of RFC 9535 (section 2.3.5.1), which lead to at most one value:
 `$.build.commit`, `$['build']['commit']`, `$.items[0].id`, `$.items[-1]`. Beyond the RFC a name
 after a dot may have hyphens: `$.build-info`.
 """
@@ -23,12 +23,12 @@ _MANY = re.compile(rf"{_SPACE}(\.\.|\.\*|\[{_SPACE}(?:\*|\?|-?[0-9]*{_SPACE}:|[^
 
 
 class BadJsonPath(ValueError):
-    """The text is not a JSONPath to one value; says where, and why."""
+    """The text is not a JSONPath to one value; the message has the position and the reason."""
 
 
 @lru_cache(maxsize=256)
 def parse(path: str) -> tuple[str | int, ...]:
-    """The names and indices that the path follows, from the outside in.
+    """Return the names and indices that the path follows, from the outside in.
 
     Raises BadJsonPath with the position, counted from 1.
     """
@@ -60,10 +60,10 @@ def _refused(path: str, position: int, why: str) -> BadJsonPath:
 
 
 def _unescaped(text: str, quote: str) -> str | None:
-    """The name that is written with escapes; None when one is unknown."""
+    """Return the name without its escapes; None if one is unknown."""
     unknown = False
 
-    def plain(match: re.Match[str]) -> str:
+    def decoded(match: re.Match[str]) -> str:
         nonlocal unknown
         high, low, unit, letter = match.groups()
         if high:
@@ -73,14 +73,14 @@ def _unescaped(text: str, quote: str) -> str | None:
         unknown = unknown or not (letter == quote or letter in _ESCAPED)
         return _ESCAPED.get(letter, str(letter))
 
-    name = _ESCAPE.sub(plain, text)
+    name = _ESCAPE.sub(decoded, text)
     return None if unknown else name
 
 
 def value_at(body: Any, path: str | None) -> Any:
-    """The value that the path leads to in parsed JSON; None where there is none, or no path.
+    """Return the value at the path in parsed JSON; None if there is none, or no path.
 
-    A name is followed in an object alone and an index in an array alone. Raises BadJsonPath.
+    A name is followed only in an object, an index only in an array. Raises BadJsonPath.
     """
     if path is None:
         return None

@@ -1,4 +1,4 @@
-"""Figures that a check measures, beside passing or failing."""
+"""Figures that a check measures, apart from its outcome."""
 
 from typing import Protocol
 

@@ -1,7 +1,7 @@
-"""What a run is made of: frozen records, to and from plain JSON.
+"""Frozen records of a run, to and from plain JSON.
 
-`msgspec.to_builtins` and `msgspec.convert` turn each record into plain data and back, so
-the same shapes cross xdist, stand in the journal, and are written to `verdict.json`.
+`msgspec.to_builtins` and `msgspec.convert` turn each record into plain data and back, so the same
+shapes are sent through xdist, written to the journal, and to `verdict.json`.
 Times of day are ISO 8601 in UTC; durations are seconds unless the name says `_ms`.
 """
 
@@ -12,16 +12,16 @@ from typing import Any, Literal, dataclass_transform, get_args
 import msgspec
 
 SCHEMA = 1
-"""Version of `verdict.json`; raised when a reader of an older one would misread it."""
+"""Version of `verdict.json`; increased when a reader of an older one would misread it."""
 
 CATEGORIES = ("smoke", "contract", "rollback", "environment")
 INVALID = "INVALID"
-"""The mode of a combination of flags that no mode means."""
+"""The mode of a combination of flags that belongs to no mode."""
 
 SEVERITIES = ("critical", "major", "minor")
 
 VETOES = ("server_error", "auth", "exposed", "data_loss", "regression")
-"""Kinds of failure that no score outweighs, unless a team's `veto` leaves one out."""
+"""Kinds of failure that no score outweighs, unless a team's `veto` omits one."""
 
 Severity = Literal["critical", "major", "minor"]
 Reason = Literal[
@@ -51,7 +51,7 @@ Reason = Literal[
     "skipped",
     "not_run",
 ]
-"""Why a check has not passed; the same word in every output."""
+"""The reason why a check has not passed; the same word in every output."""
 Outcome = Literal["passed", "failed", "skipped", "not_permitted", "not_run", "flaky", "known"]
 State = Literal["running", "finished", "recovered"]
 Ruling = Literal["pass", "fail", "inconclusive"]
@@ -64,11 +64,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Exchange(Record):
-    """One request and what came of it, already free of credentials.
+    """One request and its result, already without credentials.
 
-    `status` is None when no answer came; `error` then says why (`"connect: refused"`).
-    `kind` is the class of that failure: connect, dns, tls, timeout, transport, protocol,
-    body, redirect, withheld, or None.
+    `status` is None if there was no response; `error` then has the cause (`"connect: refused"`).
+    `kind` is the kind of that failure: connect, dns, tls, timeout, transport, protocol, body,
+    redirect, withheld, or None.
     """
 
     method: str
@@ -80,17 +80,17 @@ class Exchange(Record):
     request_headers: dict[str, str] = {}
     response_headers: dict[str, str] = {}
     body: str = ""
-    """At most 2,000 characters of the answer."""
+    """At most 2,000 characters of the response."""
     size: int = 0
-    """Bytes of the decoded answer."""
+    """Bytes of the decoded response."""
     curl: str = ""
     traceparent: str = ""
     retried: bool = False
-    """A pooled connection had gone stale and the GET was sent once more on a new one."""
+    """A kept connection was dead, and the GET was sent again on a new one."""
 
 
 def reason_of_silence(exchange: Exchange) -> Reason:
-    """Return why a request got no answer: its `kind`, or `transport` where that is no reason."""
+    """Return the reason for a missing response: its `kind`, or else `transport`."""
     known = exchange.kind in get_args(Reason)
     reason: Reason = msgspec.convert(exchange.kind if known else "transport", Reason)
     return reason
@@ -100,37 +100,37 @@ class Failure(Record):
     """One thing that a check found wrong."""
 
     title: str
-    """What `known.toml` and findings call it: `Server error`, `drill.write_lost`."""
+    """Its name in `known.toml` and findings: `Server error`, `drill.write_lost`."""
     rule: str = ""
     """A name from `rules.RULES`; empty in journals of older versions."""
     subject: str = ""
-    """What it is about: `GET /orders`, `table orders column id`."""
+    """The thing that is wrong: `GET /orders`, `table orders column id`."""
     message: str = ""
-    """The facts, for people."""
+    """The facts, as sentences."""
     status: int | None = None
-    """The status of the answer, where that is, or may be, what was wrong."""
+    """The status of the response, if that is, or may be, wrong."""
     reason: Reason = "assertion"
     data_loss: bool = False
-    """Whether what the service was given is gone, whatever the reason."""
+    """True if data that the service had accepted is lost, whatever the reason."""
     severity: Severity | None = None
-    """How bad it is; None: as bad as its check is planned."""
+    """None: the severity that was planned for its check."""
 
     @property
     def kinds(self) -> set[str]:
-        """The kinds of veto that it stands for; see VETOES."""
+        """Return its kinds of veto; see VETOES."""
         return {self.reason, *(["data_loss"] if self.data_loss else [])}
 
 
 class Planned(Record):
-    """A check that this run set out to do."""
+    """A check in the plan of this run."""
 
     id: str
     category: str | None
     severity: Severity = "major"
     permitted: bool = True
-    """False: the target's policy forbids it here; it counts on neither side."""
+    """False: the target's policy forbids it here, and it does not count."""
     reason: str = ""
-    """Why it is not permitted, or why it was planned and then taken out of the run."""
+    """The reason why it is not permitted, or why it was removed from the run after planning."""
 
 
 class Check(Record):
@@ -142,15 +142,15 @@ class Check(Record):
     outcome: Outcome
     duration_s: float = 0.0
     reason: Reason | None = None
-    """Why it has not passed; None when it has."""
+    """The reason why it has not passed; None if it has."""
     message: str = ""
     failures: tuple[Failure, ...] = ()
-    """What was wrong."""
+    """The things that were wrong."""
     exchanges: tuple[Exchange, ...] = ()
 
     @property
     def titles(self) -> tuple[str, ...]:
-        """The titles of its failures, each once; a plain assertion has none."""
+        """Return the titles of its failures, each once; a plain assertion has none."""
         return tuple(dict.fromkeys(one.title for one in self.failures if one.title))
 
 
@@ -174,30 +174,30 @@ class TargetInfo(Record):
 
 
 class Release(Record):
-    """What is deployed, as the target tells it."""
+    """The deployed release, as the target reports it."""
 
     version: str | None = None
     commit: str | None = None
 
     @property
     def short_commit(self) -> str:
-        """A whole hash cut to the seven digits that git shows; anything else as it is."""
+        """Return a full hash cut to seven digits, as git shows it; anything else as it is."""
         commit = self.commit or ""
         return commit[:7] if re.fullmatch(r"[0-9a-f]{40}", commit) else commit
 
     @property
     def name(self) -> str:
-        """`1.4.2 (3e68e18)`, the half of it that is known, or an empty string."""
+        """Return `1.4.2 (3e68e18)`, the known part of it, or an empty string."""
         version, commit = self.version, self.short_commit
         return f"{version} ({commit})" if version and commit else version or commit
 
 
-def flags_shown(values: Mapping[str, bool]) -> str:
-    """`ENABLE_WRITES off, ENABLE_FILES on`."""
+def flags_text(values: Mapping[str, bool]) -> str:
+    """Return flags as text: `ENABLE_WRITES off, ENABLE_FILES on`."""
     return ", ".join(f"{flag} {'on' if on else 'off'}" for flag, on in values.items())
 
 
-class FlagsTold(Record):
+class FlagReading(Record):
     """Feature flags and operating mode, as a run read them from the target."""
 
     values: dict[str, bool] = {}
@@ -205,23 +205,26 @@ class FlagsTold(Record):
 
 
 class Action(Record, kw_only=True):
-    """A row of the decision matrix: `when` is a glob over finding rules and check ids, or a figure
-    of the run against a limit (see `triggers`)."""
+    """A row of the decision matrix.
+
+    `when` is a glob over finding rules and check ids, or compares a figure of the run with a limit
+    (see `triggers`).
+    """
 
     when: str
     severity: Severity = "major"
     action: str
     within: str = ""
     verify: str = ""
-    """How to see afterwards that it helped."""
+    """The way to verify afterwards that it helped."""
     evidence: tuple[str, ...] = ()
-    """What made the row apply in a run."""
+    """The facts by which the row applies to a run."""
     refused: str = ""
-    """Why it must not be carried out as things are, and the way out."""
+    """The reason why it must not be carried out now, and the remedy."""
 
 
 class Policy(Record):
-    """What the judge needs to know of the settings. `threshold` is an exact decimal."""
+    """The settings that decide the verdict. `threshold` is an exact decimal."""
 
     threshold: str = "90"
     weights: dict[str, int] = msgspec.field(
@@ -233,7 +236,7 @@ class Policy(Record):
     required: tuple[str, ...] = ()
     """Manifest: `smoke>=10`, or globs over check ids that must be planned."""
     modes: dict[str, dict[str, bool]] = msgspec.field(default_factory=dict)
-    """Operating mode -> the flags that mean it; actions that lead into none are refused."""
+    """Operating mode -> its flags; actions that lead into no mode are refused."""
 
 
 class Finding(Record):
@@ -249,30 +252,30 @@ class Finding(Record):
 
 
 class Metrics(Record):
-    """What the exchanges add up to, and what checks measured beside them.
+    """Totals of the exchanges, and values that checks measured.
 
-    Latencies in milliseconds, of answered requests.
+    Latencies are in milliseconds, of requests with a response.
     """
 
     requests: int = 0
     error_rate: float = 0.0
     latency_ms: dict[str, float] = {}
     measured: dict[str, float] = {}
-    """`database.connections` and the like: the largest value that any check told."""
+    """`database.connections` and the like: the largest value that any check reported."""
 
 
 class Document(Record):
-    """The OpenAPI document that a run works with; its `spec` is empty when there is none."""
+    """The OpenAPI document of a run; its `spec` is empty if there is none."""
 
     spec: dict[str, Any] = {}
     problem: str = ""
-    """Why there is none, if one is configured."""
+    """The reason why there is none, if one is configured."""
     of: str = ""
-    """Whose it is, if the target shows none: that of the last release that passed."""
+    """Its source, if the target has none: the last release that passed."""
 
 
 class LastRelease(Record):
-    """The last release on this target whose run said promote."""
+    """The last release on this target whose run decided promote."""
 
     run_id: str
     release: Release = Release()
@@ -280,7 +283,7 @@ class LastRelease(Record):
 
 
 class PassedBefore(Record):
-    """The checks of one category that passed in the last run of this target that passed."""
+    """The checks of one category that passed in the target's last passing run."""
 
     release: Release = Release()
     run_id: str = ""
@@ -288,30 +291,30 @@ class PassedBefore(Record):
 
 
 class Part(Record):
-    """Why a run is only a part of what the team planned: it promotes nothing."""
+    """The reason why a run is only a part of the team's plan, so that it promotes nothing."""
 
     text: str
     """`1 of 18 checks was selected`"""
     chosen: bool = False
-    """Files, ids or a shard were chosen: the exit code tells whether these checks passed."""
+    """Files, ids or a shard were chosen: the exit code is the result of these checks."""
 
 
 class Warned(Record):
-    """A warning that a check gave: it fails nothing, and everybody should read it."""
+    """A warning that a check gave; it fails nothing, but everybody should read it."""
 
     check: str
     message: str
 
 
 class Run(Record):
-    """All that is known about one run: the journal, folded."""
+    """All facts of one run: the folded journal."""
 
     run_id: str
     target: TargetInfo
     policy: Policy = Policy()
     release: Release = Release()
     good: tuple[LastRelease, ...] = ()
-    """Releases that passed, newest first, as known when the run began."""
+    """Releases that passed, newest first, as of the run's beginning."""
     state: State = "running"
     started: str = ""
     finished: str = ""
@@ -319,30 +322,30 @@ class Run(Record):
     command: str = ""
     """The command line that repeats this run."""
     shard: str | None = None
-    """`1/3`: this is the first of three parts of a run."""
+    """`1/3` for the first of three parts of a run."""
     part: Part | None = None
-    """Set when something narrower than the plan was run; a shard is not told here."""
+    """Set if less than the plan was run; a shard is not recorded here."""
     passed_before: dict[str, PassedBefore] = {}
-    """Category -> what passed in the last run of this target, from this vantage, that passed."""
+    """Category -> checks that passed in the target's last passing run from this vantage."""
     settings: tuple[str, ...] = ()
-    """Decisive settings with their origin, as the header shows them."""
+    """Important settings with their origin, as the header shows them."""
     selection: str = ""
     """The expression of `-m`."""
     configuration: dict[str, str] = {}
-    """Section of the configuration that decides what is checked -> a digest of it."""
+    """Section of the configuration that decides the plan -> a digest of it."""
     checks: tuple[Check, ...] = ()
     unscored: tuple[Check, ...] = ()
-    """Tests without a category: they carry no score, but a failed one is not a pass."""
+    """Tests without a category: they have no score, but a failed one is not a pass."""
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Warned, ...] = ()
     metrics: Metrics = Metrics()
-    flags: FlagsTold = FlagsTold()
+    flags: FlagReading = FlagReading()
     service_log: str = ""
     """Last lines of a service that the run started itself."""
 
     @property
     def last_good(self) -> LastRelease | None:
-        """The last one that is another than this: where to go back to."""
+        """Return the last release that differs from this one, for a rollback."""
         others = (one for one in self.good if one.release != self.release)
         return next(others, None) if self.release != Release() else next(iter(self.good), None)
 
@@ -364,7 +367,7 @@ class Veto(Record):
 
 
 class Verdict(Record):
-    """The judge's word on a run. `score` is rounded down for show, never for judging."""
+    """The verdict on a run. `score` is rounded down for display, never for the judgement."""
 
     verdict: Ruling
     decision: Decision
@@ -380,8 +383,10 @@ class Verdict(Record):
 
 
 def subject(check_id: str) -> str:
-    """Return what a check is about: its id without its file; of a probe or an operation, its own
-    name alone (`GET /health`)."""
+    """Return the subject of a check: its id without the file.
+
+    For a probe or an operation, it is the parameter alone (`GET /health`).
+    """
     test = check_id.partition("::")[2] or check_id
     kind, _, parameter = test.partition("[")
     named = kind in _PARAMETER_SAYS_ALL and test.endswith("]")

@@ -1,7 +1,7 @@
-"""pytest's way in. Without `--target` it declares names and does nothing else.
+"""The pytest plugin. Without `--target` it only declares names.
 
-It reads as a story: options, configuration, and the fixtures that know no kind of check. Each kind
-has a plugin of its own below `checks/`; what a run is made of is registered by `session.bootstrap`.
+It has options, configuration, and the fixtures that do not belong to a kind of check. Each kind has
+a plugin of its own below `checks/`; `session.bootstrap` registers the parts of a run.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ pytest_plugins = CHECK_PLUGINS
 
 MARKERS = (
     "smoke: quick checks right after a deploy",
-    "contract: the API answers as its specification says",
-    "rollback: going back to the release before works",
+    "contract: the API behaves as its specification says",
+    "rollback: a rollback works",
     "environment: runs inside the deployed container or host",
     "severity(level): critical, major (default) or minor",
     "writes: sends unsafe requests; not permitted on a read-only target",
     "targets(*names): this check exists on these targets only",
-    "operations(*entries, regex=None): the operations that a test of `operation` is run for",
-    "offline: sends no request, on purpose; without it such a check proves nothing and fails",
+    "operations(*entries, regex=None): the operations for which a test of `operation` is run",
+    "offline: sends no request, on purpose; without the mark such a check proves nothing and fails",
 )
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    """Declare the hooks for what a kind of check needs of the plan."""
+    """Declare the hooks by which a kind of check adds its needs to the plan."""
     pluginmanager.add_hookspecs(hookspecs)
 
 
@@ -60,13 +60,13 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    """Put up the guard when a target seems to be chosen: what is imported next stands under it."""
+    """Install the guard if a target seems to be chosen, so that later imports are guarded too."""
     config: pytest.Config = pluginmanager.getplugin("pytestconfig")
     _guard_if_chosen(config, parser)
 
 
 def _guard_if_chosen(config: pytest.Config, parser: pytest.Parser) -> None:
-    """Put up the guard if a target is chosen; without one nothing of ours is imported or parsed."""
+    """Install the guard if a target is chosen; otherwise import no module of ours."""
     words = [*map(str, config.invocation_params.args)]
     words += os.environ.get("PYTEST_ADDOPTS", "").split()
     with contextlib.suppress(ValueError):  # not read yet
@@ -89,7 +89,7 @@ def _guard_if_chosen(config: pytest.Config, parser: pytest.Parser) -> None:
 def pytest_load_initial_conftests(
     early_config: pytest.Config, parser: pytest.Parser
 ) -> Generator[None]:
-    """Declare options after every plugin and conftest: `--target` may be somebody else's."""
+    """Declare options after every plugin and conftest, which may have their own `--target`."""
     _guard_if_chosen(early_config, parser)
     yield
     _guard_if_chosen(early_config, parser)
@@ -116,7 +116,8 @@ def pytest_load_initial_conftests(
         "--prodcheck-vantage",
         metavar="NAME",
         default="local",
-        help="where this run looks from, for instance ci or eu-west (default: %(default)s)",
+        help="the place from which this run tests, for instance ci or eu-west "
+        "(default: %(default)s)",
     )
     group.addoption(
         "--prodcheck-shard",
@@ -151,7 +152,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
 
     config.add_cleanup(import_plainly())
-    # While modules load there is no garbage: not looking for it saves a short run a tenth.
+    # Loading modules makes no garbage: without collection a short run is a tenth faster.
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -162,7 +163,7 @@ def pytest_configure(config: pytest.Config) -> None:
             config.stash[CONTEXT] = start(config, option)
         except UsageError as error:
             raise pytest.UsageError(str(error)) from error
-        # What is loaded by now stays: each full collection (pytest asks for some) passes it over.
+        # Loaded modules stay: each full collection (pytest does some) then skips them.
         gc.freeze()
     finally:
         if collecting:
@@ -174,20 +175,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def target(request: pytest.FixtureRequest) -> Target:
-    """Return the environment under check: `target.name`, `target.base_url`, `target.read_only`."""
+    """Return the target of the run: `target.name`, `target.base_url`, `target.read_only`."""
     return context_of(request).target
 
 
 @pytest.fixture
 def api(request: pytest.FixtureRequest) -> Generator[LiveClient]:
-    """Return a guarded `httpx.Client` on the target: `api.get("/health")`."""
+    """Yield a guarded `httpx.Client` for the target: `api.get("/health")`."""
     with context_of(request).client(request.node) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 def api_session(request: pytest.FixtureRequest) -> Generator[LiveClient]:
-    """Return a guarded `httpx.Client` for all tests of a process: log in once, its cookies stay."""
+    """Yield a guarded `httpx.Client` for all tests of a process: log in once, cookies stay."""
     with context_of(request).shared_client() as client:
         yield client
 

@@ -1,4 +1,4 @@
-"""The closed set of names for what a check can find wrong (`Failure.rule`).
+"""The closed set of names for the failures of checks (`Failure.rule`).
 
 A rule is for programs: diagnosis and tests read it. The message beside it is for people, and its
 wording may change at any time. A new kind of failure adds its name here.
@@ -58,16 +58,16 @@ NAMES: dict[Reason, tuple[str, ...]] = {
         *("migration.not_restored", "migration.again", "migration.notice", "migration.unproven"),
     ),
 }
-"""Reason -> the rules that usually have it."""
+"""Reason -> the rules for which it is usual."""
 
 RULES: dict[str, Reason] = {rule: reason for reason, rules in NAMES.items() for rule in rules}
 """Rule -> its usual reason."""
 
 
 def failure(rule: str, subject: str, message: str, **facts: Any) -> Failure:
-    """Return a Failure of a known rule, with the reason and the title that go with it.
+    """Return a Failure of a known rule, with its usual reason and title.
 
-    *facts* are other fields of Failure, and override these two.
+    *facts* are other fields of Failure, and may override these two.
     """
     usual = {"title": rule, "reason": RULES[rule]}
     return Failure(**{**usual, **facts}, rule=rule, subject=subject, message=message)

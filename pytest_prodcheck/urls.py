@@ -1,7 +1,7 @@
-"""Addresses of targets: one spelling for each, and nothing that two parsers read differently.
+"""Addresses of targets, each with one spelling and the same meaning to every parser.
 
-The client connects by what httpx makes of a URL, guards compare hosts, reports show text. They
-agree only on plain forms, so every other form is refused here, before the first request.
+The client connects by httpx's reading of a URL, guards compare hosts, reports show text. They agree
+only on plain forms, so every other form is refused here, before the first request.
 """
 
 import re
@@ -21,24 +21,24 @@ _UNPRINTABLE = re.compile(r"[\s\x00-\x20\x7f-\xa0]")
 
 
 class Address(Record):
-    """Where a target is: what httpx connects to when it is given `url`."""
+    """The address of a target, to which httpx connects for `url`."""
 
     scheme: str
     host: str
     """Lower case; a name, an IPv4 address, or an IPv6 address without brackets."""
     port: int
     path: str = ""
-    """Below which everything of the target lies; no slash at its end."""
+    """The prefix of all paths of the target, without a slash at its end."""
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port; a default port is left out."""
+        """Return scheme, host and port; a default port is left out."""
         port = "" if self.port == DEFAULT_PORTS[self.scheme] else f":{self.port}"
         return f"{self.scheme}://{_bracketed(self.host)}{port}"
 
     @property
     def authority(self) -> str:
-        """`host:port`, the port always."""
+        """Return `host:port`, always with the port."""
         return f"{_bracketed(self.host)}:{self.port}"
 
     @property
@@ -47,7 +47,7 @@ class Address(Record):
 
     @property
     def loopback(self) -> bool:
-        """Whether it is this machine, whatever the resolver says."""
+        """Return True if it is this machine, whatever the resolver says."""
         if self.host == "localhost":
             return True
         if ":" in self.host:
@@ -58,9 +58,9 @@ class Address(Record):
 
 
 def address(text: str) -> Address:
-    """The address that `text` (a base URL) means; raises UsageError with the reason alone.
+    """Return the address for `text` (a base URL); raises UsageError with the reason only.
 
-    The reason never repeats the text: a refused URL may hold a password.
+    The reason never repeats the text, because a refused URL may contain a password.
     """
     _refuse_unprintable(text)
     if not text.isascii():
@@ -87,7 +87,7 @@ def address(text: str) -> Address:
 
 
 def authority(text: str) -> str:
-    """`host` or `host:port`, normalised; raises UsageError with the reason alone."""
+    """Return `host` or `host:port`, normalized; raises UsageError with the reason only."""
     _refuse_unprintable(text)
     if not text.isascii() or "/" in text or "@" in text:
         raise UsageError('is not a host; write "cdn.example.com" or "cdn.example.com:8443"')
@@ -96,10 +96,11 @@ def authority(text: str) -> str:
 
 
 def path(text: str) -> str:
-    """A path below a base URL, with its query, as httpx joins it; it begins with a slash.
+    """Return a path below a base URL, with its query, as httpx joins it; it begins with a slash.
 
-    Refused is what httpx would read as something else: another host, dot segments that leave the
-    base URL's own path, a fragment that is never sent. Raises UsageError with the reason alone.
+    A path is refused if httpx would read it as something else: another host, dot segments that
+    leave the base URL's own path, a fragment that is never sent. Raises UsageError with the reason
+    only.
     """
     if not text:
         raise UsageError('is empty; write a path such as "/health"')
@@ -200,7 +201,7 @@ def _ipv4(host: str) -> str:
 
 
 def _refuse_bad_punycode(host: str) -> None:
-    import idna  # what httpx decodes `URL.host` with; it raises there, in the middle of a run
+    import idna  # httpx decodes `URL.host` with it, and would raise in the middle of a run
 
     try:
         idna.decode(host)

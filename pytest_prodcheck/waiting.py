@@ -1,25 +1,25 @@
-"""Waiting for something, with a limit."""
+"""Waiting loops with a time limit."""
 
 import select
 import time
 from collections.abc import Callable
 
 
-def until(look: Callable[[], str], seconds: float, pause: float = 0.25) -> str:
-    """Look until nothing is wrong, or time is up; return what was last found wrong.
+def until(check: Callable[[], str], seconds: float, pause: float = 0.25) -> str:
+    """Call `check` until it finds nothing wrong, or time is up; return its last finding.
 
-    `pause` is the time in seconds between two looks. At least one look is taken.
+    `pause` is the time in seconds between two calls. It is called at least once.
     """
     deadline = time.monotonic() + seconds
-    while (wrong := look()) and time.monotonic() < deadline:
+    while (wrong := check()) and time.monotonic() < deadline:
         time.sleep(pause)
     return wrong
 
 
 def readable(descriptor: int, seconds: float) -> bool:
-    """Whether there is something to read, or the other end is closed, within `seconds`.
+    """Return True if there is something to read, or the other end is closed, within `seconds`.
 
-    Unlike select(), poll() takes any descriptor: a process may have more than 1,024 files open.
+    Unlike select(), poll() accepts any descriptor: a process may have more than 1,024 open files.
     """
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)

@@ -8,14 +8,14 @@ from typing import Any
 
 from pytest_prodcheck.config import Target
 from pytest_prodcheck.http.client import LiveClient, LiveTransport
-from pytest_prodcheck.http.throttle import Chain
+from pytest_prodcheck.http.throttle import Throttle
 
 
 @contextmanager
 def connected(
     url: str,
     *,
-    chain: Chain | None = None,
+    throttle: Throttle | None = None,
     learn: Callable[[str], None] | None = None,
     redact: Callable[[str], str] | None = None,
     **settings: Any,
@@ -23,12 +23,12 @@ def connected(
     """A client on `url`; `settings` are those of the Target (a short timeout, unless told)."""
     target = Target(name="t", base_url=url, **{"timeout": 5.0, **settings})
     with tempfile.TemporaryDirectory() as folder:
-        own = chain or Chain(Path(folder, "chain"), rate=None, budget=100_000)
+        own = throttle or Throttle(Path(folder, "throttle"), rate=None, budget=100_000)
         transport = LiveTransport(target, own)
         try:
             with LiveClient(target, transport, learn=learn, redact=redact) as client:
                 yield client
         finally:
             transport.close()
-            if chain is None:
+            if throttle is None:
                 own.close()

@@ -128,7 +128,7 @@ def test_help_names_what_there_is(prodcheck, args, says):
         (["gate", "--max-age", "2"], "'2' is not a time span"),
         (["gate", "--max-age", "-1h"], "expected one argument"),
         (["gate", "--max-age", "9" * 12 + "d"], "is not a time span"),
-        (["gate", "--require", "smoke>10"], "'smoke>10' is not a requirement; write it like"),
+        (["gate", "--require", "smoke>10"], "'smoke>10' is not a requirement. Write it like"),
         (["gate", "--require", "smok>=1"], "is not a category. Did you mean smoke? Categories: "),
         (["gate", "--fast"], "unrecognized arguments: --fast"),
         (["merge", "--output", "out"], "the following arguments are required: RUN"),
@@ -176,7 +176,7 @@ def test_the_gate_exits_by_the_verdict_of_the_latest_run(checks, prodcheck):
     assert prodcheck("gate").code == 6
     checks.run("test_a.py")
     passed = prodcheck("gate", "--target", "prod", "--require", "smoke>=6", "--max-age", "1m")
-    read_run = "pass: promote (all well); read run "
+    read_run = "pass: promote (no failures); read run "
     assert passed.code == 0
     assert passed.output.startswith(read_run)
     told = prodcheck("gate", LATEST, "--json")
@@ -192,7 +192,7 @@ def test_the_gate_exits_by_the_verdict_of_the_latest_run(checks, prodcheck):
         (["--target", "staging"], "the verdict is about target 'prod', not 'staging'"),
         (
             ["--commit", "3e68e18"],
-            "the target tells no commit, so nobody knows whether it is 3e68e18",
+            "the target reports no commit, so it is unknown if it is 3e68e18",
         ),
         (["--require", "smoke>=7"], "6 smoke checks passed, 7 are required"),
         (["--require", "smoke>=6", "--require", "contract>=1"], "0 contract checks passed"),
@@ -271,7 +271,7 @@ def test_a_violation_that_was_edited_out_is_found_in_the_journal(checks, prodche
     file.write_text(json.dumps(better))
     told = prodcheck("gate")
     assert told.code == 1
-    assert "verdict.json is not what its journal says: verdict pass, not fail (" in told.output
+    assert "verdict.json differs from its journal: verdict pass, not fail (" in told.output
     assert "POST" in told.output
 
 
@@ -554,7 +554,7 @@ def test_runs_under_another_policy_are_refused(checks, prodcheck, configure, opt
     told = prodcheck("merge", first, LATEST, "--output", "merged")
     assert told.code == 4
     assert says.format(verdict(first)["run_id"]) in told.error
-    assert "only runs on one target under one policy merge" in told.error
+    assert "Only runs on one target under one policy can be merged." in told.error
     assert not (checks.path / "merged").exists()
 
 
@@ -573,7 +573,7 @@ def test_a_place_that_is_taken_is_refused(checks, prodcheck, there):
     if there == "folder":
         (checks.path / "merged").mkdir()
         (checks.path / "merged" / "mine.txt").write_text("mine")
-        says = "merged is not empty; name a new folder with --output DIR"
+        says = "merged is not empty. Name a new folder with --output DIR."
     else:
         (checks.path / "merged").write_text("mine")
         says = "merged cannot hold a run: File exists; name another folder"

@@ -22,7 +22,7 @@ from pytest_prodcheck.http.client import (
     kind_of,
 )
 from pytest_prodcheck.http.lean_httpx import httpx
-from pytest_prodcheck.http.throttle import Chain
+from pytest_prodcheck.http.throttle import Throttle
 from tests.connection import connected
 from tests.faulty import FaultyServer, Visit, answer, hang_up, json_answer, redirect
 
@@ -91,8 +91,8 @@ def test_closing_a_client_leaves_the_transport_to_the_others(
 ) -> None:
     server.on("/", answer(b"ok"))
     target = Target(name="t", base_url=server.url)
-    with Chain(tmp_path / "chain", rate=None, budget=9) as chain:
-        transport = LiveTransport(target, chain)
+    with Throttle(tmp_path / "throttle", rate=None, budget=9) as throttle:
+        transport = LiveTransport(target, throttle)
         for _ in range(3):
             with LiveClient(target, transport) as client:
                 assert client.get("/").text == "ok"
@@ -179,8 +179,8 @@ def test_exchanges_hold_answers_failures_and_what_was_withheld(
     server.on("/ok", answer(b"fine", 201, content_type="text/plain"))
     server.on("/gone", hang_up())
     with (
-        Chain(tmp_path / "chain", rate=None, budget=2) as chain,
-        connected(server.url, chain=chain) as api,
+        Throttle(tmp_path / "throttle", rate=None, budget=2) as throttle,
+        connected(server.url, throttle=throttle) as api,
     ):
         api.get("/ok")
         with pytest.raises(httpx.ReadError):
@@ -196,7 +196,7 @@ def test_exchanges_hold_answers_failures_and_what_was_withheld(
     assert second.elapsed_ms > 0
     assert (third.status, third.kind, third.elapsed_ms) == (None, "withheld", 0.0)
     assert third.error is not None
-    assert third.error.startswith("not run: the run has sent 2 requests, all of its")
+    assert third.error.startswith("not run: the run has sent 2 requests, which is all of its")
 
 
 @pytest.mark.fault(70)
@@ -291,9 +291,9 @@ def test_another_origin_is_never_contacted_by_a_redirect(
     assert other.connections == 0
     assert kind_of(refused.value) == "redirect"
     assert str(refused.value).endswith(
-        f"{other.url}/next: it leads from {server.url} to {other.url}, and redirects are "
-        "followed on the same origin only; nothing was sent there. If that is the real address, "
-        "set base_url to it."
+        f"{other.url}/next: it leads from {server.url} to {other.url}. Redirects are "
+        "followed on the same origin only, so nothing was sent there. If that is the real "
+        "address, set base_url to it."
     )
     assert (first.status, first.kind) == (status, None)
     assert (second.status, second.kind, second.error) == (None, "redirect", str(refused.value))
@@ -366,7 +366,9 @@ def test_at_most_five_redirects_are_followed(server: FaultyServer, locations: li
         assert len(api.exchanges) == 7
         assert api.exchanges[-1].kind == "redirect"
     assert len(server.ledger) == 6
-    assert str(refused.value).endswith("5 redirects were followed and none has led to an answer.")
+    assert str(refused.value).endswith(
+        "5 redirects were followed, and none led to a final response."
+    )
 
 
 @pytest.mark.fault(19)
@@ -380,7 +382,7 @@ def test_a_location_that_is_no_address_is_told_even_when_not_followed(
             api.get("/")
         assert [exchange.status for exchange in api.exchanges] == [302, None]
     assert str(refused.value) == (
-        f"redirect: GET {server.url}/: the answer's Location is no web address. Correct it at "
+        f"redirect: GET {server.url}/: the response's Location is not a web address. Correct it at "
         "the server."
     )
 

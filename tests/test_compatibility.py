@@ -765,7 +765,7 @@ def test_a_change_tells_what_was_what_is_and_what_to_do():
             place="POST /pets · response 200 · $",
             severity="minor",
             message="max-length was 5, is 9",
-            remedy="have clients handle the wider answers first, or keep the old promise",
+            remedy="have clients handle the wider responses first, or keep the old schema",
         )
     ]
 
@@ -793,7 +793,7 @@ def test_a_change_tells_what_was_what_is_and_what_to_do():
         (
             returning(JSON),
             NO_HEADER,
-            "application/json was returned, only an answer without a body is",
+            "application/json was returned, only a response without a body is",
         ),
     ],
 )

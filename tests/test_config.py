@@ -668,7 +668,7 @@ def test_health_is_a_path_or_a_table_with_what_is_accepted(given_file: Load) -> 
         ('{ path = "/h", acept = [] }', 'health.acept: is not a key here. Did you mean "accept"?'),
         ('{ accept = ["$.db"] }', "health: `path` is missing"),
         ('{ path = "/h", accept = ["db"] }', "health.accept[0]: is not a path into JSON"),
-        ('{ path = "/h", accept = ["$"] }', "health.accept[0]: accepts every answer"),
+        ('{ path = "/h", accept = ["$"] }', "health.accept[0]: accepts every response"),
         ('{ path = "h://x" }', "health.path: "),
         ('{ path = "/h", accept = "$.db" }', "health.accept: expected an array"),
         ("5", "health: expected a text or a table, as "),
@@ -749,8 +749,8 @@ def test_harmless_header_is_plain_text(given_file: Load, name: str) -> None:
 
 
 SHORT = (
-    "is a secret of fewer than 8 characters, which cannot be kept out of a report without tearing "
-    "it; use a longer one, or write the value into the file if it is no secret"
+    "is a secret of fewer than 8 characters, which cannot be masked without making a report "
+    "unreadable; use a longer one, or write the value into the file if it is not a secret"
 )
 
 
@@ -801,7 +801,7 @@ def test_secret_with_white_space_around_it_is_refused(
     message = refusal(WITH_TOKEN, environ={"PROD_TOKEN": value})
     assert message == (
         "prodcheck.toml:4: targets.prod.headers.Authorization: ${PROD_TOKEN} begins or ends with "
-        "white space; take it away"
+        "white space; remove it"
     )
 
 
@@ -811,7 +811,7 @@ def test_header_value_that_no_header_can_carry_is_refused(
 ) -> None:
     assert refusal(WITH_TOKEN, environ={"PROD_TOKEN": value}) == (
         "prodcheck.toml:4: targets.prod.headers.Authorization: has a line break, control or "
-        "non-ASCII character; no header may"
+        "non-ASCII character, which no header may have"
     )
 
 
@@ -854,8 +854,8 @@ def test_credential_over_plain_http_is_refused_except_on_this_machine(
     environ = {"PROD_TOKEN": TOKEN}
     text = f'[targets.prod]\nbase_url = "http://api.example.com"\n{credential}\n'
     assert refusal(text, environ=environ) == (
-        "prodcheck.toml:2: targets.prod.base_url: is plain http, over which everybody on the way "
-        "could read ${PROD_TOKEN}; write https://"
+        "prodcheck.toml:2: targets.prod.base_url: is plain http, over which others on "
+        "the network could read ${PROD_TOKEN}; write https://"
     )
     for host in ("https://api.example.com", "http://127.0.0.1:8000", "http://localhost"):
         assert given_file(text.replace("http://api.example.com", host), environ=environ).secrets
@@ -876,10 +876,10 @@ def test_started_service_keeps_the_places_to_fill_in(given_file: Load) -> None:
 @pytest.mark.parametrize(
     ("base_url", "start", "facts"),
     [
-        ("http://127.0.0.1:{port}", None, "has {port}, but `start` is not given that port"),
-        ("http://127.0.0.1:{port}", "serve", "has {port}, but `start` is not given that port"),
+        ("http://127.0.0.1:{port}", None, "has {port}, but `start` does not get that port"),
+        ("http://127.0.0.1:{port}", "serve", "has {port}, but `start` does not get that port"),
         ("http://127.0.0.1:80", "serve {port}", "has no {port}, but `start` has"),
-        ("http://127.0.0.1/{port}", "serve {port}", "has {port} where no port stands"),
+        ("http://127.0.0.1/{port}", "serve {port}", "has {port} in a wrong place"),
         ("http://10.0.0.1:{port}", "serve {port}", "is not this machine, but `start` starts"),
         ("https://api.example.com", "serve", "is not this machine, but `start` starts"),
         ("https://api.example.com", "serve {port}", "is not this machine, but `start` starts"),
@@ -982,13 +982,13 @@ def test_proxy_is_a_url_whose_password_is_a_secret(
         ("health = '//evil.example'", "health: names another host; write a path below base_url"),
         ("private = ['/a', '/../b']", 'private[1]: has "." or ".." as a segment of its path'),
         ("hosts = ['https://a.b']", 'hosts[0]: is not a host; write "cdn.example.com" or '),
-        ("rate = '0/s'", "rate: 0/s is no rate; leave it out to send without limit"),
+        ("rate = '0/s'", "rate: 0/s is not a rate; leave it out to send without limit"),
         ("database = 'the database'", "database: is not a database URL; write it like "),
         (
             "database = 'mysql://reader@db.example.com/app'",
-            "database: is a database of another kind than PostgreSQL and SQLite, the two that can",
+            "database: is neither PostgreSQL nor SQLite, the only two that can",
         ),
-        ("release = { from = '/health' }", "release: says nothing to read; write version = "),
+        ("release = { from = '/health' }", "release: names no place; write version = "),
         (
             "release = { from = '/', version = '$.v', header = 'X-V' }",
             "release: has two places for the version, `version` and `header`; keep one",
@@ -1019,16 +1019,16 @@ def test_value_of_a_target_that_means_nothing_is_refused(
         ("status = 200", "has neither get, head nor options; write exactly one, as get = "),
         ("get = '/'\nhead = '/'", "has get and head; write exactly one"),
         ("get = 'https://evil.example/'", ".get: names another host; write a path below base_url"),
-        ("get = '/'\nstatus = 99", ".status: 99 is not the status of an answer; allowed are 200 "),
-        ("get = '/'\nstatus = [200, 600]", ".status: 600 is not the status of an answer"),
+        ("get = '/'\nstatus = 99", ".status: 99 is not the status of a response; allowed are 200 "),
+        ("get = '/'\nstatus = [200, 600]", ".status: 600 is not the status of a response"),
         ("get = '/'\nmatches = '('", ".matches: is not a regular expression: missing )"),
         (f"get = '/'\nmatches = '{'(' * 5000}'", ".matches: is not a regular expression: "),
         ("get = '/'\nmatches = '${A}'", ".matches: has ${, and a regular expression takes no"),
-        ("get = '/'\nname = \"a\\nb\"", ".name: is no name for a line of a report"),
+        ("get = '/'\nname = \"a\\nb\"", ".name: is not a name for a line of a report"),
         ("get = '/'\njson = { a = [nan] }", ".json.a[0]: is a number that is not finite, which "),
         ("get = '/'\njson = 1e999", ".json: is a number that is not finite, which JSON does not"),
         ("get = '/'\njson = 1979-05-27", ".json: is a date or time, which JSON does not have"),
-        ("head = '/'\ncontains = 'x'", ".contains: an answer to HEAD has no body; write get "),
+        ("head = '/'\ncontains = 'x'", ".contains: a response to HEAD has no body; write get "),
         ("get = '/'\nheaders = { 'X Y' = 'z' }", ".headers.X Y: is not a header's name"),
         ("get = '/'\nsend = { Host = \"a\\nb\" }", ".send.Host: has a line break"),
     ],
@@ -1109,11 +1109,11 @@ FLAGS = "[flags]\nfrom = '/info'\nvalues = { A = '$.a', B = '$.b' }\n[flags.mode
         ),
         (
             f"{FLAGS}X = {{ A = true }}\nY = {{ A = true, B = true }}\n",
-            "8: flags.modes.Y: can hold together with X; name a flag in which they differ",
+            "8: flags.modes.Y: can apply together with X; add a flag in which they differ",
         ),
         (
             f"{FLAGS}X = {{ A = true }}\nY = {{ B = true }}\n",
-            "8: flags.modes.Y: can hold together with X; name a flag in which they differ",
+            "8: flags.modes.Y: can apply together with X; add a flag in which they differ",
         ),
         (
             "[flags]\nfrom = '/info'\nvalues = { A = 'a' }\n",
@@ -1170,8 +1170,8 @@ def test_contract_allow_takes_what_exclude_takes(
         ("allow = ['GTE /a']", 'contract.allow[0]: "GTE" is not a method. Did you mean "GET"?'),
         (
             "allow = ['a', 'POST /a']",
-            'contract.allow[1]: "POST" writes, and is sent to a target with read_only = false '
-            "only. Allowed: GET, HEAD, OPTIONS, *",
+            'contract.allow[1]: "POST" writes, and is only sent to a target with '
+            "read_only = false. Allowed: GET, HEAD, OPTIONS, *",
         ),
         ("alow = ['GET /a']", 'Did you mean "allow"?'),
     ],
@@ -1380,7 +1380,7 @@ def test_a_time_budget_that_is_not_one_is_a_usage_error(tmp_path, written):
 def test_a_socket_among_hosts_is_named_by_its_whole_path(tmp_path, host):
     text = f'[targets.prod]\nbase_url = "https://a.example"\nhosts = ["{host}"]\n'
     (tmp_path / "prodcheck.toml").write_text(text)
-    with pytest.raises(UsageError, match="is not the whole path of a socket"):
+    with pytest.raises(UsageError, match="is not the full path of a socket"):
         load("prod", root=tmp_path, environ={})
     (tmp_path / "prodcheck.toml").write_text(text.replace(host, "unix:/run/app.sock"))
     assert load("prod", root=tmp_path, environ={}).target.hosts == ("unix:/run/app.sock",)

@@ -77,8 +77,8 @@ def test_broken_pyproject_that_never_names_prodcheck_is_not_ours_to_refuse(tmp_p
 def test_two_files_of_one_folder_that_differ_are_refused(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("[tool.prodcheck]\nthreshold = 80\n")
     assert refusal(tmp_path, "threshold = 90\n") == (
-        "prodcheck.toml: [tool.prodcheck] of the pyproject.toml beside it says something else; "
-        "keep one of the two"
+        "prodcheck.toml: [tool.prodcheck] of the pyproject.toml beside it differs; keep one of the "
+        "two"
     )
 
 
@@ -190,66 +190,66 @@ MISFITS = {
         "veto, required, targets, probes, actions, matrix, flags, drills, contract"
     ),
     "[target.prod]": '1: target: is not a key here. Did you mean "targets"?',
-    "targets = 3": "1: targets: expected a table; there is 3",
-    "[targets]\nprod = 'https://a.b'": "2: targets.prod: expected a table; there is a text",
+    "targets = 3": "1: targets: expected a table, but found 3",
+    "[targets]\nprod = 'https://a.b'": "2: targets.prod: expected a table, but found a text",
     '[targets."my prod"]\nratee = "20/s"': (
         '2: targets."my prod".ratee: is not a key here. Did you mean "rate"?'
     ),
     "[targets.prod]\n\nrate = 20": (
-        '3: targets.prod.rate: expected a text, as "20/s" or "600/min"; there is 20'
+        '3: targets.prod.rate: expected a text, as "20/s" or "600/min", but found 20'
     ),
     "[targets.prod]\nrate = '20 per second'": (
-        '2: targets.prod.rate: expected a text, as "20/s" or "600/min"; there is a text'
+        '2: targets.prod.rate: expected a text, as "20/s" or "600/min", but found a text'
     ),
     "[targets.prod]\nread_only = 'no'": (
-        "2: targets.prod.read_only: expected true or false; there is a text"
+        "2: targets.prod.read_only: expected true or false, but found a text"
     ),
     "[targets.prod]\nread_only = 0": (
-        "2: targets.prod.read_only: expected true or false; there is 0"
+        "2: targets.prod.read_only: expected true or false, but found 0"
     ),
     "[targets.prod]\nbase_url = ''": (
-        '2: targets.prod.base_url: expected a text, as "https://api.example.com"; there is an '
+        '2: targets.prod.base_url: expected a text, as "https://api.example.com", but found an '
         "empty text"
     ),
     "[targets.prod]\ntimeout = 0": (
-        "2: targets.prod.timeout: expected a number greater than 0 and at most 86400; there is 0"
+        "2: targets.prod.timeout: expected a number greater than 0 and at most 86400, but found 0"
     ),
     "[targets.prod]\ntimeout = nan": (
-        "2: targets.prod.timeout: expected a number greater than 0 and at most 86400; there is nan"
+        "2: targets.prod.timeout: expected a number greater than 0 and at most 86400, but found nan"
     ),
     "[targets.prod]\ntimeout = inf": (
-        "2: targets.prod.timeout: expected a number greater than 0 and at most 86400; there is "
+        "2: targets.prod.timeout: expected a number greater than 0 and at most 86400, but found "
         "infinity"
     ),
     "[targets.prod]\nrequest_budget = 0": (
-        "2: targets.prod.request_budget: expected a whole number at least 1; there is 0"
+        "2: targets.prod.request_budget: expected a whole number at least 1, but found 0"
     ),
     "[targets.prod]\nrequest_budget = true": (
-        "2: targets.prod.request_budget: expected a whole number at least 1; there is true"
+        "2: targets.prod.request_budget: expected a whole number at least 1, but found true"
     ),
     "[targets.prod]\nconcurrency = 1.5": (
-        "2: targets.prod.concurrency: expected a whole number at least 1 and at most 1000; there "
-        "is 1.5"
+        "2: targets.prod.concurrency: expected a whole number at least 1 and at most 1000, but "
+        "found 1.5"
     ),
     "[targets.prod]\nmax_body = '8 MB'": (
-        "2: targets.prod.max_body: expected a whole number at least 1024; there is a text"
+        "2: targets.prod.max_body: expected a whole number at least 1024, but found a text"
     ),
     "[targets.prod]\nheaders = 'X: y'": (
-        '2: targets.prod.headers: expected a table, as { Authorization = "Bearer ${PROD_TOKEN}" }; '
-        "there is a text"
+        '2: targets.prod.headers: expected a table, as { Authorization = "Bearer ${PROD_TOKEN}" }, '
+        "but found a text"
     ),
     "[targets.prod.headers]\nX-Retries = 3": (
-        "2: targets.prod.headers.X-Retries: expected a text; there is 3"
+        "2: targets.prod.headers.X-Retries: expected a text, but found 3"
     ),
     "[targets.prod]\nhosts = 'cdn.example.com'": (
-        "2: targets.prod.hosts: expected an array; there is a text"
+        "2: targets.prod.hosts: expected an array, but found a text"
     ),
     "[targets.prod]\nhosts = [\n'a.b',\n7]": (
-        "2: targets.prod.hosts[1]: expected a text; there is 7"
+        "2: targets.prod.hosts[1]: expected a text, but found 7"
     ),
     "[targets.prod.limits]\nerror_rate = 1": (
         "2: targets.prod.limits.error_rate: expected a number at least 0 and less than 1, as "
-        "0.001; there is 1"
+        "0.001, but found 1"
     ),
     "[targets.prod.release]\nversion = '$.v'": "1: targets.prod.release: `from` is missing",
     "[[targets.prod.probes]]\nget = '/a'\n[[targets.prod.probes]]\nget = '/b'\nstaus = 200": (
@@ -260,56 +260,58 @@ MISFITS = {
         "critical, major, minor"
     ),
     "[[probes]]\nget = '/a'\nseverity = 1": (
-        "3: probes[0].severity: expected one of critical, major, minor; there is 1"
+        "3: probes[0].severity: expected one of critical, major, minor, but found 1"
     ),
     "[[probes]]\nget = '/a'\nstatus = '200'": (
-        "3: probes[0].status: expected a whole number or an array, as 200 or [200,204]; there is a "
-        "text"
+        "3: probes[0].status: expected a whole number or an array, as 200 or [200,204], but found "
+        "a text"
     ),
     "[[probes]]\nget = '/a'\nstatus = []": (
-        "3: probes[0].status: expected a whole number or an array, as 200 or [200,204]; there is "
+        "3: probes[0].status: expected a whole number or an array, as 200 or [200,204], but found "
         "an empty array"
     ),
     "[[probes]]\nget = '/a'\nsamples = 0": (
-        "3: probes[0].samples: expected a whole number at least 1 and at most 10000; there is 0"
+        "3: probes[0].samples: expected a whole number at least 1 and at most 10000, but found 0"
     ),
     "[[probes]]\nget = '/a'\nwithin = -1": (
-        "3: probes[0].within: expected a number greater than 0 and at most 86400, as 0.5; there is "
-        "-1"
+        "3: probes[0].within: expected a number greater than 0 and at most 86400, as 0.5, but "
+        "found -1"
     ),
     "[[probes]]\nget = 2024-01-01": (
-        '2: probes[0].get: expected a text, as "/health"; there is a date or time'
+        '2: probes[0].get: expected a text, as "/health", but found a date or time'
     ),
-    "[probes]\nget = '/a'": "1: probes: expected an array; there is a table",
+    "[probes]\nget = '/a'": "1: probes: expected an array, but found a table",
     "[weights]\nblocker = 9": (
         "2: weights.blocker: is not a key here. Allowed: critical, major, minor"
     ),
-    "weights = { minor = 0 }": ("1: weights.minor: expected a whole number at least 1; there is 0"),
+    "weights = { minor = 0 }": (
+        "1: weights.minor: expected a whole number at least 1, but found 0"
+    ),
     "[[actions]]\nwhen = 'x'": "1: actions[0]: `action` is missing",
     "[[actions]]\nwhen = 'x'\naction = 'y'\nseverity = 'fatal'": (
         '4: actions[0].severity: "fatal" is not allowed. Allowed: critical, major, minor'
     ),
     "[flags]\nfrom = '/info'": "1: flags: `values` is missing",
     "[flags]\nfrom = '/info'\nvalues = { A = '$.a' }\n[flags.modes]\nX = { A = 'on' }": (
-        "5: flags.modes.X.A: expected true or false; there is a text"
+        "5: flags.modes.X.A: expected true or false, but found a text"
     ),
     "[contract]\nmax_examples = 0": (
-        "2: contract.max_examples: expected a whole number at least 1; there is 0"
+        "2: contract.max_examples: expected a whole number at least 1, but found 0"
     ),
     "[contract.parameters]\nsku = []": (
-        "2: contract.parameters.sku: expected an array; there is an empty array"
+        "2: contract.parameters.sku: expected an array, but found an empty array"
     ),
 }
 
 
 @pytest.mark.fault(28)
 @pytest.mark.parametrize("text", MISFITS)
-def test_misfit_is_told_with_line_key_and_what_is_allowed(tmp_path: Path, text: str) -> None:
+def test_a_wrong_value_is_named_with_line_key_and_allowed_values(tmp_path: Path, text: str) -> None:
     assert refusal(tmp_path, text).startswith(f"prodcheck.toml:{MISFITS[text]}")
 
 
 @pytest.mark.fault(28)
-def test_misfit_in_pyproject_has_the_line_of_pyproject(tmp_path: Path) -> None:
+def test_a_wrong_value_in_pyproject_has_its_line(tmp_path: Path) -> None:
     text = "[project]\nname = 'x'\n\n[tool.prodcheck]\nthreshold = 90\n\n[tool.prodcheck.target]\n"
     assert refusal(tmp_path, text, "pyproject.toml").startswith(
         'pyproject.toml:7: target: is not a key here. Did you mean "targets"?'
@@ -319,7 +321,7 @@ def test_misfit_in_pyproject_has_the_line_of_pyproject(tmp_path: Path) -> None:
 @pytest.mark.fault(28)
 def test_tool_prodcheck_that_is_no_table_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path, "[tool]\nprodcheck = 3\n", "pyproject.toml") == (
-        "pyproject.toml:2: tool.prodcheck: expected a table; there is 3"
+        "pyproject.toml:2: tool.prodcheck: expected a table, but found 3"
     )
 
 

@@ -619,7 +619,7 @@ def test_no_operation_deletes_what_a_sequence_works_on(project: Project, monkeyp
     taken = []
 
     @contextlib.contextmanager
-    def turn(path: Path, **_: bool) -> Iterator[None]:
+    def process_lock(path: Path, **_: bool) -> Iterator[None]:
         taken.append(path.name)
         yield
         taken.pop()
@@ -628,7 +628,7 @@ def test_no_operation_deletes_what_a_sequence_works_on(project: Project, monkeyp
         (inside if "sequence" in taken else outside).append(visit.request)
         json_answer({"id": 7}, 204 if visit.request.method == "DELETE" else 201)(visit)
 
-    monkeypatch.setattr("pytest_prodcheck.store.process_lock.turn", turn)
+    monkeypatch.setattr("pytest_prodcheck.store.process_lock.process_lock", process_lock)
     project.server.on("/openapi.json", json_answer(THINGS)).on("*", seen)
     project.configure(
         'openapi = "/openapi.json"\nread_only = false\n\n[contract]\nmax_examples = 20\n'
@@ -653,13 +653,13 @@ def test_the_wait_for_a_turn_is_not_its_own_time(project: Project, monkeypatch, 
             return time.monotonic() + 100 * len(waited)
 
     @contextlib.contextmanager
-    def turn(path: Path, **_: bool) -> Iterator[None]:
+    def process_lock(path: Path, **_: bool) -> Iterator[None]:
         if path.name == "sequence":
             waited.append(path)
         yield
 
     monkeypatch.setattr("pytest_prodcheck.checks.contract.exploration.real_time", Clock)
-    monkeypatch.setattr("pytest_prodcheck.store.process_lock.turn", turn)
+    monkeypatch.setattr("pytest_prodcheck.store.process_lock.process_lock", process_lock)
     project.server.on("/openapi.json", json_answer(THINGS)).on("*", json_answer({"id": 7}))
     project.configure(
         'openapi = "/openapi.json"\nread_only = false\n\n'

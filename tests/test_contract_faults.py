@@ -591,7 +591,7 @@ def test_a_document_above_max_body_is_not_read(project):
     outcome = check(project)
     assert outcome.ruling == ("inconclusive", 6), outcome.output
     detail = outcome.verdict["problems"][0]["detail"]
-    assert "the answer is larger than 20000 bytes. Ask for less, or raise `max_body`" in detail
+    assert "the response is larger than 20000 bytes. Request less, or raise `max_body`" in detail
     assert cases(project) == []
 
 

@@ -9,7 +9,7 @@ import pytest
 from pytest_prodcheck.model import Check, Failure, Planned, TargetInfo
 from pytest_prodcheck.store.entries import Begin, Entry, Plan, Report
 from pytest_prodcheck.store.journal import fold
-from pytest_prodcheck.verdict.remarks import in_common
+from pytest_prodcheck.verdict.remarks import shared_remarks
 from tests.faulty import Behaviour, Visit, answer, json_answer
 from tests.project import Outcome, Project
 
@@ -278,7 +278,7 @@ def test_remarks_count_operations_and_name_the_commonest_first():
 
     checks = [made(f"GET /{n}", "400 is not documented") for n in range(19)]
     checks += [made("GET /x", "404 is not documented"), made("GET /y")]
-    assert in_common(checks) == [
+    assert shared_remarks(checks) == [
         "400 is not documented on 19 operations (GET /0, GET /1 and 17 more)",
         "404 is not documented on 1 operation (GET /x)",
     ]

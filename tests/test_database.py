@@ -309,7 +309,7 @@ POLICIES = [
         secured(security="off"),
         [
             "critical schema.rls_disabled journal_entries: has 1 policy, but row-level security is "
-            "off: they do nothing"
+            "off: they have no effect"
         ],
     ),
     (
@@ -375,7 +375,7 @@ POLICIES = [
             "critical schema.policy_unexpected journal_entries.theirs: nothing expects this "
             "policy: for select to authenticated using (team = 1)",
             "critical schema.policy_conflict journal_entries.own: and theirs both allow select: a "
-            "row passes when either lets it: the wider one wins",
+            "row is allowed if either allows it: the wider one wins",
         ],
     ),
     (
@@ -384,7 +384,7 @@ POLICIES = [
         secured(everything=EVERYTHING),
         [
             "critical schema.policy_conflict journal_entries.own: and everything both allow "
-            "select: everything lets every row pass, so the other does nothing"
+            "select: everything allows every row, so the other has no effect"
         ],
     ),
     (
@@ -393,7 +393,7 @@ POLICIES = [
         secured(everything=EVERYTHING),
         [
             "critical schema.policy_conflict journal_entries.own: and everything both allow "
-            "select: everything lets every row pass, so the other does nothing"
+            "select: everything allows every row, so the other has no effect"
         ],
     ),
     (
@@ -429,8 +429,8 @@ POLICIES = [
             policies={"a": "for insert with check (true)", "b": "using (x) with check (own(x))"},
         ),
         [
-            "critical schema.policy_conflict journal_entries.a: and b both allow insert: a lets "
-            "every row pass, so the other does nothing"
+            "critical schema.policy_conflict journal_entries.a: and b both allow insert: a "
+            "allows every row, so the other has no effect"
         ],
     ),
 ]
@@ -492,8 +492,8 @@ def test_two_types_are_two(one: str, other: str) -> None:
 
 
 NO_SQL: list[tuple[Callable[..., object], list[str], str]] = [
-    (sql.column, ["a", "text default 'x'"], "is not a column; write its type, and "),
-    (sql.column, ["a", "bigint primary key"], "is not a column; write its type, and "),
+    (sql.column, ["a", "text default 'x'"], "is not a column; write only its type, "),
+    (sql.column, ["a", "bigint primary key"], "is not a column; write only its type, "),
     (sql.foreign_key, ["user_id"], "is not a foreign key; write it like "),
     (sql.foreign_key, ["a references b on delete explode"], "is not a foreign key; write it "),
     (sql.index, ["email"], "is not an index; write it like "),
@@ -758,7 +758,7 @@ def test_nothing_is_expected_unless_it_is_written(given_file: Callable[..., Sett
         (
             "[database.tables.users]\ncolumns = { a = 'text primary key' }\n",
             None,
-            "prodcheck.toml:5: database.tables.users.columns.a: is not a column; write its type",
+            "prodcheck.toml:5: database.tables.users.columns.a: is not a column; write only",
         ),
         (
             "[database.tables.users]\nindexes = ['(a)', 'b']\n",
@@ -788,7 +788,7 @@ def test_nothing_is_expected_unless_it_is_written(given_file: Callable[..., Sett
         (
             "[database]\nschema = 'schema.toml'\n[database.tables.users]\n",
             "[tables.users]\n",
-            "prodcheck.toml:6: database.tables.users: stands in schema.toml too; keep one of the ",
+            "prodcheck.toml:6: database.tables.users: is in schema.toml too; keep one of the ",
         ),
         (
             "[database]\nmetadata = 'app/models.py'\n",

@@ -11,7 +11,7 @@ import pytest
 from pytest_prodcheck.demo.incidents import INCIDENTS, MAINTENANCE_PAGE
 from pytest_prodcheck.model import Failure
 from pytest_prodcheck.rules import failure
-from pytest_prodcheck.verdict.diagnosis import RULES, SIGNS, diagnose
+from pytest_prodcheck.verdict.diagnosis import FAILURE_FINDINGS, RULES, diagnose
 from tests.diagnosis_cases import (
     CONFLICT,
     FIRES,
@@ -145,7 +145,7 @@ def test_no_body_upsets_a_rule(body):
 
 def test_each_incident_is_named_by_a_rule_that_exists():
     assert len(RULES) == 13
-    named = {case[0] for case in FIRES} | {sign.rule for sign in SIGNS}
+    named = {case[0] for case in FIRES} | {kind.rule for kind in FAILURE_FINDINGS}
     assert {incident.rule for incident in INCIDENTS.values()} <= named
 
 

@@ -121,8 +121,8 @@ def test_many_drills_leave_no_trace(project: Project, board: Switchboard) -> Non
         ),
         (
             "keeps entries",
-            "what drill 'files only' wrote may still be at /entries/1",
-            [f"what drill 'files only' wrote may still be at /entries/{n}" for n in (1, 2, 3)],
+            "data that drill 'files only' wrote may still be at /entries/1",
+            [f"data that drill 'files only' wrote may still be at /entries/{n}" for n in (1, 2, 3)],
         ),
     ],
 )
@@ -584,13 +584,21 @@ def test_the_breaker_opens_degrades_and_recovers(
         ('mode = "FILES_ONLY"\n', 'mode = "FILE_ONLY"\n', 'Did you mean "FILES_ONLY"?'),
         ("put = ", "putt = ", 'Did you mean "put"?'),
         ("put = ", 'get = "/", put = ', "has get and put; write exactly one"),
-        ('name = "files only"', 'name = " files only"', "is no name for a line of a report"),
-        ("put = ", 'call = "conftest.py", put = ', "names no function; write it like conftest.py"),
-        ("read = ", 'read = "/entries"\n#', "has no {id}; write it where the id of what was"),
+        ('name = "files only"', 'name = " files only"', "is not a name for a line of a report"),
+        (
+            "put = ",
+            'call = "conftest.py", put = ',
+            "does not name a function; write it like conftest.py",
+        ),
+        ("read = ", 'read = "/entries"\n#', "has no {id}; write it in place of the id of the"),
         ("[[drills]]", f"{DRILL}[[drills]]", 'there is another drill "files only"'),
-        ("{drill}", "drill", "has no {drill} in any text; by it a drill knows again what it wrote"),
+        (
+            "{drill}",
+            "drill",
+            "has no {drill} in any text; a drill needs it to recognize its own data",
+        ),
         ("[[drills.probes]]", '[[drills.probes]]\nget = "/info"\n[[drills.probes]]', "make them o"),
-        ("switch = {", 'switch = " " #', "is no command; write one, or a request"),
+        ("switch = {", 'switch = " " #', "is not a command; write one, or a request"),
         ("switch = {", 'switch = "x \'" #', "is not a command: No closing quotation"),
         ("switch = {", 'switch = "x ${Y}" #', "has a variable, which the report would show"),
     ],
@@ -611,4 +619,4 @@ def test_a_drill_that_could_not_tell_whether_it_worked_is_refused(project: Proje
     project.configure(drill)
     outcome = project.run("-m", "rollback")
     assert outcome.exit == 4
-    assert "nothing that tells whether the switch took effect" in outcome.output
+    assert "nothing that shows if the switch took effect" in outcome.output

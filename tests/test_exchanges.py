@@ -10,7 +10,7 @@ import pytest
 
 from pytest_prodcheck.http.lean_httpx import httpx
 from pytest_prodcheck.http.recording import MASK, SHOWN, Masking
-from pytest_prodcheck.http.sockets import Clock
+from pytest_prodcheck.http.sockets import RequestDeadline
 from pytest_prodcheck.model import Exchange
 from pytest_prodcheck.redaction.redactor import Redactor
 
@@ -96,11 +96,11 @@ def record(
 ) -> tuple[Exchange, list[str]]:
     """The exchange of such a request, and what was learned from it."""
     learned: list[str] = []
-    clock = Clock()
-    clock.excerpt, clock.size = answer, len(answer)
+    deadline = RequestDeadline()
+    deadline.excerpt, deadline.size = answer, len(answer)
     exchange = Masking(learned.append, None).exchange(
         httpx.Request(method, url, **request),  # type: ignore[arg-type]
-        clock,
+        deadline,
         added,
         response=httpx.Response(200, headers=answer_headers or []),
     )
@@ -225,11 +225,11 @@ def test_tokens_in_a_body_are_masked_by_the_name_of_their_field() -> None:
 
 def test_an_answer_is_cut_after_it_was_cleaned() -> None:
     """Or the first half of a secret at the cut would stay."""
-    clock = Clock()
-    clock.excerpt = b"x" * (SHOWN - 10) + SECRET.encode() + b"y" * 100
+    deadline = RequestDeadline()
+    deadline.excerpt = b"x" * (SHOWN - 10) + SECRET.encode() + b"y" * 100
     masking = Masking(None, lambda text: text.replace(SECRET, MASK))
     exchange = masking.exchange(
-        httpx.Request("GET", "http://127.0.0.1/"), clock, (), response=httpx.Response(200)
+        httpx.Request("GET", "http://127.0.0.1/"), deadline, (), response=httpx.Response(200)
     )
     assert exchange.body == "x" * (SHOWN - 10) + MASK + "y" * 7
     assert len(exchange.body) == SHOWN
@@ -313,7 +313,7 @@ def known(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Exchange]:
 
     def recorded(method: str = "GET", url: str = "http://127.0.0.1/", **request: Any) -> Exchange:
         asked = httpx.Request(method, url, **request)
-        exchange = masking.exchange(asked, Clock(), (), response=httpx.Response(200))
+        exchange = masking.exchange(asked, RequestDeadline(), (), response=httpx.Response(200))
         assert not [value for value in VARIABLES.values() if value in exchange.curl]
         return exchange
 

@@ -21,7 +21,7 @@ def test_two_runs_have_two_folders_and_latest_is_the_newer(tmp_path):
 def test_a_folder_that_cannot_be_is_refused(tmp_path):
     file = tmp_path / "file"
     file.touch()
-    with pytest.raises(UsageError, match="name a folder that can be written"):
+    with pytest.raises(UsageError, match="Name a writable folder"):
         Folder.create(file)
     (tmp_path / "link").symlink_to("/etc")
     with pytest.raises(UsageError, match="is a link to /etc: reports are not written through"):

@@ -185,9 +185,9 @@ def test_the_page_asks_for_nothing_from_elsewhere() -> None:
 
 def test_the_latency_picture_tells_its_numbers_to_a_screen_reader() -> None:
     page = html.summary(*sample_runs.broken())
-    assert '<title id="pc-latency-title">How long answers took</title>' in page
+    assert '<title id="pc-latency-title">Response times</title>' in page
     assert "13 answered requests: p50 62 ms, p95 2.51 s, p99 2.51 s" in page
-    assert "1 more got no answer at all." in page
+    assert "1 more got no response at all." in page
 
 
 @pytest.mark.parametrize("times", [[0.0], [0.001, 3_600_000.0], [5.0] * 3, [float("nan"), 4.0]])

@@ -9,7 +9,7 @@ from pytest_prodcheck.cli import main
 from pytest_prodcheck.config.known import known_failures
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.model import Check
-from pytest_prodcheck.verdict.known_failures import Known, KnownFailures, entries_for, written
+from pytest_prodcheck.verdict.known_failures import Known, KnownFailures, entries_for, to_toml
 from tests.faulty import Behaviour, json_answer
 from tests.project import Project
 
@@ -58,7 +58,7 @@ def test_an_expired_entry_is_remembered() -> None:
 
 
 def test_what_passes_has_no_place_in_the_list_but_a_pattern_may_stay() -> None:
-    assert "take the entry out" in KnownFailures([entry()], TODAY).outdated(ID)
+    assert "remove the entry" in KnownFailures([entry()], TODAY).outdated(ID)
     assert KnownFailures([entry(check="suites/*")], TODAY).outdated(ID) == ""
 
 
@@ -68,7 +68,7 @@ def test_what_passes_has_no_place_in_the_list_but_a_pattern_may_stay() -> None:
 def test_what_is_written_can_be_read(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     entries = [entry(reason='say "no"\n\\ ', failures=("A", "é")), entry(check="b")]
-    (tmp_path / "known.toml").write_text(written(entries))
+    (tmp_path / "known.toml").write_text(to_toml(entries))
     assert list(known_failures(tmp_path)) == entries
 
 
@@ -145,7 +145,7 @@ def broken(project: Project) -> Project:
 def accept(project: Project, days: int = 30) -> str:
     expires = date.today() + timedelta(days=days)
     bad = ID.replace("/items/{id}", "/bad")
-    project.write("known.toml", written([entry(check=bad, reason="ticket 7", expires=expires)]))
+    project.write("known.toml", to_toml([entry(check=bad, reason="ticket 7", expires=expires)]))
     return str(expires)
 
 
@@ -175,7 +175,7 @@ def test_one_that_is_mended_is_a_failure_until_the_entry_is_gone(broken) -> None
     good = (broken.path / "known.toml").read_text().replace("/bad", "/good")
     (broken.path / "known.toml").write_text(good)
     outcome = broken.run(*RUN)
-    assert "take the entry out" in outcome.check("[GET /good]")["message"]
+    assert "remove the entry" in outcome.check("[GET /good]")["message"]
     assert outcome.ruling == ("fail", 1)
 
 
@@ -213,7 +213,7 @@ def test_a_violation_can_never_be_known(broken) -> None:
         """,
     )
     entries = [entry(check="test_own.py::test_own", expires=date(2999, 1, 1))]
-    broken.write("known.toml", written(entries))
+    broken.write("known.toml", to_toml(entries))
     outcome = broken.run(*RUN)
     assert outcome.check("test_own")["outcome"] == "failed"
     assert outcome.ruling == ("fail", 1)

@@ -151,7 +151,7 @@ def test_runs_that_cannot_be_compared_are_refused(change, says):
     with pytest.raises(UsageError) as refused:
         merge([journal("r1", passed="a"), journal("r2", passed="b", **change)], "whole")
     assert str(refused.value).startswith(f"run r2 has {says}")
-    assert str(refused.value).endswith("; only runs on one target under one policy merge")
+    assert str(refused.value).endswith(". Only runs on one target under one policy can be merged.")
 
 
 PART = {"shard": "1/2"}
@@ -174,7 +174,7 @@ OTHER = {"shard": "2/2"}
          "run r2 has another configuration of probes than run r1"),
         ({**PART, "configuration": {"probes": "1"}}, OTHER, "another configuration of probes"),
         ({**PART, "part": Part(text="2 of 18 checks were selected")}, OTHER,
-         "run r1 is not a whole part: 2 of 18 checks were selected; run it without -k"),
+         "run r1 is not a whole part: 2 of 18 checks were selected. Run it again without -k"),
         (PART, {**OTHER, "part": Part(text="2 of 18 checks were selected")},
          "run r2 is not a whole part"),
         ({"vantage": "ci", "planned": "ab"}, {"vantage": "eu", "planned": "a"},

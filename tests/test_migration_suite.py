@@ -194,8 +194,8 @@ FOLDER = 'folder = "migrations"'
         ),
         (
             f'{FOLDER}\nseed = "prodcheck.toml"',
-            "prodcheck.toml:5: migrations.seed: fills the tables that the target has, but nothing "
-            "says which: name its `database`, or the last migration that it has as `applied`",
+            "prodcheck.toml:5: migrations.seed: fills the tables that the target has, but these "
+            "are unknown: set its `database`, or its last migration as `applied`",
         ),
         (f"{FOLDER}\nlimit = 0", "prodcheck.toml:5: migrations.limit: "),
         (f'{FOLDER}\ndialect = "mysql"', "prodcheck.toml:5: migrations.dialect: "),
@@ -214,14 +214,12 @@ def test_a_wrong_setting_is_refused_with_its_place(
         (
             "postgresql://reader:word1234@db.example/app",
             "postgresql+psycopg://owner:word5678@DB.example:5432/app?sslmode=require",
-            "names the very database that `database` does; name another server, or at least "
-            "another database",
+            "is the same database as `database`; name another server, or at least another database",
         ),
         (
             "postgresql://reader:word1234@localhost/app",
             "postgresql://owner:word5678@127.0.0.1/app",
-            "names the very database that `database` does; name another server, or at least "
-            "another database",
+            "is the same database as `database`; name another server, or at least another database",
         ),
         (
             "postgresql://reader:word1234@db.example/app",
@@ -231,8 +229,8 @@ def test_a_wrong_setting_is_refused_with_its_place(
         (
             "postgresql://reader:word1234@db.example/app",
             "mysql://owner:word5678@db.example/app",
-            "is a database of another kind than PostgreSQL and SQLite, the two that can be opened "
-            "read-only for certain; leave it out",
+            "is neither PostgreSQL nor SQLite, the only two that can reliably be opened "
+            "read-only; leave it out",
         ),
     ],
 )

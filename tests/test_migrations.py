@@ -97,7 +97,7 @@ def test_alembic_lists_its_own(tmp_path):
     [
         (
             {"notes.txt": ""},
-            "has no migrations: m holds neither NNN_name.sql, nor NAME/migration.sql (Prisma), "
+            "has no migrations: m contains neither NNN_name.sql, nor NAME/migration.sql (Prisma), "
             "nor env.py (Alembic)",
         ),
         (
@@ -229,7 +229,7 @@ RULE_BY_RULE = [
             (
                 "not_null",
                 "1: adds column b to a as NOT NULL without a default: it fails on a table with "
-                "rows, and the release before cannot insert",
+                "rows, and the previous release cannot insert rows",
             )
         ],
     ),
@@ -265,7 +265,7 @@ RULE_BY_RULE = [
         [
             (
                 "unread",
-                "1: it runs SQL that is put together as text (EXECUTE), which cannot be read",
+                "1: it runs SQL that is built as text (EXECUTE), which cannot be read",
             )
         ],
     ),
@@ -399,7 +399,7 @@ def test_a_rollback_drops_the_view_before_its_table():
         (
             "order",
             "m/1.sql:1: drops table user_tier_limits before view beta_daily_metrics, which needs "
-            "it: CASCADE takes it along",
+            "it: CASCADE drops that too",
         )
     ]
 
@@ -414,11 +414,11 @@ def test_two_migrations_do_not_share_a_number():
 
 BEFORE = text("CREATE TABLE a (n INTEGER, s VARCHAR(10), t TEXT);", place="m/0.sql")
 COMPATIBLE = [
-    ("DROP TABLE IF EXISTS a;", "removed", "drops table a, which the release before uses"),
+    ("DROP TABLE IF EXISTS a;", "removed", "drops table a, which the previous release uses"),
     (
         "ALTER TABLE a DROP COLUMN n;",
         "removed",
-        "drops column n of a, which the release before uses",
+        "drops column n of a, which the previous release uses",
     ),
     ("ALTER TABLE a RENAME TO b;", "renamed", "renames a to b"),
     ("ALTER TABLE a RENAME COLUMN n TO m;", "renamed", "renames column n of a to m"),
@@ -574,7 +574,7 @@ def test_alembic_is_read_as_the_sql_that_it_prints(tmp_path):
     assert "versions/bbb.py: its downgrade() does nothing [migration.no_rollback]" in str(
         broken.value
     )
-    with pytest.raises(CheckFailed, match="which the release before uses"):
+    with pytest.raises(CheckFailed, match="which the previous release uses"):
         run_of(path, "bbb").check_backward_compatible()
     with pytest.warns(UserWarning, match=r"Alembic cannot print its SQL: AttributeError: "):
         run_of(path, "ccc", forward_only=True).check_sql()

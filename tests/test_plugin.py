@@ -268,7 +268,7 @@ def test_a_test_without_a_category_is_not_scored_but_fails_the_run(project):
 @pytest.mark.parametrize(
     ("required", "reason"),
     [
-        ("smoke>=2", "required are smoke>=2, planned were 1"),
+        ("smoke>=2", "smoke>=2 is required, but 1 were planned"),
         ("*::test_gone", "required check *::test_gone was not planned"),
     ],
 )

@@ -23,7 +23,7 @@ from pytest_prodcheck.checks.probes import prober as probes
 from pytest_prodcheck.checks.probes.prober import ProbeCheck, Prober, ProbeResult
 from pytest_prodcheck.config import Probe, Secret, Target
 from pytest_prodcheck.http.client import LiveClient, LiveTransport
-from pytest_prodcheck.http.throttle import Chain
+from pytest_prodcheck.http.throttle import Throttle
 from pytest_prodcheck.model import Exchange
 from pytest_prodcheck.store.tally import Tally
 
@@ -99,8 +99,8 @@ def live(url: str, work: Path, **more: Any) -> Iterator[Prober]:
     """A prober over the real client."""
     options = {key: more.pop(key) for key in ("clean", "tally", "shared") if key in more}
     target = Target(name="t", base_url=url, **more)
-    with Chain(work / "chain", rate=target.rate, budget=target.request_budget) as chain:
-        transport = LiveTransport(target, chain)
+    with Throttle(work / "throttle", rate=target.rate, budget=target.request_budget) as throttle:
+        transport = LiveTransport(target, throttle)
         prober = Prober(target, lambda: LiveClient(target, transport), work, **options)
         try:
             yield prober
@@ -464,13 +464,13 @@ SENDER = """
 import sys
 from pathlib import Path
 from pytest_prodcheck.config import Probe, Target
-from pytest_prodcheck.http.throttle import Chain
+from pytest_prodcheck.http.throttle import Throttle
 from pytest_prodcheck.http.client import LiveClient, LiveTransport
 from pytest_prodcheck.checks.probes.prober import Prober
 
 url, work, *paths = sys.argv[1:]
 target = Target(name="t", base_url=url, concurrency=2)
-transport = LiveTransport(target, Chain(Path(work) / "chain", rate=None, budget=5000))
+transport = LiveTransport(target, Throttle(Path(work) / "throttle", rate=None, budget=5000))
 prober = Prober(target, lambda: LiveClient(target, transport), Path(work))
 prober.start([Probe(method="GET", path=path, id=f"GET {path}") for path in paths])
 print("started", flush=True)

@@ -164,7 +164,7 @@ def test_what_raw_clients_receive_opens_the_breaker(project, client, no_half_ope
     outcome = project.run("test_a.py")
     assert len(project.server.paths()) == 10, outcome.output
     assert outcome.verdict["counts"]["not_run"] == 4
-    assert "10 answers in a row were 5xx" in str(outcome.verdict["reasons"])
+    assert "10 responses in a row were 5xx" in str(outcome.verdict["reasons"])
 
 
 @pytest.mark.fault(1, 12, 103, 130)
@@ -277,7 +277,7 @@ def test_a_request_has_its_deadline_under_a_frozen_clock(project):
         """,
     )
     outcome = project.run("test_a.py")
-    assert "no complete answer within 0.5 s" in outcome.check("test_slow")["message"]
+    assert "no complete response within 0.5 s" in outcome.check("test_slow")["message"]
 
 
 @both

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_prodcheck.cli import main
 from pytest_prodcheck.model import Release
-from pytest_prodcheck.service.release import ReleaseSeen, derived
+from pytest_prodcheck.service.release import ReleaseObserver, derived
 from tests.faulty import json_answer
 from tests.project import Outcome, Project
 
@@ -100,7 +100,7 @@ def test_the_body_goes_before_headers() -> None:
 
 
 def test_all_processes_of_a_run_share_what_was_told(tmp_path: Path) -> None:
-    one, other = (ReleaseSeen(tmp_path / "release.json") for _ in range(2))
+    one, other = (ReleaseObserver(tmp_path / "release.json") for _ in range(2))
     assert one.release() == Release()
     one.observe(answer("/health", {"version": "1.4.2"}))
     other.observe(answer("/orders", {}, X_Commit="3e68e18"))

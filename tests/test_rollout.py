@@ -14,7 +14,14 @@ import pytest
 from pytest_prodcheck.cli import main
 from pytest_prodcheck.model import Release
 from pytest_prodcheck.service import rollout
-from pytest_prodcheck.service.rollout import Answer, Outcome, Pace, Proof, answers_needed, wait
+from pytest_prodcheck.service.rollout import (
+    Observation,
+    Outcome,
+    Pace,
+    Proof,
+    responses_needed,
+    wait,
+)
 from tests.faulty import answer, closed_port, hang_up, json_answer
 
 OLD, NEW = Release(version="1", commit="a" * 10), Release(version="2", commit="b" * 10)
@@ -33,7 +40,7 @@ class Clock:
         self.now += seconds
 
 
-def waited(draw: Callable[[], Answer], share: float = 0.9, seconds: float = 600.0) -> Outcome:
+def waited(draw: Callable[[], Observation], share: float = 0.9, seconds: float = 600.0) -> Outcome:
     clock = Clock()
     return wait(
         draw,
@@ -54,8 +61,8 @@ def waited(draw: Callable[[], Answer], share: float = 0.9, seconds: float = 600.
 @pytest.mark.parametrize(
     ("share", "needed"), [(0.22, 2), (0.37, 4), (0.5, 5), (0.74, 10), (0.9, 29), (0.95, 59)]
 )
-def test_answers_needed_for_a_share(share, needed):
-    assert answers_needed(share) == needed
+def test_responses_needed_for_a_share(share, needed):
+    assert responses_needed(share) == needed
     assert 1 - 0.05 ** (1 / needed) <= 1 - share + 1e-9
     assert Proof(share).needed == needed
 
@@ -77,16 +84,16 @@ def test_one_stale_replica_of_ten_is_missed_in_at_most_five_percent_of_1000_runs
     generator = random.Random(20)
     runs = 1000
 
-    def draw() -> Answer:
-        return Answer(release=OLD if generator.random() < 0.1 else NEW)
+    def draw() -> Observation:
+        return Observation(release=OLD if generator.random() < 0.1 else NEW)
 
     missed = sum(waited(draw, seconds=20).live for _ in range(runs))
     assert 0 < missed <= 50
 
 
 def test_a_complete_rollout_is_proven_by_29_answers():
-    outcome = waited(lambda: Answer(release=NEW))
-    assert (outcome.state, outcome.equal, outcome.asked) == ("live", 29, 30)
+    outcome = waited(lambda: Observation(release=NEW))
+    assert (outcome.state, outcome.equal, outcome.requests) == ("live", 29, 30)
     assert outcome.seconds < 2
 
 
@@ -94,10 +101,10 @@ def test_a_rollout_in_which_old_and_new_answer_by_turns_is_proven_in_the_end():
     generator = random.Random(1)
     total = 0
 
-    def draw() -> Answer:
+    def draw() -> Observation:
         nonlocal total
         total += 1
-        return Answer(release=NEW if generator.random() < total / 100 else OLD)
+        return Observation(release=NEW if generator.random() < total / 100 else OLD)
 
     outcome = waited(draw)
     assert outcome.live
@@ -105,36 +112,36 @@ def test_a_rollout_in_which_old_and_new_answer_by_turns_is_proven_in_the_end():
     assert outcome.others["version 1, commit aaaaaaaaaa"] > 10
 
 
-SEQUENCES: dict[str, tuple[list[Answer], str, str]] = {
-    "old": ([Answer(release=OLD)], "old", "still the old release: version 1"),
+SEQUENCES: dict[str, tuple[list[Observation], str, str]] = {
+    "old": ([Observation(release=OLD)], "old", "still the old release: version 1"),
     "undone": (
-        [Answer(release=NEW)] * 3 + [Answer(release=OLD)] * 40,
+        [Observation(release=NEW)] * 3 + [Observation(release=OLD)] * 40,
         "old",
         "still the old release: version 1",
     ),
     "flapping": (
-        [Answer(release=NEW), Answer(release=OLD)] * 40,
+        [Observation(release=NEW), Observation(release=OLD)] * 40,
         "flapping",
-        "several releases answer: version 2; version 1, commit aaaaaaaaaa (",
+        "several releases respond: version 2; version 1, commit aaaaaaaaaa (",
     ),
     "one error among many": (
-        [*[Answer(release=NEW)] * 9, Answer(error="status 502")] * 9,
+        [*[Observation(release=NEW)] * 9, Observation(error="status 502")] * 9,
         "flapping",
         "status 502 (",
     ),
     "too little time": (
-        [*[Answer(release=OLD)] * 12, *[Answer(release=NEW)] * 3],
+        [*[Observation(release=OLD)] * 12, *[Observation(release=NEW)] * 3],
         "unproven",
-        "3 of 29 answers in a row do not prove 90 % yet",
+        "3 of 29 responses in a row do not prove 90 % yet",
     ),
     "down": (
-        [Answer(error="no answer (connect)", detail="connect: GET /: refused")],
+        [Observation(error="no response (connect)", detail="connect: GET /: refused")],
         "unreachable",
-        "the target cannot be asked: connect: GET /: refused",
+        "the target does not respond: connect: GET /: refused",
     ),
-    "silent": ([Answer()], "silent", "tells neither version nor commit"),
+    "silent": ([Observation()], "silent", "with neither version nor commit"),
     "other commit of the same version": (
-        [Answer(release=Release(version="3"))],
+        [Observation(release=Release(version="3"))],
         "old",
         "still the old release: version 3",
     ),
@@ -147,7 +154,7 @@ def test_what_was_seen_is_told_apart(name):
     left = iter(answers)
     clock = Clock()
 
-    def ask() -> Answer:
+    def ask() -> Observation:
         found = next(left, None)
         if found is None:
             clock.now = 1e9  # the same once more, and time is over
@@ -169,7 +176,7 @@ def test_what_was_seen_is_told_apart(name):
 
 def test_the_pause_grows_with_jitter_and_is_short_while_the_release_is_being_proven():
     clock = Clock()
-    answers = iter([Answer(release=OLD)] * 12 + [Answer(release=NEW)] * 30)
+    answers = iter([Observation(release=OLD)] * 12 + [Observation(release=NEW)] * 30)
     outcome = wait(
         lambda: next(answers),
         Release(version="2"),
@@ -206,8 +213,8 @@ def test_each_question_has_a_connection_of_its_own(here, capsys):
     connections = [seen.connection for seen in here.server.ledger]
     assert len(connections) == len(set(connections)) == 30
     assert capsys.readouterr().out.splitlines()[-1] == (
-        "live: at least 90 % of answers come from version 2, commit bbbbbbb "
-        "(95 % confidence, 29 answers in a row)"
+        "live: at least 90 % of responses come from version 2, commit bbbbbbb "
+        "(95 % confidence, 29 responses in a row)"
     )
 
 
@@ -260,7 +267,7 @@ def test_a_target_that_is_down_is_unreachable(here, capsys):
             f'[targets.prod]\nbase_url = "http://127.0.0.1:{port}"\n{RELEASE}'
         )
         assert main(["wait", "prod", "--version", "2", "--timeout", "1s"]) == 6
-    assert "the target cannot be asked: connect: GET" in capsys.readouterr().out
+    assert "the target does not respond: connect: GET" in capsys.readouterr().out
 
 
 @pytest.mark.fault(149)
@@ -399,8 +406,8 @@ def balancer(ports: list[int], seed: int) -> Iterator[int]:
 @pytest.mark.parametrize(
     ("versions", "code", "said"),
     [
-        (("2", "2", "2"), 0, "live: at least 90 % of answers come from version 2"),
-        (("2", "2", "1"), 6, "several releases answer: version 2; version 1 ("),
+        (("2", "2", "2"), 0, "live: at least 90 % of responses come from version 2"),
+        (("2", "2", "1"), 6, "several releases respond: version 2; version 1 ("),
     ],
     ids=["all new", "one of three old"],
 )

@@ -257,7 +257,7 @@ def test_a_service_left_from_yesterday_is_not_taken_for_the_one_just_started(
         start(target)
     assert str(refused.value) == (
         f"local: another process already listens on port {taken} of 127.0.0.1.\n"
-        "Stop it, or use {port} in both base_url and `start` to have a free one picked."
+        "Stop it, or use {port} in both base_url and `start`, which picks a free port."
     )
 
 
@@ -281,14 +281,14 @@ def test_an_early_end_shows_code_and_last_twenty_lines(start: Start, project: Pa
         start("{python} -S broken.py {port}")
     said = str(refused.value).splitlines()
     assert said[0].startswith(f"`{sys.executable} -S broken.py ")
-    assert "` exited with code 3 before it answered at http://127.0.0.1:" in said[0]
+    assert "` exited with code 3 before it responded at http://127.0.0.1:" in said[0]
     assert said[1] == f"Its last output (all of it in {project / 'service.log'}):"
     assert said[2:-1] == [f"    line {n}" for n in range(10, 30)]
     assert said[-1] == "Make the command run by itself, then correct `start` of [targets.local]."
 
 
 def test_an_end_by_signal_names_the_signal(start: Start) -> None:
-    with pytest.raises(UsageError, match=r"` was killed by SIGKILL before it answered") as refused:
+    with pytest.raises(UsageError, match=r"` was killed by SIGKILL before it responded") as refused:
         start("{python} -S -c 'import os; os.kill(os.getpid(), 9)' {port}")
     assert "\nIt printed nothing.\n" in str(refused.value)
 
@@ -303,7 +303,7 @@ def test_silence_ends_at_start_timeout_and_leaves_no_process(
         start(a_target(f"{{python}} -S -c '{silent}' {{port}}", health="/up", within=0.4))
     assert 0.4 <= time.monotonic() - began < 30  # it would sleep for 60
     said = str(refused.value).splitlines()
-    assert "` did not answer at http://127.0.0.1:" in said[0]
+    assert "` did not respond at http://127.0.0.1:" in said[0]
     assert said[0].endswith("/up within 0.4 s.")
     assert said[-1] == (
         "Make it listen on 127.0.0.1:{port}, or raise `start_timeout` of [targets.local]."
@@ -331,7 +331,7 @@ def test_a_service_that_takes_calls_and_never_answers_ends_at_start_timeout(
 ) -> None:
     deaf = "import socket,sys,time; s=socket.create_server(('127.0.0.1',int(sys.argv[1]))); "
     began = time.monotonic()
-    with pytest.raises(UsageError, match=r"did not answer at .* within 0\.4 s"):
+    with pytest.raises(UsageError, match=r"did not respond at .* within 0\.4 s"):
         start(a_target(f'{{python}} -I -S -c "{deaf} time.sleep(60)" {{port}}', within=0.4))
     assert time.monotonic() - began < 30  # likewise
 
@@ -459,14 +459,14 @@ from pytest_prodcheck.service.service import Service
 
 here = Path(sys.argv[1])
 if "fork" in sys.argv:
-    real_start = Service._wait_for_answer
+    real_start = Service._wait_for_response
     def and_fork(self, target):
         if os.fork() == 0:
             print("fork", os.getpid(), flush=True)
             time.sleep(20)
             os._exit(0)
         return real_start(self, target)
-    Service._wait_for_answer = and_fork
+    Service._wait_for_response = and_fork
 target = Target(name="local", base_url="http://127.0.0.1:{port}", start=sys.argv[2])
 service = Service.start(target, cwd=here, log=here / "service.log")
 print("pid", service.pid, flush=True)

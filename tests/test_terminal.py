@@ -95,7 +95,7 @@ def test_an_unknown_release_is_explained_once() -> None:
     run = msgspec.structs.replace(sample_runs.broken()[0], release=Release(), good=(before,))
     told = "\n".join(lines_of(run, width=160))
     assert told.count("[targets.prod.release]") == 1
-    assert "  last good     the release of run r0, which told no version" in told
+    assert "  last good     the release of run r0, which reported no version" in told
 
 
 def test_many_failures_are_cut_and_the_rest_is_counted() -> None:

@@ -33,7 +33,7 @@ from pytest_prodcheck.http.client import (
     kind_of,
 )
 from pytest_prodcheck.http.lean_httpx import httpx
-from pytest_prodcheck.http.throttle import Chain
+from pytest_prodcheck.http.throttle import Throttle
 from tests.connection import connected
 from tests.faulty import (
     Behaviour,
@@ -89,7 +89,7 @@ def test_a_refused_connection_is_told_and_after_three_the_target_is_down() -> No
             error = failure(api, "/health")
             assert str(error) == (
                 f"connect: GET http://127.0.0.1:{port}/health: 127.0.0.1:{port}: connection "
-                "refused. See whether the service runs and base_url names its host and port."
+                "refused. Check that the service runs and that base_url names its host and port."
             )
             assert isinstance(error, httpx.ConnectError)
         with pytest.raises(NotAsked, match=r"^not run: target down: 3 requests in a row got no"):
@@ -108,7 +108,7 @@ def test_a_name_that_does_not_resolve_is_told(monkeypatch: pytest.MonkeyPatch) -
     assert isinstance(error, NameNotResolved)
     assert str(error) == (
         "dns: GET http://shop.invalid/: the host shop.invalid has no address: name or service "
-        "not known. See whether base_url is right and this machine's resolver works."
+        "not known. Check that base_url is right and that this machine's resolver works."
     )
 
 
@@ -169,8 +169,8 @@ def test_a_connection_that_never_comes_about_ends_at_the_deadline() -> None:
         assert DEADLINE <= time.monotonic() - began < DEADLINE + SLACK
         assert isinstance(error, DeadlineExceeded)
         assert str(error) == (
-            f"timeout: GET http://127.0.0.1:{port}/: no complete answer within 0.4 s: "
-            f"127.0.0.1:{port} did not take the connection. Find out why it takes so long, or "
+            f"timeout: GET http://127.0.0.1:{port}/: no complete response within 0.4 s: "
+            f"127.0.0.1:{port} did not accept the connection. Find out why it takes so long, or "
             "raise `timeout` of the target."
         )
 
@@ -237,8 +237,8 @@ def yesterday() -> ssl.SSLContext:
     [
         (lambda: tls("127.0.0.1"), False, "unable to get local issuer", "Set `ca_bundle` of the"),
         (yesterday, True, "certificate has expired", "Renew the certificate"),
-        (lambda: tls("localhost"), True, "IP address mismatch", "Let base_url name a host that"),
-        (old_tls, True, "the handshake failed: ", "speaks TLS 1.2 or newer"),
+        (lambda: tls("localhost"), True, "IP address mismatch", "Set base_url to a host name that"),
+        (old_tls, True, "the TLS handshake failed: ", "speaks TLS 1.2 or newer"),
     ],
     ids=["unknown issuer", "expired", "wrong name", "old protocol"],
 )
@@ -265,14 +265,14 @@ def test_a_port_without_tls_is_told_as_such() -> None:
     with curt_port(head(400)) as port, connected(f"https://127.0.0.1:{port}") as api:
         error = failure(api)
     assert kind_of(error) == "tls"
-    assert "See whether this port speaks TLS 1.2 or newer." in str(error)
+    assert "Check that this port speaks TLS 1.2 or newer." in str(error)
 
 
 @pytest.mark.fault(4)
 def test_verification_cannot_be_switched_off(tmp_path: Path) -> None:
     target = Target(name="t", base_url="https://127.0.0.1:1")
-    with Chain(tmp_path / "chain", rate=None, budget=1) as chain:
-        transport = LiveTransport(target, chain)
+    with Throttle(tmp_path / "throttle", rate=None, budget=1) as throttle:
+        transport = LiveTransport(target, throttle)
         with pytest.raises(TypeError, match="unexpected keyword argument 'verify'"):
             LiveClient(target, transport, verify=False)  # type: ignore[call-arg]
         context = transport._tls_context()
@@ -321,8 +321,8 @@ def test_a_proxy_that_opens_no_way_is_told(server: FaultyServer) -> None:
         error = failure(api)
     assert kind_of(error) == "connect"
     assert str(error).endswith(
-        f"the proxy 127.0.0.1:{server.port} opens no way to the target: 407 Whatever. "
-        "See whether `proxy` of the target is right."
+        f"the proxy 127.0.0.1:{server.port} did not connect to the target: 407 Whatever. "
+        "Check `proxy` of the target."
     )
 
 
@@ -331,8 +331,8 @@ def test_a_proxy_that_opens_no_way_is_told(server: FaultyServer) -> None:
     [
         (
             {"proxy": "socks5://127.0.0.1:1"},
-            "proxy of target t is not an http:// URL. Write http://HOST:PORT; a proxy that is "
-            "itself spoken to with https or SOCKS is not supported.",
+            "proxy of target t is not an http:// URL. Write http://HOST:PORT; an https or SOCKS "
+            "proxy is not supported.",
         ),
         (
             {"ca_bundle": "/nowhere/ca.pem"},
@@ -342,8 +342,8 @@ def test_a_proxy_that_opens_no_way_is_told(server: FaultyServer) -> None:
         (
             {"headers": {"X-Key": Secret("hidden\n", "${KEY}")}},
             "header X-Key of target t: its value is empty or has characters that HTTP does not "
-            "allow there. Look for a line break or a blank at its end, in the environment "
-            "variable perhaps.",
+            "allow there. Look for a line break or a blank at its end, perhaps in the environment "
+            "variable.",
         ),
     ],
     ids=["proxy", "ca_bundle", "header"],
@@ -367,9 +367,9 @@ def test_settings_that_cannot_work_are_refused_before_the_first_request(
     ("behaviour", "facts"),
     [
         (drip_head(0.02), "the header did not end ("),
-        (drip_body(0.02), "then the body did not end ("),
-        (silence(), "the request was sent, and nothing came back"),
-        (endless(b"", before=head(200, content_length=9)), "then the body did not end ("),
+        (drip_body(0.02), "but the body did not end ("),
+        (silence(), "the request was sent, but no response came"),
+        (endless(b"", before=head(200, content_length=9)), "but the body did not end ("),
     ],
     ids=["dripped header", "dripped body", "silence", "body that never comes"],
 )
@@ -383,13 +383,13 @@ def test_what_never_ends_ends_at_the_deadline(
         assert DEADLINE <= time.monotonic() - began < DEADLINE + SLACK
         assert api.exchanges[0].elapsed_ms == pytest.approx(DEADLINE * 1000, abs=SLACK * 1000)
     assert isinstance(error, DeadlineExceeded)
-    assert str(error).startswith(f"timeout: GET {server.url}/: no complete answer within 0.4 s: ")
+    assert str(error).startswith(f"timeout: GET {server.url}/: no complete response within 0.4 s: ")
     assert facts in str(error)
 
 
 @pytest.mark.fault(6)
 def test_a_flood_ends_at_the_deadline_too(server: FaultyServer) -> None:
-    """Where no wait is ever long, only the clock can tell."""
+    """Where no single wait is long, only the deadline shows it."""
     server.on("/", endless_chunks(1000))
     with connected(server.url, timeout=0.2, max_body=10**12) as api:
         began = time.monotonic()
@@ -443,8 +443,8 @@ def test_slow_but_valid_is_an_answer_with_its_time(server: FaultyServer) -> None
         (raw(head(200, content_length=100) + b"abc"), "the connection was closed after status 200"),
         (raw(head(200, transfer_encoding="chunked") + b"5\r\nab"), "before the body was complete"),
         (raw(b"HTTP/1.1 200 OK\r\nserver: x"), "after 26 bytes, before the header was complete"),
-        (hang_up(), "the connection was closed without an answer by 127.0.0.1:"),
-        (reset(), "connection reset by peer without an answer by 127.0.0.1:"),
+        (hang_up(), "the connection was closed without a response from 127.0.0.1:"),
+        (reset(), "connection reset by peer without a response from 127.0.0.1:"),
     ],
     ids=["reset", "short", "short chunk", "half a header", "empty reply", "reset at once"],
 )
@@ -520,13 +520,13 @@ def test_a_second_sending_counts_and_does_not_pass_the_budget(
     server: FaultyServer, tmp_path: Path
 ) -> None:
     server.on("/", answer(b"one"), hang_up(), answer(b"two"))
-    with Chain(tmp_path / "chain", rate=None, budget=2) as chain:
-        with connected(server.url, chain=chain) as api:
+    with Throttle(tmp_path / "throttle", rate=None, budget=2) as throttle:
+        with connected(server.url, throttle=throttle) as api:
             api.get("/")
             assert kind_of(failure(api)) == "transport"
             with pytest.raises(BudgetExhausted):
                 api.get("/")
-        assert chain.sent == 2
+        assert throttle.sent == 2
     assert len(server.ledger) == 2
 
 
@@ -573,10 +573,10 @@ def test_bodies_without_end_and_bombs_stop_at_the_cap_in_little_memory(
         timeout=60,
     )
     *told, grown = child.stdout.splitlines()
-    way_out = "Ask for less, or raise `max_body` of the target."
+    way_out = "Request less, or raise `max_body` of the target."
     assert told == [
-        *[f"body answer is larger than 8388608 bytes. {way_out}"] * 3,
-        *[f"body answer is larger than 8388608 bytes when decoded. {way_out}"] * 3,
+        *[f"body response is larger than 8388608 bytes. {way_out}"] * 3,
+        *[f"body response is larger than 8388608 bytes when decoded. {way_out}"] * 3,
     ]
     assert int(grown) < 64
 
@@ -657,7 +657,7 @@ def test_a_coding_is_read_however_it_is_spelled(
 
 @pytest.mark.fault(16)
 @pytest.mark.parametrize(
-    ("encoding", "told"),
+    ("encoding", "used"),
     [
         ("br", "br"),
         ("zstd", "zstd"),
@@ -667,16 +667,16 @@ def test_a_coding_is_read_however_it_is_spelled(
         (", ".join(["gzip"] * 100), "100 encodings on top of each other (gzip, gzip, gzip)"),
     ],
 )
-def test_an_encoding_that_was_not_asked_for_is_named(
-    server: FaultyServer, encoding: str, told: str
+def test_an_encoding_that_was_not_accepted_is_named(
+    server: FaultyServer, encoding: str, used: str
 ) -> None:
     server.on("/", answer(gzip.compress(gzip.compress(b"x")), content_encoding=encoding))
     with connected(server.url) as api:
         error = failure(api)
     assert isinstance(error, UnknownEncoding)
     assert str(error) == (
-        f"protocol: GET {server.url}/: the answer is encoded with {told}; gzip or deflate was "
-        "asked for. Let the server heed Accept-Encoding."
+        f"protocol: GET {server.url}/: the response is encoded with {used}, but only gzip or "
+        "deflate was accepted. Make the server obey Accept-Encoding."
     )
 
 
@@ -692,7 +692,7 @@ def test_a_body_that_is_not_what_its_encoding_says_is_told(server: FaultyServer)
         assert api.head("/").status_code == 200
     assert kind_of(error) == "body"
     assert str(error) == (
-        f"body: GET {server.url}/: the answer cannot be decoded: it is not valid gzip data. "
+        f"body: GET {server.url}/: the response cannot be decoded: it is not valid gzip data. "
         "Look at the server's compression, or at a proxy in front of it."
     )
 
@@ -709,12 +709,12 @@ TWO_WAYS = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\ntransfer-encoding: chunked\
 @pytest.mark.parametrize(
     ("sent", "facts"),
     [
-        (LARGE, "the answer's header is larger than 65536 bytes."),
-        (MANY, "the answer's header is larger than 65536 bytes."),
-        (MANY_SHORT, "the answer has 10000 header lines, and 256 are read at most."),
-        (b"HTTP/1.1 200 OK\r\nx-nul: a\0b\r\n\r\n", "the answer breaks HTTP/1.1: illegal header"),
-        (b"HTTP/1.1 200 OK\r\nx-cr: a\rb\r\n\r\n", "the answer breaks HTTP/1.1: illegal header"),
-        (b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n", "the answer breaks HTTP/1.1: illegal header"),
+        (LARGE, "the response's header is larger than 65536 bytes."),
+        (MANY, "the response's header is larger than 65536 bytes."),
+        (MANY_SHORT, "the response has 10000 header lines, and at most 256 are read."),
+        (b"HTTP/1.1 200 OK\r\nx-nul: a\0b\r\n\r\n", "the response breaks HTTP/1.1: illegal header"),
+        (b"HTTP/1.1 200 OK\r\nx-cr: a\rb\r\n\r\n", "the response breaks HTTP/1.1: illegal header"),
+        (b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n", "the response breaks HTTP/1.1: illegal header"),
         (b"SSH-2.0-OpenSSH_9.6\r\n", "is not HTTP/1.1; it begins with b'SSH-2.0-OpenSSH_9.6"),
         (b"<html>HTTP/0.9</html>", "is not HTTP/1.1; it begins with b'<html>HTTP/0.9</html>'."),
         (bytes(range(200, 256)) * 9, "is not HTTP/1.1; it begins with b'\\xc8\\xc9"),
@@ -753,7 +753,7 @@ def test_what_is_not_http_is_a_protocol_failure(
         error = failure(api)
     assert kind_of(error) == "protocol"
     assert isinstance(error, httpx.RemoteProtocolError)
-    assert str(error).startswith(f"protocol: GET {server.url}/: the answer")
+    assert str(error).startswith(f"protocol: GET {server.url}/: the response")
     assert facts in str(error)
 
 
@@ -807,11 +807,11 @@ def test_whoever_says_anything_is_not_silent(
 ) -> None:
     """The breaker is for a target that is gone, not for one that answers badly."""
     server.on("/", behaviour)
-    with Chain(tmp_path / "chain", rate=None, budget=9) as chain:
-        with connected(server.url, chain=chain, timeout=0.1) as api:
+    with Throttle(tmp_path / "throttle", rate=None, budget=9) as throttle:
+        with connected(server.url, throttle=throttle, timeout=0.1) as api:
             for _ in range(4):
                 failure(api)
-        assert chain.down is None
+        assert throttle.down is None
 
 
 @pytest.mark.fault(12)
@@ -820,7 +820,7 @@ def test_ten_errors_in_a_row_end_the_run(server: FaultyServer) -> None:
     with connected(server.url) as api:
         for _ in range(10):
             assert api.get("/").status_code == 503
-        with pytest.raises(NotAsked, match="target down: 10 answers in a row were 5xx"):
+        with pytest.raises(NotAsked, match="target down: 10 responses in a row were 5xx"):
             api.get("/")
         assert api.exchanges[-1].kind == "withheld"
     assert len(server.ledger) == 10
@@ -830,8 +830,8 @@ def test_waiting_for_a_turn_is_no_time_of_the_request(server: FaultyServer, tmp_
     """Neither the rate nor the concurrency makes an answer look slow, or end at its deadline."""
     server.on("/", delayed(0.1, answer(b"ok")))
     with (
-        Chain(tmp_path / "chain", rate=20, budget=99) as chain,
-        connected(server.url, chain=chain, concurrency=2, timeout=30) as api,
+        Throttle(tmp_path / "throttle", rate=20, budget=99) as throttle,
+        connected(server.url, throttle=throttle, concurrency=2, timeout=30) as api,
     ):
         times = []
         began = time.monotonic()
@@ -855,8 +855,8 @@ def test_only_web_addresses_are_asked(server: FaultyServer) -> None:
     with connected(server.url) as api:
         assert kind_of(failure(api, "ftp://127.0.0.1/x")) == "withheld"
         assert api.exchanges[0].error == (
-            "withheld: GET ftp://127.0.0.1/x: only http and https are sent. Ask for a path "
-            "below base_url."
+            "withheld: GET ftp://127.0.0.1/x: only http and https requests are sent. Request a "
+            "path below base_url."
         )
 
 

@@ -10,7 +10,7 @@ from pytest_prodcheck.model import (
     Action,
     Check,
     Finding,
-    FlagsTold,
+    FlagReading,
     Metrics,
     Policy,
     Run,
@@ -196,7 +196,7 @@ def test_two_actions_that_would_lead_into_no_mode_are_not_both_asked_for() -> No
 
 
 def test_an_action_that_leads_into_no_mode_by_itself_is_refused() -> None:
-    now = FlagsTold(values=MODES["FILE_ONLY"], mode="FILE_ONLY")
+    now = FlagReading(values=MODES["FILE_ONLY"], mode="FILE_ONLY")
     critical = row("b.*", "set ENABLE_FILE_FALLBACK=false", severity="critical")
     verdict = judged(critical, rules=("b.x",), flags=now)
     assert verdict.actions[0].refused.startswith("with the flags as they are now it would mean INV")
@@ -205,7 +205,7 @@ def test_an_action_that_leads_into_no_mode_by_itself_is_refused() -> None:
 
 
 def test_a_refused_action_is_looked_at_again_when_another_has_made_it_possible() -> None:
-    now = FlagsTold(values=MODES["DATABASE_ONLY"], mode="DATABASE_ONLY")
+    now = FlagReading(values=MODES["DATABASE_ONLY"], mode="DATABASE_ONLY")
     files = row("b.*", "set ENABLE_FILE_FALLBACK=true", within="1 h")
     actions = judged(NO_DATABASE, files, rules=("a.x", "b.x"), flags=now).actions
     assert [(action.action, action.refused) for action in actions] == [
@@ -273,7 +273,7 @@ def test_a_row_of_the_file_replaces_one_of_the_matrix(project: Project) -> None:
         ('matrix = "database-flag"', 'Did you mean "database-flags"?'),
         (
             '[[actions]]\nwhen = "latency.p95 > 1 s"\naction = "x"',
-            "is no figure against a limit; write it like",
+            "is not a comparison of a figure with a limit; write",
         ),
         ('[[actions]]\naction = "x"', "`when` is missing"),
     ],

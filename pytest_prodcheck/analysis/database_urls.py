@@ -1,4 +1,4 @@
-"""What a database URL names, without connecting to it."""
+"""The dialect and identity of a database, by its URL, without a connection."""
 
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -11,7 +11,7 @@ _HERE = ("", "localhost", "127.0.0.1", "::1")
 
 
 def dialect(url: str) -> Dialect | None:
-    """The kind of database, if it is one that we can open read-only for certain."""
+    """Return the kind of database, if it is one that can reliably be opened read-only."""
     scheme = url.partition(":")[0].partition("+")[0]
     if scheme in ("postgresql", "postgres"):
         return "postgresql"
@@ -19,7 +19,7 @@ def dialect(url: str) -> Dialect | None:
 
 
 def same(one: str, other: str) -> bool:
-    """Whether two URLs name one database of one server, as far as their text tells."""
+    """Return True if two URLs name the same database of the same server, by their text."""
     return _place(one) == _place(other)
 
 

@@ -1,11 +1,11 @@
-"""What is wrong with one thing as lines: how bad, where, what, by which rule, and the way out."""
+"""Lists of issues, as lines with severity, place, message, rule and remedy."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
 
-class Listed(Protocol):
-    """What breaking changes, drifts of a schema and flaws of a migration have in common."""
+class Issue(Protocol):
+    """The common fields of breaking changes, drifts of a schema and flaws of a migration."""
 
     @property
     def rule(self) -> str: ...
@@ -20,11 +20,11 @@ class Listed(Protocol):
 
 
 SHOWN = 50
-"""So many are told; the rest is counted."""
+"""Issues that are listed; the others are counted."""
 
 
-def listing(title: str, found: Sequence[Listed], most: int | None = SHOWN) -> list[str]:
-    """The title, and two lines for each of the first *most* (None: of all)."""
+def issue_lines(title: str, found: Sequence[Issue], most: int | None = SHOWN) -> list[str]:
+    """Return the title, and two lines for each of the first *most* issues (None: all)."""
     lines = [title]
     for one in found[:most]:
         lines.append(f"{one.severity}: {one.place}: {one.message} [{one.rule}]")

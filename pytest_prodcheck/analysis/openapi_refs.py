@@ -1,18 +1,18 @@
-"""JSON that refers to its own parts: `$ref` followed, and what is malformed as if it were empty."""
+"""References within a JSON document: `$ref` is followed, and malformed parts count as empty."""
 
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace", "query")
-"""Keys of a path item that are operations, as OpenAPI 3.2 has them."""
+"""Keys of a path item that are operations, by OpenAPI 3.2."""
 
 HOPS = 50
-"""References that lead to references are followed this far; a longer chain is a circle."""
+"""Length of the longest chain of references that is followed; a longer one is a circle."""
 
 
 def resolved(document: Mapping[str, Any], value: Any) -> Mapping[str, Any]:
-    """The table that `value` is or refers to inside the document; empty when there is none."""
+    """Return the table that `value` is or refers to in the document; empty if there is none."""
     for _ in range(HOPS):
         found = table(value)
         reference = found.get("$ref")
@@ -23,7 +23,7 @@ def resolved(document: Mapping[str, Any], value: Any) -> Mapping[str, Any]:
 
 
 def pointed(document: Mapping[str, Any], reference: Any) -> Any:
-    """What `#/a/b` points at, one step far; None for nothing, or a place outside the document."""
+    """Return the value at `#/a/b`, without following it; None if it is not in the document."""
     if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
         return None
     value: Any = document
@@ -37,8 +37,10 @@ def pointed(document: Mapping[str, Any], reference: Any) -> Any:
 
 
 def table(value: Any) -> Mapping[str, Any]:
+    """Return the value if it is a table; otherwise an empty one."""
     return value if isinstance(value, Mapping) else {}
 
 
 def array(value: Any) -> list[Any]:
+    """Return the value if it is an array; otherwise an empty one."""
     return value if isinstance(value, list) else []

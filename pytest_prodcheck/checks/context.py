@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from pytest_prodcheck.config import Settings, Target
     from pytest_prodcheck.guard.network import Guard
     from pytest_prodcheck.http.client import LiveClient, Note
-    from pytest_prodcheck.http.throttle import Chain
+    from pytest_prodcheck.http.throttle import Throttle
     from pytest_prodcheck.http.transport import LiveTransport
     from pytest_prodcheck.redaction.redactor import Redactor
-    from pytest_prodcheck.service.release import ReleaseSeen
+    from pytest_prodcheck.service.release import ReleaseObserver
     from pytest_prodcheck.store.tally import Tally
     from pytest_prodcheck.verdict.known_failures import KnownFailures
 
@@ -50,9 +50,9 @@ class Workspace:
 
     def lock(self, name: str, *, shared: bool = False) -> AbstractContextManager[None]:
         """Return a lock that one process holds at a time; a *shared* one many."""
-        from pytest_prodcheck.store.process_lock import turn
+        from pytest_prodcheck.store.process_lock import process_lock
 
-        return turn(self.path / name, shared=shared)
+        return process_lock(self.path / name, shared=shared)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -124,11 +124,11 @@ class RunContext:
     # --- the connection ---
 
     @cached_property
-    def throttle(self) -> Chain:
-        from pytest_prodcheck.http.throttle import Chain
+    def throttle(self) -> Throttle:
+        from pytest_prodcheck.http.throttle import Throttle
 
         target = self.target
-        return Chain(
+        return Throttle(
             self.work / "chain",
             rate=target.rate,
             budget=target.request_budget,
@@ -142,11 +142,11 @@ class RunContext:
         return LiveTransport(self.target, self.throttle)
 
     @cached_property
-    def release_seen(self) -> ReleaseSeen | None:
+    def release_seen(self) -> ReleaseObserver | None:
         """The release that responses of the run name, where the configuration has no `release`."""
-        from pytest_prodcheck.service.release import ReleaseSeen
+        from pytest_prodcheck.service.release import ReleaseObserver
 
-        return None if self.target.release else ReleaseSeen(self.work / "release.json")
+        return None if self.target.release else ReleaseObserver(self.work / "release.json")
 
     @cached_property
     def tally(self) -> Tally:

@@ -9,7 +9,7 @@ import pytest
 
 if TYPE_CHECKING:
     from pytest_prodcheck.http.client import LiveClient
-    from pytest_prodcheck.model import Exchange, Failure, FlagsTold, Planned
+    from pytest_prodcheck.model import Exchange, Failure, FlagReading, Planned
 
 
 class CheckEvidence:
@@ -33,7 +33,7 @@ class CheckEvidence:
         """Return the seconds that the check took where another process did its work."""
         return None
 
-    def flags(self) -> FlagsTold | None:
+    def flags(self) -> FlagReading | None:
         """Return feature flags and operating mode as they were read."""
         return None
 

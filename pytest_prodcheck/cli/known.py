@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     from pytest_prodcheck.config.config_file import find
     from pytest_prodcheck.config.known import known_failures
     from pytest_prodcheck.store.journal import fold
-    from pytest_prodcheck.verdict.known_failures import NAME, entries_for, written
+    from pytest_prodcheck.verdict.known_failures import NAME, entries_for, to_toml
 
     run = fold(read_entries(options.add))
     file = find(Path.cwd())
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     path = folder / NAME
     if entries:
         with path.open("a", encoding="utf-8") as sink:
-            sink.write(("\n" if existing else "") + written(entries))
+            sink.write(("\n" if existing else "") + to_toml(entries))
     noun = "entry" if len(entries) == 1 else "entries"
     print(f"{len(entries)} {noun} added to {path}, accepted until {expires}")
     return 0

@@ -42,8 +42,8 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from pytest_prodcheck.config import load
-    from pytest_prodcheck.service.rollout import Answer, ask, record, wait
-    from pytest_prodcheck.service.standalone import alone
+    from pytest_prodcheck.service.rollout import Observation, observe, record, wait
+    from pytest_prodcheck.service.standalone import standalone_target
 
     wanted = Release(version=options.version, commit=options.commit)
     if not (wanted.version or wanted.commit):
@@ -51,17 +51,17 @@ def run(options: argparse.Namespace) -> int:
     settings = load(options.target, root=Path.cwd(), environ=os.environ)
     source = _release_source(settings.target, wanted)
     progress = _Progress(silent=options.json)
-    with alone(options.target, root=Path.cwd()) as there:
+    with standalone_target(options.target, root=Path.cwd()) as there:
 
-        def question() -> Answer:
+        def observe_once() -> Observation:
             with there.connect_anew() as client:
-                return ask(client, source)
+                return observe(client, source)
 
         def say(text: str) -> None:
             progress.say(there.clean(text))
 
         seconds = options.timeout.total_seconds()
-        outcome = wait(question, wanted, options.share, seconds=seconds, say=say)
+        outcome = wait(observe_once, wanted, options.share, seconds=seconds, say=say)
         progress.end()
         found = record(outcome, wanted)
         found["reason"] = there.clean(found["reason"])

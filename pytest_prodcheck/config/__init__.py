@@ -1,20 +1,20 @@
-"""What a run is told: from the chosen target, the file and the environment to Settings.
+"""The configuration: from the chosen target, the file and the environment to Settings.
 
-choice      what a chosen target means; load() is here
-file        the file: found, read, and the line of a fault in it
-tables      its shape as it is written, and the JSON Schema
-misfit      why data does not fit that shape
-variables   ${VAR} filled in, secrets remembered
-reader      one value at a time, checked
-target      [targets.NAME] over what it extends
-probes      [[probes]]
-drills      [[drills]]
-suites      [flags], [contract] and [migrations]
-database    [database], and the schema file that it names
-databases   what a database URL names
-matrices    ready-made rows of the decision matrix
-judging     threshold, weights, [[actions]], required
-settings    the records that come of it: what other modules read
+loader       the chosen target; load() is here
+config_file  the file: search, parsing, and the line of an error in it
+tables       the tables of the file, and the JSON Schema
+validation   the explanation of a validation error
+variables    ${VAR} filled in, and the secrets
+reader       the check of one value at a time
+target       [targets.NAME] with the targets that it extends
+probes       [[probes]]
+drills       [[drills]]
+suites       [flags], [contract] and [migrations]
+database     [database], and the schema file that it names
+matrices     ready-made rows of the decision matrix
+judging      threshold, weights, [[actions]], required
+known        known.toml
+settings     the resulting records, which other modules read
 """
 
 from pytest_prodcheck.config.loader import choose, load

@@ -1,4 +1,4 @@
-"""The file with the settings: where it is found, how it is read, where a fault in it stands."""
+"""The configuration file: its search, its parsing, and the place of an error in it."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from pytest_prodcheck.config.tables import Contents
-from pytest_prodcheck.config.validation import Keys, misfit
+from pytest_prodcheck.config.validation import Keys, first_error
 from pytest_prodcheck.errors import UsageError
 from pytest_prodcheck.model import Record
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 NAME = "prodcheck.toml"
 PROJECT = "pyproject.toml"
 SECTION = ("tool", "prodcheck")
-"""Where the settings are in a `pyproject.toml`."""
+"""Table of the settings in a `pyproject.toml`."""
 
 
 class ConfigFile(Record):
@@ -27,14 +27,14 @@ class ConfigFile(Record):
 
     path: Path
     label: str
-    """How messages name it: from where the search began."""
+    """Its name in messages: the path from the folder where the search began."""
     text: str
     section: Keys = ()
-    """Where in the file the settings are."""
+    """Table of the settings in the file."""
     contents: Contents = Contents()
 
     def error(self, keys: Keys, facts: str) -> UsageError:
-        """A UsageError that names file, line and key before the facts."""
+        """Return a UsageError with file, line and key before the facts."""
         line = line_of(self.text, self.section + keys)
         place = self.label if line is None else f"{self.label}:{line}"
         key = spell(keys or self.section)
@@ -42,14 +42,14 @@ class ConfigFile(Record):
 
 
 def find(root: Path) -> ConfigFile | None:
-    """The first configuration in `root` or a folder above it; None when there is none.
+    """Return the first configuration in `root` or a folder above it; None if there is none.
 
-    Raises UsageError for a file that cannot be read or does not fit the tables, and for a folder
-    with two configurations that differ.
+    Raises UsageError for a file that cannot be read or is invalid, and for a folder with two
+    configurations that differ.
     """
     root = root.absolute()
     for folder in (root, *root.parents):
-        # lexists: a dangling link is a fault to tell, not a reason to take a file further up
+        # lexists: a dangling link is an error to report, not a reason to search further up
         own, project = (
             parse(path, os.path.relpath(path, root)) if os.path.lexists(path) else None
             for path in (folder / NAME, folder / PROJECT)
@@ -58,23 +58,23 @@ def find(root: Path) -> ConfigFile | None:
         section = tool.get("prodcheck") if isinstance(tool, dict) else None
         if own and section is not None and own[1] != section:
             raise UsageError(
-                f"{own[0].label}: [tool.prodcheck] of the {PROJECT} beside it says something "
-                f"else; keep one of the two"
+                f"{own[0].label}: [tool.prodcheck] of the {PROJECT} beside it differs; keep one "
+                f"of the two"
             )
         if own:
-            return _fit(*own)
+            return _validated(*own)
         if project and section is not None:
-            return _fit(msgspec.structs.replace(project[0], section=SECTION), section)
+            return _validated(msgspec.structs.replace(project[0], section=SECTION), section)
     return None
 
 
 def read(path: Path, label: str) -> ConfigFile:
-    """The configuration in `path`, which messages call `label`. Raises UsageError."""
-    return _fit(*parse(path, label))
+    """Return the configuration in `path`, called `label` in messages; raises UsageError."""
+    return _validated(*parse(path, label))
 
 
 def parse(path: Path, label: str) -> tuple[ConfigFile, dict[str, Any]]:
-    """A TOML file, and what stands in it. Raises UsageError."""
+    """Return a TOML file and its content; raises UsageError."""
     if path.exists() and not path.is_file():  # reading a pipe would wait for ever
         raise UsageError(f"{label}: is not a file; write the settings into a file of this name")
     try:
@@ -90,7 +90,7 @@ def parse(path: Path, label: str) -> tuple[ConfigFile, dict[str, Any]]:
         raise UsageError(f"{label}:{line}: is not UTF-8; save it as UTF-8") from error
     file = ConfigFile(path=path, label=label, text=text)
     if path.name == PROJECT and "prodcheck" not in text:
-        return file, {}  # about something else: not ours to find faults in
+        return file, {}  # it is about something else, so its errors are not ours
     try:
         # Decimal: 92.5 stays 92.5
         return file, tomllib.loads(text, parse_float=Decimal)
@@ -101,33 +101,33 @@ def parse(path: Path, label: str) -> tuple[ConfigFile, dict[str, Any]]:
 
 
 def _syntax(text: str, message: str) -> str:
-    """tomllib's message, its line in front where editors and terminals look for it."""
+    """Return tomllib's message with the line in front, where editors and terminals expect it."""
     facts, _, place = message.removesuffix(")").partition(" (at ")
     found = re.fullmatch(r"line (\d+), column (\d+)", place)
     if not found:
         return f"{len(text.rstrip().splitlines()) or 1}: is not TOML: {facts} at the end"
-    # Of the line only the key is repeated: the value may be a secret.
+    # Only the key of the line is repeated: the value may be a secret.
     key = text.split("\n")[int(found[1]) - 1].partition("=")[0].strip()
     twice = re.match("Cannot (overwrite|declare|mutate)", facts)
     hint = f"; is {key} written twice?" if twice else ""
     return f"{found[1]}: is not TOML: {facts} (column {found[2]}){hint}"
 
 
-def _fit(file: ConfigFile, data: Any) -> ConfigFile:
+def _validated(file: ConfigFile, data: Any) -> ConfigFile:
     return msgspec.structs.replace(file, contents=fitted(file, data, Contents))
 
 
 def fitted(file: ConfigFile, data: Any, kind: type[T]) -> T:
-    """What stands in the file as *kind*. Raises UsageError at the first value that does not fit."""
+    """Return the content of the file as *kind*; raises UsageError for the first invalid value."""
     try:
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as error:
-        keys, facts = misfit(data, kind) or ((), str(error))
+        keys, facts = first_error(data, kind) or ((), str(error))
         raise file.error(keys, facts) from error
 
 
 def spell(keys: Keys) -> str:
-    """Keys as they are written in TOML: `targets.prod.probes[0].status`."""
+    """Return keys as they are written in TOML: `targets.prod.probes[0].status`."""
     text = ""
     for key in keys:
         if isinstance(key, int):
@@ -139,10 +139,10 @@ def spell(keys: Keys) -> str:
 
 
 def line_of(text: str, keys: Keys) -> int | None:
-    """The line, from 1, on which the value at `keys` begins; None when it is not there.
+    """Return the line, from 1, on which the value at `keys` begins; None if it is not there.
 
     tomllib keeps no positions. But the first lines of a TOML text, cut between two statements,
-    are TOML too: the value begins right after the longest such piece that does not have it yet.
+    are TOML too: the value begins right after the longest such piece that does not contain it.
     """
     lines = text.split("\n")
 

@@ -1,4 +1,4 @@
-"""`[database]`: what the code expects of the target's database, and the file that holds it."""
+"""`[database]`: the code's expectations of the target's database, and their schema file."""
 
 import os
 from collections.abc import Callable
@@ -20,7 +20,7 @@ _SECURITY: dict[bool | str, RowSecurity] = {True: "on", False: "off", "forced": 
 
 
 def database(reader: Reader, table: DatabaseTable) -> Database:
-    """Raises UsageError for what is no SQL, and for a table that stands in two places."""
+    """Return the expectations; raises UsageError for invalid SQL, and for a table in two places."""
     keys: Keys = ("database", "tables")
     tables = _tables(reader.file, written_or(table.tables, {}), keys)
     if table.schema is not UNSET:
@@ -28,7 +28,7 @@ def database(reader: Reader, table: DatabaseTable) -> Database:
         file, data = parse(path, os.path.join(os.path.dirname(reader.file.label), table.schema))
         recorded = _tables(file, fitted(file, data, SchemaContents).tables, ("tables",))
         for name in tables.keys() & recorded.keys():
-            raise reader.error((*keys, name), f"stands in {file.label} too; keep one of the two")
+            raise reader.error((*keys, name), f"is in {file.label} too; keep one of the two")
         tables = recorded | tables
     return Database(
         tables=tuple(tables.values()),

@@ -1,4 +1,4 @@
-"""`[[drills]]`: rehearsals of a switch and of the way back."""
+"""`[[drills]]`: rehearsals of a switch and of its rollback."""
 
 import re
 import shlex
@@ -27,20 +27,20 @@ from pytest_prodcheck.config.tables import (
 from pytest_prodcheck.config.validation import Keys, did_you_mean
 
 WITHIN = 30.0
-"""Seconds that a switch may take to have effect: a platform that sets a variable restarts."""
+"""Seconds until a switch must take effect: a platform may restart to set a variable."""
 
 _METHODS = ("get", "post", "put", "patch", "delete")
 _FUNCTION = re.compile(r"(?P<file>.+\.py)::[A-Za-z_][A-Za-z0-9_]*")
 
 
 def drills(reader: Reader, tables: list[DrillTable], flags: Flags | None) -> tuple[Drill, ...]:
-    """All of the file. Raises UsageError for one that could not tell whether it worked."""
+    """Return all drills of the file; raises UsageError for one without any way to verify it."""
     found: dict[str, Drill] = {}
     for i, table in enumerate(tables):
         drill = _drill(reader, table, flags, ("drills", i))
         if drill.name in found:
             raise reader.error(
-                ("drills", i, "name"), f'there is another drill "{drill.name}"; name it otherwise'
+                ("drills", i, "name"), f'there is another drill "{drill.name}"; choose another name'
             )
         found[drill.name] = drill
     return tuple(found.values())
@@ -58,15 +58,15 @@ def _drill(reader: Reader, table: DrillTable, flags: Flags | None, keys: Keys) -
     if mode and flags and flags.source == "environment":
         raise reader.error(
             (*keys, "mode"),
-            "is read from the environment of this machine, which no switch changes; tell in "
-            "[flags] a path that the target answers, or leave it out",
+            "is read from the environment of this machine, which no switch changes; set "
+            "a path of the target in [flags], or leave it out",
         )
     probes = _probes(reader, written_or(table.probes, []), (*keys, "probes"))
     if not (mode or probes or table.breaker is not UNSET):
         raise reader.error(
             keys,
-            "has nothing that tells whether the switch took effect; write mode, a breaker, or "
-            "[[drills.probes]] that differ while switched",
+            "has nothing that shows if the switch took effect; write mode, a breaker, or "
+            "[[drills.probes]] that differ while the switch is flipped",
         )
     return Drill(
         name=reader.name(table.name, (*keys, "name")),
@@ -87,7 +87,7 @@ def _probes(reader: Reader, tables: list[ProbeTable], keys: Keys) -> tuple[Probe
         one = probe(reader, table, (*keys, i))
         if one.id in found:
             raise reader.error(
-                (*keys, i), f"there is another probe {one.id} of this drill; make them one"
+                (*keys, i), f"there is another probe {one.id} of this drill; combine them"
             )
         found[one.id] = one
     return tuple(found.values())
@@ -119,7 +119,7 @@ def _command(reader: Reader, text: str, keys: Keys) -> str:
     except ValueError as problem:
         raise reader.error(keys, f"is not a command: {problem}") from None
     if not words:
-        raise reader.error(keys, "is no command; write one, or a request as { put = ... }")
+        raise reader.error(keys, "is not a command; write one, or a request as { put = ... }")
     return text
 
 
@@ -128,12 +128,12 @@ def _function(reader: Reader, written: SwitchTable, keys: Keys) -> str:
     match = _FUNCTION.fullmatch(named)
     if not match:
         raise reader.error(
-            (*keys, "call"), "names no function; write it like conftest.py::to_files"
+            (*keys, "call"), "does not name a function; write it like conftest.py::to_files"
         )
     others = [key for key in (*_METHODS, "json", "send") if getattr(written, key) is not UNSET]
     if others:
         raise reader.error(
-            keys, f"has call and {', '.join(others)}; a function sends what it needs itself"
+            keys, f"has call and {', '.join(others)}; a function sends its own requests"
         )
     file = reader.beside(match["file"], (*keys, "call"))
     name = named.rpartition("::")[2]
@@ -145,7 +145,7 @@ def _function(reader: Reader, written: SwitchTable, keys: Keys) -> str:
 def _writes(reader: Reader, table: WritesTable, keys: Keys) -> Writes:
     if "{id}" not in table.read:
         raise reader.error(
-            (*keys, "read"), "has no {id}; write it where the id of what was written stands"
+            (*keys, "read"), "has no {id}; write it in place of the id of the written data"
         )
     place = written_or(table.id, "$.id")
     reader.check_jsonpath(place, (*keys, "id"))
@@ -154,8 +154,8 @@ def _writes(reader: Reader, table: WritesTable, keys: Keys) -> Writes:
     if "{drill}" not in msgspec.json.encode(body).decode():
         raise reader.error(
             (*keys, "json"),
-            "has no {drill} in any text; by it a drill knows again what it wrote, and deletes "
-            "nothing else",
+            "has no {drill} in any text; a drill needs it to recognize its own data, and "
+            "deletes nothing else",
         )
     return Writes(
         request=Request(method="POST", path=reader.path(table.post, (*keys, "post")), json=body),

@@ -1,4 +1,4 @@
-"""What judges a run: threshold, weights, decision matrix, and what must have been planned."""
+"""The settings of the judgement: threshold, weights, decision matrix, and the manifest."""
 
 import re
 from decimal import Decimal
@@ -21,9 +21,9 @@ _LEAST = re.compile(r"([a-z]+)\s*>=\s*([1-9][0-9]*)")
 def judging(
     file: ConfigFile | None, threshold: str | None
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Fields of Settings that judge, where they are told, and the origin of each.
+    """Return the fields of Settings for the judgement that are set, and the origin of each.
 
-    `threshold` is the command line's, and wins. Raises UsageError.
+    `threshold` is the command line's, and takes precedence. Raises UsageError.
     """
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
@@ -48,7 +48,7 @@ def judging(
 
 
 def _actions(file: ConfigFile) -> tuple[Action, ...]:
-    """The rows as they are written, then those of the matrix for what no row is about."""
+    """Return the rows of the file, then those of the matrix with another `when`."""
     own = {}
     for i, row in enumerate(file.contents.actions or []):
         if facts := refusal(row.when):
@@ -79,13 +79,13 @@ def _matrix(file: ConfigFile) -> tuple[Action, ...]:
 
 
 def _threshold_option(text: str) -> Decimal:
-    """--prodcheck-threshold comes as text; only plain notation says the same to everybody."""
+    """Return the threshold of --prodcheck-threshold; only plain notation is unambiguous."""
     if not _PLAIN_DECIMAL.fullmatch(text):
         raise UsageError(
             f'--prodcheck-threshold: "{text}" is not a plain number; write it like 85 or 92.5'
         )
-    if trouble := _out_of_range(Decimal(text)):
-        raise UsageError(f"--prodcheck-threshold: {trouble}")
+    if problem := _out_of_range(Decimal(text)):
+        raise UsageError(f"--prodcheck-threshold: {problem}")
     return Decimal(text)
 
 
@@ -95,8 +95,8 @@ def _threshold_written(file: ConfigFile) -> Decimal:
         raise file.error(
             ("threshold",), "is not a number; write it without quotes, like 85 or 92.5"
         )
-    if trouble := _out_of_range(Decimal(written)):
-        raise file.error(("threshold",), trouble)
+    if problem := _out_of_range(Decimal(written)):
+        raise file.error(("threshold",), problem)
     return Decimal(written)
 
 
@@ -110,7 +110,7 @@ def _out_of_range(threshold: Decimal) -> str | None:
 
 
 def _required(file: ConfigFile, entries: list[str]) -> tuple[str, ...]:
-    """`smoke>=10` in one spelling, globs as they are."""
+    """Return the manifest, with `smoke>=10` in one spelling and globs unchanged."""
     manifest = []
     for index, entry in enumerate(entries):
         if not re.match(r"\s*\w*\s*[<>=]", entry):

@@ -29,9 +29,9 @@ class KnownContents(Table):
 
 
 def known_failures(folder: Path) -> tuple[Known, ...]:
-    """The entries of `known.toml` in *folder*; none without such a file.
+    """Return the entries of `known.toml` in *folder*; none without such a file.
 
-    Raises UsageError with file, line and key for one that cannot be read or does not fit.
+    Raises UsageError with file, line and key if it cannot be read or is invalid.
     """
     path = folder / NAME
     if not os.path.lexists(path):

@@ -1,4 +1,4 @@
-"""What a chosen target means: a target of the file, a URL, or the built-in demo."""
+"""The loading of settings for a chosen target: one of the file, a URL, or the built-in demo."""
 
 import re
 from collections.abc import Mapping
@@ -33,19 +33,19 @@ _DEMO_FILE = Path(__file__).parent.with_name("demo") / NAME
 
 
 def choose(option: str | None, environ: Mapping[str, str]) -> str | None:
-    """The chosen target, by option or variable; None when there is neither.
+    """Return the target chosen by option or variable; None if there is neither.
 
-    Raises UsageError when one of them is empty, or when they disagree.
+    Raises UsageError if one of them is empty, or if they disagree.
     """
-    told = {"--target": option, VARIABLE: environ.get(VARIABLE)}
-    given = {source: text for source, text in told.items() if text is not None}
+    sources = {"--target": option, VARIABLE: environ.get(VARIABLE)}
+    given = {source: text for source, text in sources.items() if text is not None}
     for source, text in given.items():
         if not text.strip():
             raise UsageError(f"{source} is given but empty; name a target, or leave it out")
     if len(set(given.values())) > 1:
         raise UsageError(
-            f"--target is {_harmless(given['--target'])}, but {VARIABLE} is "
-            f"{_harmless(given[VARIABLE])}; give one of them, or the same twice"
+            f"--target is {_without_password(given['--target'])}, but {VARIABLE} is "
+            f"{_without_password(given[VARIABLE])}; give one of them, or the same twice"
         )
     return next(iter(given.values()), None)
 
@@ -53,11 +53,11 @@ def choose(option: str | None, environ: Mapping[str, str]) -> str | None:
 def load(
     choice: str, *, root: Path, environ: Mapping[str, str], threshold: str | None = None
 ) -> Settings:
-    """The settings of a run on `choice`: a target's name, a URL, `demo` or `demo:INCIDENT`.
+    """Return the settings of a run on `choice`: a target's name, a URL, `demo` or `demo:INCIDENT`.
 
-    The search for a file begins in `root`. A URL is a read-only target; of a file it takes what
-    judges (threshold, weights, actions, required), never what describes a service. `threshold`
-    is the command line's. Raises UsageError before anything is sent.
+    The search for a file begins in `root`. A URL is a read-only target; from a file it takes the
+    settings of the judgement (threshold, weights, actions, required), never those of a service.
+    `threshold` is the command line's. Raises UsageError before anything is sent.
     """
     file = find(root)
     if file:
@@ -104,7 +104,7 @@ def _ad_hoc(choice: str, file: ConfigFile | None, threshold: str | None) -> Sett
         try:
             same = urls.address(table.base_url or "").url == address.url
         except UsageError:
-            continue  # of another target; with a variable or {port} in it
+            continue  # it is another target's; it has a variable or {port}
         if same:
             origin = f"a URL, without the settings that --target={name} has for it"
     values, origins = judging(file, threshold)
@@ -161,12 +161,12 @@ def _unknown_target(choice: str, file: ConfigFile | None, known: list[str]) -> U
             " Write one with [targets.NAME] and its base_url, or check a URL: --target=https://…"
         )
     return UsageError(
-        f"there is no target {_harmless(choice)} {where}.{hint} Targets: {', '.join(named)}"
+        f"there is no target {_without_password(choice)} {where}.{hint} Targets: {', '.join(named)}"
     )
 
 
-def _harmless(choice: str) -> str:
-    """A choice as it may be shown: a URL can hold a password."""
+def _without_password(choice: str) -> str:
+    """Return a choice in a form that may be shown: a URL can contain a password."""
     return "a URL with more than an address in it" if re.search("[@?]", choice) else f'"{choice}"'
 
 
@@ -196,7 +196,7 @@ def _resolved(
 
 
 def _drills(reader: Reader, flags: Flags | None) -> tuple[Drill, ...]:
-    """Read by a module that most runs do not need."""
+    """Return the drills; their module is imported only if there are any."""
     if not reader.file.contents.drills:
         return ()
     from pytest_prodcheck.config.drills import drills
@@ -205,7 +205,7 @@ def _drills(reader: Reader, flags: Flags | None) -> tuple[Drill, ...]:
 
 
 def _database(reader: Reader) -> Database | None:
-    """Likewise."""
+    """Return the database's settings; their module is imported only if there are any."""
     if reader.file.contents.database is UNSET:
         return None
     from pytest_prodcheck.config.database import database

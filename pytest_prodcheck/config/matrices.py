@@ -1,4 +1,4 @@
-"""Decision matrices to begin with: `matrix = "database-flags"`.
+"""Ready-made decision matrices: `matrix = "database-flags"`.
 
 `database-flags` is the matrix of a service with two switches, ENABLE_DATABASE_WRITES and
 ENABLE_FILE_FALLBACK (the project's requirements, fact 71). "Medium" there is "major" here. Where
@@ -63,4 +63,4 @@ MODES: dict[str, dict[str, dict[str, bool]]] = {
         "FILE_ONLY": {"ENABLE_DATABASE_WRITES": False, "ENABLE_FILE_FALLBACK": True},
     },
 }
-"""Name -> the modes that its rows assume, where the file declares none."""
+"""Name -> the modes that its rows assume if the file declares none."""

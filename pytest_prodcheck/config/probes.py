@@ -1,4 +1,4 @@
-"""`[[probes]]`: one declared request each, and what its answer must be."""
+"""`[[probes]]`: declared requests, each with the expected response."""
 
 from msgspec import UNSET
 
@@ -9,7 +9,7 @@ from pytest_prodcheck.config.validation import Keys
 
 
 def probes(reader: Reader, chain: list[tuple[str, TargetTable]]) -> tuple[Probe, ...]:
-    """Those of every target, then those of the targets it extends, then its own."""
+    """Return the probes for all targets, then those of the targets it extends, then its own."""
     written: list[tuple[ProbeTable, Keys]] = [
         (table, ("probes", i)) for i, table in enumerate(reader.file.contents.probes or [])
     ]
@@ -26,7 +26,7 @@ def probes(reader: Reader, chain: list[tuple[str, TargetTable]]) -> tuple[Probe,
 
 
 def probe(reader: Reader, table: ProbeTable, keys: Keys) -> Probe:
-    """One of them, wherever it stands."""
+    """Return one probe, from any of these places."""
     methods = [key for key in ("get", "head", "options") if getattr(table, key) is not UNSET]
     if len(methods) != 1:
         has = " and ".join(methods) or "neither get, head nor options"
@@ -36,7 +36,7 @@ def probe(reader: Reader, table: ProbeTable, keys: Keys) -> Probe:
         for key in ("json", "contains", "matches"):
             if getattr(table, key) is not UNSET:
                 raise reader.error(
-                    (*keys, key), "an answer to HEAD has no body; write get instead of head"
+                    (*keys, key), "a response to HEAD has no body; write get instead of head"
                 )
     path = reader.path(getattr(table, method), (*keys, method))
     name = reader.name(written_or(table.name, f"{method.upper()} {path}"), (*keys, "name"))
@@ -64,6 +64,6 @@ def _statuses(reader: Reader, written: int | list[int], keys: Keys) -> tuple[int
     for status in statuses:
         if not 200 <= status <= 599:
             raise reader.error(
-                keys, f"{status} is not the status of an answer; allowed are 200 to 599"
+                keys, f"{status} is not the status of a response; allowed are 200 to 599"
             )
     return tuple(statuses)

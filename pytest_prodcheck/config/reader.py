@@ -1,4 +1,4 @@
-"""One value of the file at a time: variables filled in, checked, and refused with its place."""
+"""The reading of single values: variables filled in, checked, and refused with their place."""
 
 import os
 import re
@@ -25,25 +25,27 @@ _FRAMING = frozenset(("connection", "content-length", "te", "transfer-encoding",
 
 
 def written_or(written: Any, default: Any) -> Any:
-    """What is written, or the default when nothing is."""
+    """Return the value in the file, or the default if it is UNSET."""
     return default if written is UNSET else written
 
 
 class Reader:
-    """Reads values of one file for one run; each method raises UsageError with file and key."""
+    """A reader of one file's values for a run; each method raises UsageError with file and key."""
 
     def __init__(self, file: ConfigFile, variables: Variables) -> None:
         self.file = file
         self.variables = variables
 
     def error(self, keys: Keys, facts: str) -> UsageError:
+        """Return a UsageError with file, line and key before the facts."""
         return self.file.error(keys, facts)
 
     def text(self, text: str, keys: Keys) -> str:
+        """Return the text with its variables filled in."""
         return self.variables.text(text, keys)
 
     def checked(self, check: Callable[[str], T], text: str, keys: Keys) -> T:
-        """What `check` makes of the text; its refusal gets file, line and key in front."""
+        """Return the result of `check` for the text; its refusal gets file, line and key."""
         try:
             return check(text)
         except UsageError as refusal:
@@ -53,7 +55,7 @@ class Reader:
         return self.checked(urls.path, self.text(text, keys), keys)
 
     def command(self, text: str, keys: Keys) -> str:
-        """A command line that runs without a shell, and is shown in the report."""
+        """Return a command line, which runs without a shell and is shown in the report."""
         if "${" in text:
             raise self.error(
                 keys,
@@ -63,18 +65,18 @@ class Reader:
         return text
 
     def name(self, text: str, keys: Keys) -> str:
-        """What stands in an id, and so in a line of a report."""
+        """Return a name for an id, which is part of a line of a report."""
         if not text.isprintable() or text != text.strip():
-            raise self.error(keys, "is no name for a line of a report; write printable text")
+            raise self.error(keys, "is not a name for a line of a report; write printable text")
         return text
 
     def paths(self, texts: list[str], keys: Keys) -> tuple[str, ...]:
         return tuple(self.path(text, (*keys, i)) for i, text in enumerate(texts))
 
     def beside(self, text: str, keys: Keys) -> Path:
-        """A file, named from the folder of the configuration."""
+        """Return the path of a file, relative to the folder of the configuration."""
         path = self.file.path.parent / text
-        if not os.path.isfile(path):  # False, too, for what no file can be called
+        if not os.path.isfile(path):  # False for an impossible name too
             raise self.error(
                 keys, f"there is no file {text} beside {self.file.path.name}; correct the path"
             )
@@ -92,7 +94,8 @@ class Reader:
             value = self.variables.header(name, text, here)
             if not _HEADER_VALUE.fullmatch(value.reveal() if isinstance(value, Secret) else value):
                 raise self.error(
-                    here, "has a line break, control or non-ASCII character; no header may"
+                    here,
+                    "has a line break, control or non-ASCII character, which no header may have",
                 )
             sent[name] = value
         return sent
@@ -122,7 +125,7 @@ class Reader:
         return text
 
     def json(self, value: Any, keys: Keys) -> Any:
-        """A value of TOML as JSON has it, variables in texts filled in."""
+        """Return a value of TOML as JSON, with variables in texts filled in."""
         if isinstance(value, dict):
             return {key: self.json(item, (*keys, key)) for key, item in value.items()}
         if isinstance(value, list):
@@ -137,7 +140,7 @@ class Reader:
         raise self.error(keys, f"is {what}, which JSON does not have; write it as a text")
 
     def check_jsonpath(self, text: str, keys: Keys) -> None:
-        """Raise UsageError for what is not a JSONPath to one value."""
+        """Raise UsageError if the text is not a JSONPath to one value."""
         try:
             jsonpath.parse(text)
         except jsonpath.BadJsonPath as problem:

@@ -1,4 +1,4 @@
-"""Settings of a run, resolved: what every other module reads, and how the header shows them."""
+"""The resolved settings of a run, which all other modules read, and their lines in the header."""
 
 import hashlib
 import json
@@ -17,9 +17,9 @@ from pytest_prodcheck.verdict.known_failures import NAME, Known
 
 
 class Secret:
-    """A value that never prints. `name` says where it came from (`${PROD_TOKEN}`).
+    """A value that is never printed; `name` is its source (`${PROD_TOKEN}`).
 
-    `template` is the value with its variables (`Bearer ${PROD_TOKEN}`); "" where it has none.
+    `template` is the value with its variables (`Bearer ${PROD_TOKEN}`); "" if it has none.
     """
 
     __slots__ = ("_value", "name", "template")
@@ -30,7 +30,7 @@ class Secret:
         self.template = template
 
     def reveal(self) -> str:
-        """The value itself: for the wire and the redactor, nowhere else."""
+        """Return the value itself, for requests and the redactor only."""
         return self._value
 
     def __repr__(self) -> str:
@@ -39,11 +39,11 @@ class Secret:
     __str__ = __repr__
 
     def __reduce__(self) -> Any:
-        raise TypeError("a Secret is not serialised; resolve it again from the configuration")
+        raise TypeError("a Secret is not serialized; resolve it again from the configuration")
 
 
 def revealed(headers: Mapping[str, str | Secret]) -> dict[str, str]:
-    """Headers as they go over the wire."""
+    """Return the headers with their secrets, as they are sent."""
     return {
         name: value.reveal() if isinstance(value, Secret) else value
         for name, value in headers.items()
@@ -51,7 +51,7 @@ def revealed(headers: Mapping[str, str | Secret]) -> dict[str, str]:
 
 
 class Probe(Record):
-    """One declared request and what its answer must be."""
+    """One declared request and the expected response."""
 
     method: str
     path: str
@@ -60,11 +60,11 @@ class Probe(Record):
     status: tuple[int, ...] = ()
     """Empty: any 2xx."""
     json: Any = msgspec.UNSET
-    """UNSET: not asked; None: the answer must be `null`."""
+    """UNSET: not compared; None: the response must be `null`."""
     headers: dict[str, str] = msgspec.field(default_factory=dict)
     contains: str | None = None
     matches: str | None = None
-    """A regular expression, searched for in the body."""
+    """A regular expression that is searched for in the body."""
     within: float | None = None
     """Seconds."""
     severity: Severity = "major"
@@ -83,7 +83,7 @@ class Limits(Record):
 
 
 class ReleaseSource(Record):
-    """Where the target tells what is deployed; JSONPath-like `$.a.b`, or a header."""
+    """The place of the deployed release in a response: JSONPaths like `$.a.b`, or a header."""
 
     path: str
     version: str | None = None
@@ -92,18 +92,18 @@ class ReleaseSource(Record):
 
 
 class Flags(Record):
-    """Where the target tells its feature flags, and which combinations are operating modes."""
+    """The places of the target's feature flags, and the combinations that are operating modes."""
 
     source: str
-    """A path of the target, or `environment`: then the places below are variables' names."""
+    """A path of the target, or `environment`: then the places below are names of variables."""
     mode: str | None = None
-    """Place of the mode's own name, if it is told."""
+    """Place of the mode's name, if the target reports it."""
     values: dict[str, str] = msgspec.field(default_factory=dict)
-    """Flag -> JSONPath into the answer, or the variable's name."""
+    """Flag -> JSONPath into the response, or the variable's name."""
     modes: dict[str, dict[str, bool]] = msgspec.field(default_factory=dict)
-    """Mode -> the values that mean it; no two modes can hold at once."""
+    """Mode -> its values; no two modes can apply at once."""
     dependencies: dict[str, str] = msgspec.field(default_factory=dict)
-    """Flag -> JSONPath of the state of what it switches on."""
+    """Flag -> JSONPath of the state of the dependency that it switches on."""
 
 
 class Request(Record):
@@ -117,13 +117,13 @@ class Request(Record):
 
 
 class Switch(Record):
-    """What flips a switch: exactly one of the three."""
+    """The means to flip a switch: exactly one of the three."""
 
     request: Request | None = None
     command: str | None = None
     """Runs in the project's folder, without a shell."""
     function: str | None = None
-    """`FILE::NAME`, beside the configuration; it is given the guarded client."""
+    """`FILE::NAME`, beside the configuration; it gets the guarded client."""
 
     def __str__(self) -> str:
         if self.request:
@@ -132,7 +132,7 @@ class Switch(Record):
 
 
 class Writes(Record):
-    """Something that is written while switched."""
+    """Data that is written while the switch is flipped."""
 
     request: Request
     read: str
@@ -145,9 +145,9 @@ class Breaker(Record):
     """The circuit breaker of a dependency."""
 
     path: str
-    """Whose answer needs the dependency."""
+    """Path whose response needs the dependency."""
     source: str
-    """Path that tells the state."""
+    """Path that reports the state."""
     state: str
     failures: int
     cooldown: float
@@ -155,14 +155,14 @@ class Breaker(Record):
 
 
 class Drill(Record):
-    """A rehearsal of a switch and of the way back."""
+    """A rehearsal of a switch and of its rollback."""
 
     name: str
     switch: Switch
     restore: Switch
     mode: str | None = None
     within: float = 30.0
-    """Seconds that each of the two may take to have effect."""
+    """Seconds until each of the two must take effect."""
     severity: Severity = "critical"
     probes: tuple[Probe, ...] = ()
     writes: Writes | None = None
@@ -170,7 +170,7 @@ class Drill(Record):
 
 
 class Contract(Record):
-    """How far the contract suite goes."""
+    """The extent of the contract suite."""
 
     max_examples: int = 20
     """Per operation and phase."""
@@ -179,40 +179,40 @@ class Contract(Record):
     exclude: tuple[str, ...] = ()
     """`METHOD /path` globs, tags and operation ids."""
     allow: tuple[str, ...] = ()
-    """The same, of operations that only read although their words say otherwise."""
+    """The same, for operations that only read although their words say otherwise."""
     parameters: dict[str, tuple[Any, ...]] = msgspec.field(default_factory=dict)
     """Parameter -> real values for it."""
     baseline: str | None = None
-    """File of an older document to compare with; None: that of the last run that passed."""
+    """File of an older document for comparison; None: that of the last run that passed."""
     seed: int | None = None
-    """Of all that is by chance; None: always the same on a read-only target, else of the run."""
+    """Seed of all random values; None: a fixed one on a read-only target, otherwise the run's."""
 
 
 class Database(Record):
-    """What the code expects of the target's database."""
+    """The code's expectations of the target's database."""
 
     tables: tuple[Table, ...] = ()
-    """As they are declared or recorded."""
+    """Tables as they are declared or recorded."""
     metadata: str | None = None
-    """`module:name` of SQLAlchemy MetaData with more of them."""
+    """`module:name` of SQLAlchemy MetaData with more tables."""
     connections: int = 20
     slow: float = 1.0
     """Seconds."""
     queries: dict[str, str] = msgspec.field(default_factory=dict)
-    """Name -> SQL of a query that is timed."""
+    """Name -> SQL of a query whose time is measured."""
 
 
 class Migrations(Record):
-    """Where migrations are, and what is asked of them."""
+    """The place of migrations, and the demands on them."""
 
     folder: Path
     dialect: Dialect = "postgresql"
     limit: float = 30.0
     """Seconds that one may take."""
     seed: Path | None = None
-    """SQL that fills the tables as they are before; None: rows are made up."""
+    """SQL that fills the tables before the migrations; None: rows are generated."""
     applied: str | None = None
-    """The last one that the target has; "": none; None: what its history says, or none."""
+    """The target's last migration; "": none; None: the one in its history, or none."""
     forward_only: bool = False
     """No migration needs a rollback."""
     notices: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
@@ -222,7 +222,7 @@ class Migrations(Record):
 
 
 class Target(Record):
-    """A resolved target: what the chosen name or URL means, with every ${VAR} filled in."""
+    """A resolved target, for the chosen name or URL, with every ${VAR} filled in."""
 
     name: str
     base_url: str
@@ -232,22 +232,22 @@ class Target(Record):
     headers: dict[str, str | Secret] = msgspec.field(default_factory=dict)
     health: str | None = None
     health_accept: tuple[str, ...] = ()
-    """JSONPaths into the health answer where trouble is accepted."""
+    """JSONPaths into the health response where failures are accepted."""
     rate: float | None = None
-    """Requests per second, all workers together; None: bounded by concurrency alone."""
+    """Requests per second, all workers together; None: limited by concurrency only."""
     request_budget: int = 5000
     time_budget: float | None = None
-    """Seconds after which a run asks nothing more, and ends with what is proven; None: no end."""
+    """Seconds after which a run sends nothing more, and ends with its results; None: no limit."""
     timeout: float = 10.0
     """Seconds for a whole request."""
     concurrency: int = 16
     max_body: int = 8 * 1024 * 1024
-    """Bytes of an answer after decoding."""
+    """Bytes of a response after decoding."""
     database: Secret | None = None
     drills: bool | date = False
-    """A date: allowed until then, that day included."""
+    """A date: allowed until then, including that day."""
     scratch: Secret | None = None
-    """A server where databases may be created for rehearsals, and dropped."""
+    """A server on which databases may be created and dropped for rehearsals."""
     start: str | None = None
     start_timeout: float = 60.0
     hosts: tuple[str, ...] = ()
@@ -263,7 +263,7 @@ class Target(Record):
     probes: tuple[Probe, ...] = ()
 
     def refuses_drills(self, today: date) -> str:
-        """Why no drill is permitted here; empty when one is."""
+        """Return the reason why no drill is permitted here; "" if drills are."""
         if self.read_only:
             return f"target {self.name} is read-only"
         if isinstance(self.drills, date) and self.drills < today:
@@ -272,7 +272,7 @@ class Target(Record):
 
 
 class Settings(Record):
-    """All that a run needs to know before it starts."""
+    """All settings of a run."""
 
     target: Target
     threshold: Decimal = Decimal(90)
@@ -285,27 +285,27 @@ class Settings(Record):
     required: tuple[str, ...] = ()
     """Manifest: `smoke>=10`, or globs over check ids that must be planned."""
     assumed_modes: dict[str, dict[str, bool]] = msgspec.field(default_factory=dict)
-    """Those of the ready-made matrix; see `modes`."""
+    """The modes of the ready-made matrix; see `modes`."""
     flags: Flags | None = None
     drills: tuple[Drill, ...] = ()
     contract: Contract = Contract()
     database: Database | None = None
-    """None: nothing is expected of it."""
+    """None: there are no expectations."""
     migrations: Migrations | None = None
     known: tuple[Known, ...] = ()
     """Failures that are accepted for a while."""
     origins: dict[str, str] = msgspec.field(default_factory=dict)
-    """Setting -> where its value came from (`default`, `prodcheck.toml`, `command line`)."""
+    """Setting -> source of its value (`default`, `prodcheck.toml`, `command line`)."""
     file: Path | None = None
     """The project's own file, if one was read; None for the built-in demo."""
     targets: tuple[str, ...] = ()
-    """Names of all targets that a check may be for; empty without a file that configures any."""
+    """Names of all targets; empty without a file that configures any."""
     secrets: tuple[Secret, ...] = ()
     """Every secret that was resolved, for the redactor."""
 
     @property
     def modes(self) -> dict[str, dict[str, bool]]:
-        """The operating modes that are declared, or else those of the ready-made matrix."""
+        """Return the declared operating modes, or else those of the ready-made matrix."""
         declared = self.flags.modes if self.flags else {}
         return declared or self.assumed_modes
 
@@ -317,31 +317,31 @@ DECIDES_WHAT_IS_CHECKED = {
         "release",
     ),
 }
-"""Not how the target is reached from here (proxy, rate, timeout, credentials), and not what the
-policy of a run tells."""
+"""Settings that decide which checks a run has: not those of the connection (proxy, rate, timeout,
+credentials), and not those in the policy of a run."""
 
 
 def digests(settings: Settings) -> dict[str, str]:
     """Return a short digest of each section that decides what is checked, for `merge`.
 
-    Of a secret it knows the name alone, of a folder where it lies in the project.
+    A secret counts by its name only, a folder by its name in the project.
     """
 
-    def plain(value: Any) -> str:
+    def encoded(value: Any) -> str:
         return value.name if isinstance(value, Path) else repr(value)
 
     found = {}
     for owner, names in DECIDES_WHAT_IS_CHECKED.items():
         for name in names:
             value = getattr(settings.target if owner == "target" else settings, name)
-            written = msgspec.to_builtins(value, enc_hook=plain)
+            written = msgspec.to_builtins(value, enc_hook=encoded)
             text = json.dumps(written, sort_keys=True)
             found[name] = hashlib.sha256(text.encode()).hexdigest()[:12]
     return found
 
 
 def describe(settings: Settings) -> list[str]:
-    """One line for each decisive setting with its origin, for the header of a run."""
+    """Return a line for each important setting with its origin, for the header of a run."""
     target = settings.target
     origin = settings.origins
 
@@ -361,7 +361,7 @@ def describe(settings: Settings) -> list[str]:
     ]
     if target.time_budget is not None:
         lines.append(line("time_budget", f"time budget {target.time_budget:g} s"))
-    # What widens a run's reach is shown whenever it is there; no value that may be secret is.
+    # Settings that widen a run's reach are always shown, but no value that may be secret.
     if target.drills:
         until = f" until {target.drills}" if isinstance(target.drills, date) else ""
         lines.append(line("drills", f"drills allowed{until}"))

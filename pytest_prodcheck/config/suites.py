@@ -1,4 +1,4 @@
-"""`[flags]`, `[contract]` and `[migrations]`: what the suites are told."""
+"""`[flags]`, `[contract]` and `[migrations]`: the settings of the suites."""
 
 import re
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE",
 
 
 def flags(reader: Reader, table: FlagsTable) -> Flags:
-    """Feature flags and modes. Raises UsageError when two modes can hold at once."""
+    """Return feature flags and modes; raises UsageError if two modes can apply at once."""
     environment = table.from_ == "environment"
     mode = written_or(table.mode, None)
     places: dict[Keys, str] = {("values", flag): place for flag, place in table.values.items()}
@@ -28,7 +28,7 @@ def flags(reader: Reader, table: FlagsTable) -> Flags:
     if dependencies and environment:
         raise reader.error(
             ("flags", "dependencies"),
-            "is told by an answer, and `from` is the environment; leave it out",
+            "is read from a response, but `from` is the environment; leave it out",
         )
     places |= {("dependencies", flag): place for flag, place in dependencies.items()}
     for keys, place in places.items():
@@ -65,7 +65,7 @@ def _check_modes_differ(reader: Reader, modes: dict[str, dict[str, bool]]) -> No
             if all(modes[name][flag] == modes[other][flag] for flag in shared):
                 raise reader.error(
                     ("flags", "modes", name),
-                    f"can hold together with {other}; name a flag in which they differ",
+                    f"can apply together with {other}; add a flag in which they differ",
                 )
 
 
@@ -91,19 +91,21 @@ def contract(reader: Reader, table: ContractTable) -> Contract:
 def _check_methods(
     reader: Reader, key: str, entries: Sequence[str], methods: Sequence[str]
 ) -> None:
-    """Raise UsageError for an entry with another method; without one it means all of them."""
+    """Raise UsageError for an entry with another method; one without a method is for all."""
     for i, entry in enumerate(entries):
         method, space, path = entry.partition(" ")
         if not space or not path.startswith("/") or method in methods:
             continue
-        what = f"is not a method.{did_you_mean(method, list(methods))}"
+        facts = f"is not a method.{did_you_mean(method, list(methods))}"
         if method in _METHODS:
-            what = "writes, and is sent to a target with read_only = false only."
-        raise reader.error(("contract", key, i), f'"{method}" {what} Allowed: {", ".join(methods)}')
+            facts = "writes, and is only sent to a target with read_only = false."
+        raise reader.error(
+            ("contract", key, i), f'"{method}" {facts} Allowed: {", ".join(methods)}'
+        )
 
 
 def migrations(reader: Reader, table: MigrationsTable, target: Target) -> Migrations:
-    """Raises UsageError for a folder without migrations, and for names that it does not have."""
+    """Return the settings; raises UsageError for a folder without migrations or unknown names."""
     from pytest_prodcheck.analysis.migrations.flaw import RULES
     from pytest_prodcheck.analysis.migrations.layout import folder
 
@@ -113,7 +115,7 @@ def migrations(reader: Reader, table: MigrationsTable, target: Target) -> Migrat
 
     path, names = reader.checked(found, table.folder, ("migrations", "folder"))
     notices = written_or(table.notices, {})
-    if names:  # those of Alembic are known to Alembic alone
+    if names:  # only Alembic knows the names of its own
         for name in notices:
             _check_is_one_of(reader, name, names, ("migrations", "notices", name))
         if table.applied:
@@ -123,8 +125,8 @@ def migrations(reader: Reader, table: MigrationsTable, target: Target) -> Migrat
     if table.seed and table.applied is UNSET and target.database is None:
         raise reader.error(
             ("migrations", "seed"),
-            "fills the tables that the target has, but nothing says which: name its `database`, "
-            "or the last migration that it has as `applied`",
+            "fills the tables that the target has, but these are unknown: set its `database`, or "
+            "its last migration as `applied`",
         )
     return Migrations(
         folder=path,
@@ -147,8 +149,8 @@ def _check_is_one_of(
 
 
 def _dialect(reader: Reader, table: MigrationsTable, target: Target) -> database_urls.Dialect:
-    """That of the target's databases, if it has any."""
-    told = {
+    """Return the dialect of the target's databases, or else that of the file."""
+    dialects = {
         key: database_urls.dialect(secret.reveal())
         for key, secret in (("database", target.database), ("scratch", target.scratch))
         if secret is not None
@@ -158,14 +160,16 @@ def _dialect(reader: Reader, table: MigrationsTable, target: Target) -> database
         if database_urls.same(live, scratch):
             raise reader.error(
                 ("targets", target.name, "scratch"),
-                "names the very database that `database` does; name another server, or at least "
-                "another database",
+                "is the same database as `database`; name another server, or at least another "
+                "database",
             )
-    kinds = {each for each in told.values() if each} or {written_or(table.dialect, "postgresql")}
+    found = {each for each in dialects.values() if each}
+    kinds = found or {written_or(table.dialect, "postgresql")}
     if len(kinds) > 1:
         raise reader.error(
             ("targets", target.name, "scratch"),
-            f"is {told['scratch']}, but `database` is {told['database']}; name two of one kind",
+            f"is {dialects['scratch']}, but `database` is {dialects['database']}; name two of one "
+            "kind",
         )
     (kind,) = kinds
     if table.dialect not in (UNSET, kind):

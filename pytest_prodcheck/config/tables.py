@@ -1,7 +1,7 @@
-"""The tables of `prodcheck.toml` as they are written, and the JSON Schema made of them.
+"""The tables of `prodcheck.toml`, and their JSON Schema.
 
-Nothing is resolved here: no variable is read, no target chosen. What a key means is told once,
-in its description; its default stands in settings.py.
+Nothing is resolved here: no variable is read, no target chosen. The meaning of a key is in its
+description only; its default is in settings.py.
 """
 
 from datetime import date
@@ -35,11 +35,11 @@ Share = Annotated[float, Meta(ge=0, lt=1)]
 
 
 class Table(Record, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
-    """A table of the file. A key that is not written is UNSET: TOML has no null."""
+    """A table of the file. A missing key is UNSET, because TOML has no null."""
 
 
 class ProbeTable(Table):
-    """One request, and what its answer must be. Exactly one of get, head and options."""
+    """One request and the expected response. Exactly one of get, head and options."""
 
     get: Annotated[
         Text | UnsetType, Meta(description="Path below base_url.", examples=["/health"])
@@ -52,22 +52,22 @@ class ProbeTable(Table):
     status: Annotated[
         int | Annotated[list[int], Meta(min_length=1)] | UnsetType,
         Meta(
-            description="Status, or several of which one must come. Default: any 2xx.",
+            description="Expected status, or several that are allowed. Default: any 2xx.",
             examples=[200, [200, 204]],
         ),
     ] = UNSET
     json: Annotated[
-        Any, Meta(description="JSON value of the answer; tables and arrays match as subsets.")
+        Any, Meta(description="JSON value of the response; tables and arrays match as subsets.")
     ] = UNSET
-    headers: Annotated[Headers | UnsetType, Meta(description="Headers of the answer.")] = UNSET
-    contains: Annotated[Text | UnsetType, Meta(description="Text in the body of the answer.")] = (
+    headers: Annotated[Headers | UnsetType, Meta(description="Headers of the response.")] = UNSET
+    contains: Annotated[Text | UnsetType, Meta(description="Text in the body of the response.")] = (
         UNSET
     )
     matches: Annotated[
         Text | UnsetType, Meta(description="Regular expression, searched for in the body.")
     ] = UNSET
     within: Annotated[
-        Seconds | UnsetType, Meta(description="Seconds the answer may take.", examples=[0.5])
+        Seconds | UnsetType, Meta(description="Seconds the response may take.", examples=[0.5])
     ] = UNSET
     severity: Annotated[Severity | UnsetType, Meta(description="Weight of the check.")] = UNSET
     tags: Annotated[Texts | UnsetType, Meta(description="Words to select the probe by.")] = UNSET
@@ -83,7 +83,7 @@ class LimitsTable(Table):
     """Limits over all requests of the run."""
 
     p95: Annotated[
-        Seconds | UnsetType, Meta(description="Seconds within which 95 % must answer.")
+        Seconds | UnsetType, Meta(description="Seconds within which 95 % must respond.")
     ] = UNSET
     error_rate: Annotated[
         Share | UnsetType,
@@ -92,9 +92,9 @@ class LimitsTable(Table):
 
 
 class ReleaseTable(Table):
-    """What is deployed, as the target tells it."""
+    """The deployed release, as the target reports it."""
 
-    from_: Annotated[Text, Meta(description="Path of the answer.", examples=["/health"])]
+    from_: Annotated[Text, Meta(description="Path of the response.", examples=["/health"])]
     version: Annotated[Text | UnsetType, Meta(description="JSONPath.", examples=["$.version"])] = (
         UNSET
     )
@@ -107,13 +107,13 @@ class ReleaseTable(Table):
 
 
 class HealthTable(Table):
-    """The path that tells the service's health, with more about it."""
+    """The path that reports the service's health, with accepted failures."""
 
     path: Annotated[Text, Meta(description="Path below base_url.", examples=["/health"])]
     accept: Annotated[
         Texts | UnsetType,
         Meta(
-            description="JSONPaths of what may be down or absent, with all that is below them.",
+            description="JSONPaths of parts that may be down or absent, with all below them.",
             examples=[["$.cache"]],
         ),
     ] = UNSET
@@ -122,13 +122,12 @@ class HealthTable(Table):
 class TargetTable(Table):
     """An environment that can be chosen with --target.
 
-    `extends` gives every key that is not written here, except read_only = false and
-    drills = true, which are always written; probes are added. An empty text switches off what
-    would be inherited.
+    `extends` provides every key that is missing here, except read_only = false and drills = true,
+    which are never inherited; probes are added. An empty text switches off an inherited value.
     """
 
     extends: Annotated[
-        Text | UnsetType, Meta(description="Name of the target that this one builds on.")
+        Text | UnsetType, Meta(description="Name of the target from which this one inherits.")
     ] = UNSET
     base_url: Annotated[
         Text | UnsetType,
@@ -143,7 +142,7 @@ class TargetTable(Table):
     openapi: Annotated[
         str | UnsetType,
         Meta(
-            description="Where the OpenAPI document is: a path on the target, a URL, or a file "
+            description="Place of the OpenAPI document: a path on the target, a URL, or a file "
             "(file:openapi.yaml, from the folder of the configuration).",
         ),
     ] = UNSET
@@ -157,7 +156,7 @@ class TargetTable(Table):
     health: Annotated[
         str | HealthTable | UnsetType,
         Meta(
-            description="Path that tells the service's health.",
+            description="Path that reports the service's health.",
             examples=["/health", {"path": "/health", "accept": ["$.cache"]}],
         ),
     ] = UNSET
@@ -174,8 +173,8 @@ class TargetTable(Table):
     time_budget: Annotated[
         Seconds | Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)? ?(s|min|h)$")] | UnsetType,
         Meta(
-            description="Seconds, or a text with a unit, after which a run asks nothing more; "
-            "checks that are left are not run.",
+            description="Seconds, or a text with a unit, after which a run sends nothing more; "
+            "the remaining checks are not run.",
             examples=[300, "5 min"],
         ),
     ] = UNSET
@@ -186,7 +185,7 @@ class TargetTable(Table):
         AtOnce | UnsetType, Meta(description="Probe requests at the same time.")
     ] = UNSET
     max_body: Annotated[
-        Bytes | UnsetType, Meta(description="Bytes of an answer, after decoding.")
+        Bytes | UnsetType, Meta(description="Bytes of a response, after decoding.")
     ] = UNSET
     database: Annotated[
         str | UnsetType,
@@ -202,7 +201,7 @@ class TargetTable(Table):
     scratch: Annotated[
         str | UnsetType,
         Meta(
-            description="URL of a server where databases may be created for rehearsals; secret.",
+            description="URL of a server on which rehearsals may create databases; secret.",
             examples=["${SCRATCH_DATABASE_URL}"],
         ),
     ] = UNSET
@@ -215,7 +214,7 @@ class TargetTable(Table):
         ),
     ] = UNSET
     start_timeout: Annotated[
-        Seconds | UnsetType, Meta(description="Seconds until a started service must answer.")
+        Seconds | UnsetType, Meta(description="Seconds until a started service must respond.")
     ] = UNSET
     hosts: Annotated[
         Texts | UnsetType, Meta(description="Other host or host:port that tests may reach.")
@@ -227,10 +226,10 @@ class TargetTable(Table):
         str | UnsetType, Meta(description="File with the certificates to trust.")
     ] = UNSET
     documentation: Annotated[
-        Texts | UnsetType, Meta(description="Paths of documentation pages that must answer.")
+        Texts | UnsetType, Meta(description="Paths of documentation pages that must respond.")
     ] = UNSET
     metrics: Annotated[
-        Texts | UnsetType, Meta(description="Paths of metrics endpoints that must answer.")
+        Texts | UnsetType, Meta(description="Paths of metrics endpoints that must respond.")
     ] = UNSET
     private: Annotated[Texts | UnsetType, Meta(description="Paths that must not be public.")] = (
         UNSET
@@ -244,53 +243,51 @@ class TargetTable(Table):
 
 
 class ActionTable(Table):
-    """A row of the decision matrix: what to do when something was found."""
+    """A row of the decision matrix: an action for a finding, a failed check or a figure."""
 
     when: Annotated[
         Text,
         Meta(
-            description="A finding's rule or a check's id (globs), or a figure against a limit.",
+            description="A finding's rule or a check's id (globs), or a figure and its limit.",
             examples=["database.*", "latency.p95 > 1000"],
         ),
     ]
     action: Annotated[
         Text,
-        Meta(description="What to do, for a human to read; FLAG=value says which flag it sets."),
+        Meta(description="The action, for people; FLAG=value names a flag that it sets."),
     ]
-    severity: Annotated[
-        Severity | UnsetType, Meta(description="critical decides for rollback.")
-    ] = UNSET
-    within: Annotated[str | UnsetType, Meta(description="How soon.", examples=["5 min"])] = UNSET
+    severity: Annotated[Severity | UnsetType, Meta(description="critical means a rollback.")] = (
+        UNSET
+    )
+    within: Annotated[str | UnsetType, Meta(description="Deadline.", examples=["5 min"])] = UNSET
     verify: Annotated[
-        str | UnsetType, Meta(description="How to see afterwards that it helped.")
+        str | UnsetType, Meta(description="The way to verify afterwards that it helped.")
     ] = UNSET
 
 
 class FlagsTable(Table):
     """Feature flags and operating modes, for the rollback suite."""
 
-    from_: Annotated[Text, Meta(description='Path of the answer, or "environment".')]
+    from_: Annotated[Text, Meta(description='Path of the response, or "environment".')]
     values: Annotated[
         dict[Text, Text], Meta(description="Flag -> JSONPath of its value, or the variable's name.")
     ]
-    mode: Annotated[Text | UnsetType, Meta(description="Where the mode's name is, if told.")] = (
-        UNSET
-    )
+    mode: Annotated[Text | UnsetType, Meta(description="Place of the mode's name, if any.")] = UNSET
     modes: Annotated[
         dict[Text, dict[str, bool]] | UnsetType,
-        Meta(description="Mode -> the flags that mean it; anything else is invalid."),
+        Meta(description="Mode -> its flags; any other combination is invalid."),
     ] = UNSET
     dependencies: Annotated[
         dict[Text, Text] | UnsetType,
         Meta(
-            description="Flag -> where the answer tells whether what it switches on works.",
+            description="Flag -> JSONPath of the state of the dependency that it switches on.",
             examples=[{"ENABLE_DATABASE_WRITES": "$.database_connection"}],
         ),
     ] = UNSET
 
 
 class SwitchTable(Table):
-    """What flips a switch: one request to the target, or a function of the project."""
+    """The means to flip a switch: one request to the target, or a function of the project."""
 
     get: Annotated[Text | UnsetType, Meta(description="Path below base_url.")] = UNSET
     post: Annotated[Text | UnsetType, Meta(description="Path below base_url.")] = UNSET
@@ -302,12 +299,12 @@ class SwitchTable(Table):
     call: Annotated[
         Text | UnsetType,
         Meta(
-            description="Function that does it, given the guarded client, instead of a request.",
+            description="Function that does it, with the guarded client, instead of a request.",
             examples=["conftest.py::to_files"],
         ),
     ] = UNSET
     json: Annotated[
-        Any, Meta(description='Body of the request; "{ttl}" is the seconds it may stay so.')
+        Any, Meta(description='Body of the request; "{ttl}" is the seconds it may stay flipped.')
     ] = UNSET
     send: Annotated[Headers | UnsetType, Meta(description="Request headers; ${VAR} is secret.")] = (
         UNSET
@@ -315,42 +312,42 @@ class SwitchTable(Table):
 
 
 class WritesTable(Table):
-    """Something that is written while switched, and must still be there afterwards."""
+    """Data that is written while the switch is flipped, and must still be there afterwards."""
 
     post: Annotated[Text, Meta(description="Path below base_url.", examples=["/entries"])]
     json: Annotated[Any, Meta(description='Body; "{drill}" in a text names the drill in it.')]
     read: Annotated[
         Text,
-        Meta(description="Path where it is read again.", examples=["/entries/{id}"]),
+        Meta(description="Path at which it is read again.", examples=["/entries/{id}"]),
     ]
     id: Annotated[
-        Text | UnsetType, Meta(description="JSONPath of {id} in the answer. Default: $.id.")
+        Text | UnsetType, Meta(description="JSONPath of {id} in the response. Default: $.id.")
     ] = UNSET
     keep: Annotated[
         bool | UnsetType,
-        Meta(description="true: do not DELETE it at `read` when the drill is over."),
+        Meta(description="true: do not DELETE it at `read` after the drill."),
     ] = UNSET
 
 
 class BreakerTable(Table):
     """The circuit breaker of a dependency that the switch makes fail."""
 
-    get: Annotated[Text, Meta(description="Path whose answer needs the dependency.")]
-    from_: Annotated[Text, Meta(description="Path that tells the state.", examples=["/health"])]
+    get: Annotated[Text, Meta(description="Path whose response needs the dependency.")]
+    from_: Annotated[Text, Meta(description="Path that reports the state.", examples=["/health"])]
     state: Annotated[Text, Meta(description="JSONPath of the state: closed, open or half-open.")]
     failures: Annotated[Count, Meta(description="Failures in a row that open it.", examples=[5])]
-    cooldown: Annotated[Seconds, Meta(description="Seconds until it lets one try through.")]
+    cooldown: Annotated[Seconds, Meta(description="Seconds until it lets one attempt through.")]
 
 
 class DrillTable(Table):
-    """A rehearsal: steady state, switch, the service is well in that mode, back, steady state."""
+    """A rehearsal: steady state, switch, checks in that mode, rollback, steady state again."""
 
     name: Annotated[Text, Meta(description="Id of the drill.", examples=["file only"])]
     switch: Annotated[
         SwitchTable | Text,
         Meta(description="A request, a function, or a command that runs without a shell."),
     ]
-    restore: Annotated[SwitchTable | Text, Meta(description="What undoes it; it may come twice.")]
+    restore: Annotated[SwitchTable | Text, Meta(description="Undoes it; may be sent twice.")]
     mode: Annotated[
         Text | UnsetType, Meta(description="Mode of [flags.modes] that must then be in force.")
     ] = UNSET
@@ -360,14 +357,14 @@ class DrillTable(Table):
     severity: Annotated[Severity | UnsetType, Meta(description="Weight of the check.")] = UNSET
     probes: Annotated[
         list[ProbeTable] | UnsetType,
-        Meta(description="What answers while switched, in place of the probes of the same id."),
+        Meta(description="Probes while switched, in place of the probes with the same ids."),
     ] = UNSET
     writes: WritesTable | UnsetType = UNSET
     breaker: BreakerTable | UnsetType = UNSET
 
 
 class ContractTable(Table):
-    """How far the contract suite goes."""
+    """The extent of the contract suite."""
 
     max_examples: Annotated[
         Count | UnsetType, Meta(description="Examples per operation and phase.")
@@ -392,28 +389,28 @@ class ContractTable(Table):
     parameters: Annotated[
         dict[Text, Annotated[list[Any], Meta(min_length=1)]] | UnsetType,
         Meta(
-            description="Real values for parameters nobody can guess.",
+            description="Real values for parameters that cannot be guessed.",
             examples=[{"sku": ["SKU-1001"]}],
         ),
     ] = UNSET
     baseline: Annotated[
         Text | UnsetType,
         Meta(
-            description="File of an older document: what a release must not break. "
+            description="File of an older document, which a release must not break. "
             "Default: that of the last run on the target that passed.",
             examples=["openapi.json"],
         ),
     ] = UNSET
     seed: Annotated[
         Annotated[int, Meta(ge=0)] | UnsetType,
-        Meta(description="Repeats a run: the seed that it printed."),
+        Meta(description="Seed that a run printed, to repeat it."),
     ] = UNSET
 
 
 class SchemaTable(Table):
-    """A table or view of the database, as the code expects it; what is left out is not compared.
+    """A table or view of the database, as the code expects it; missing keys are not compared.
 
-    Each text is what SQL writes after the name.
+    Each text is SQL, as it follows the name.
     """
 
     view: Annotated[bool | UnsetType, Meta(description="true: it has to be a view.")] = UNSET
@@ -441,12 +438,12 @@ class SchemaTable(Table):
     ] = UNSET
     row_level_security: Annotated[
         bool | Literal["forced"] | UnsetType,
-        Meta(description="Whether it is on; forced: for the owner too. Policies imply true."),
+        Meta(description="true if it is on; forced: for the owner too. Policies imply true."),
     ] = UNSET
     policies: Annotated[
         dict[Text, Text] | UnsetType,
         Meta(
-            description="Every policy there may be -> what CREATE POLICY writes after the table.",
+            description="Every allowed policy -> the text of CREATE POLICY after the table.",
             examples=[{"read own": "for select to authenticated using (user_id = auth.uid())"}],
         ),
     ] = UNSET
@@ -456,13 +453,13 @@ Tables = dict[Text, SchemaTable]
 
 
 class SchemaContents(Table):
-    """All of a schema file, as `prodcheck init --database` writes it."""
+    """The content of a schema file, as `prodcheck init --database` writes it."""
 
     tables: Tables
 
 
 class DatabaseTable(Table):
-    """What the code expects of the target's database."""
+    """The code's expectations of the target's database."""
 
     schema: Annotated[
         Text | UnsetType,
@@ -485,14 +482,14 @@ class DatabaseTable(Table):
     queries: Annotated[
         dict[Text, Text] | UnsetType,
         Meta(
-            description="Name -> SQL of a query that is timed; one that reads.",
+            description="Name -> SQL of a query that reads, whose time is measured.",
             examples=[{"latest runs": 'SELECT * FROM "PipelineRun" LIMIT 10'}],
         ),
     ] = UNSET
 
 
 class MigrationsTable(Table):
-    """Where migrations are, and what is asked of them."""
+    """The place of migrations, and the demands on them."""
 
     folder: Annotated[
         Text,
@@ -501,13 +498,13 @@ class MigrationsTable(Table):
     limit: Annotated[Seconds | UnsetType, Meta(description="Seconds that one may take.")] = UNSET
     seed: Annotated[
         Text | UnsetType,
-        Meta(description="SQL file that fills the tables first. Default: rows are made up."),
+        Meta(description="SQL file that fills the tables first. Default: rows are generated."),
     ] = UNSET
     applied: Annotated[
         str | UnsetType,
         Meta(
-            description="The last migration that the target has; an empty text: none. "
-            "Default: what the history of Prisma or Alembic says.",
+            description="The target's last migration; an empty text: none. "
+            "Default: the one in the history of Prisma or Alembic.",
             examples=["003_tiers"],
         ),
     ] = UNSET
@@ -527,7 +524,7 @@ class MigrationsTable(Table):
     ] = UNSET
     dialect: Annotated[
         Dialect | UnsetType,
-        Meta(description="Of the SQL, where neither `database` nor `scratch` tells."),
+        Meta(description="Dialect of the SQL, if there is no `database` or `scratch`."),
     ] = UNSET
 
 
@@ -535,7 +532,7 @@ class Contents(Table):
     """Settings of prodcheck."""
 
     threshold: Annotated[
-        Any,  # its own reader keeps the decimal exact and knows the usual slips
+        Any,  # its own reader keeps the decimal exact and explains usual mistakes
         Meta(
             description="The score must be greater than this.",
             extra_json_schema={"type": "number", "minimum": 1, "maximum": 100},
@@ -555,7 +552,7 @@ class Contents(Table):
     required: Annotated[
         Texts | UnsetType,
         Meta(
-            description="What must be planned: `smoke>=10`, or globs over check ids.",
+            description="Checks that must be planned: `smoke>=10`, or globs over check ids.",
             examples=[["smoke>=10"]],
         ),
     ] = UNSET
@@ -578,7 +575,7 @@ class Contents(Table):
     flags: FlagsTable | UnsetType = UNSET
     drills: Annotated[
         list[DrillTable] | UnsetType,
-        Meta(description="Rehearsals of the way back, on targets that allow them."),
+        Meta(description="Rehearsals of rollbacks, on targets that allow them."),
     ] = UNSET
     contract: ContractTable | UnsetType = UNSET
     database: DatabaseTable | UnsetType = UNSET
@@ -586,7 +583,7 @@ class Contents(Table):
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of `prodcheck.toml`, for editors; defaults are those of Settings."""
+    """Return the JSON Schema (2020-12) of `prodcheck.toml`, with the defaults of Settings."""
     schema = msgspec.json.schema(Contents)
     records: dict[str, type[Record]] = {
         "Contents": Settings,

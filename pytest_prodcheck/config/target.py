@@ -1,4 +1,4 @@
-"""`[targets.NAME]` over what it extends: the one environment that was chosen."""
+"""`[targets.NAME]` with the targets that it extends: the chosen environment."""
 
 import re
 from collections.abc import Callable
@@ -20,13 +20,13 @@ from pytest_prodcheck.config.validation import Keys, did_you_mean
 from pytest_prodcheck.errors import UsageError
 
 STAND_IN = 65535
-"""For `{port}` in the base URL of a service that the run starts: its port is not known yet."""
+"""Port in place of `{port}` in the base URL of a service that is not started yet."""
 
 _TARGET_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
 def check_targets(file: ConfigFile) -> None:
-    """Names and `extends` of all targets, also of those that are not chosen."""
+    """Check names and `extends` of all targets, also of those that are not chosen."""
     for name in file.contents.targets or {}:
         if not _TARGET_NAME.fullmatch(name):
             raise file.error(
@@ -37,7 +37,7 @@ def check_targets(file: ConfigFile) -> None:
 
 
 def lineage(file: ConfigFile, name: str) -> list[tuple[str, TargetTable]]:
-    """The target and those it extends, nearest first. Raises UsageError on a cycle."""
+    """Return the target and those it extends, nearest first; raises UsageError on a cycle."""
     targets = file.contents.targets or {}
     chain = [name]
     while extended := targets[chain[-1]].extends:
@@ -56,7 +56,7 @@ def lineage(file: ConfigFile, name: str) -> list[tuple[str, TargetTable]]:
 
 
 def resolve(reader: Reader, name: str) -> tuple[Target, dict[str, str]]:
-    """The target with everything it extends, and the origin of each key that is written."""
+    """Return the target with everything it extends, and the origin of each key that is set."""
     chain = lineage(reader.file, name)
     own = chain[0][1]
     label = reader.file.label
@@ -93,7 +93,7 @@ def resolve(reader: Reader, name: str) -> tuple[Target, dict[str, str]]:
 def _with_host_of(
     openapi: str | None, hosts: tuple[str, ...], own: urls.Address
 ) -> tuple[str, ...]:
-    """The hosts that tests may reach: naming a document elsewhere allows to fetch it there."""
+    """Return the hosts that tests may reach, with that of an OpenAPI document elsewhere."""
     if openapi is None or not openapi.startswith(("http://", "https://")):
         return hosts
     elsewhere = urls.address(openapi.partition("?")[0])
@@ -105,7 +105,7 @@ def _with_host_of(
 def _check_address(
     reader: Reader, text: str, start: str | None, keys: Keys
 ) -> tuple[urls.Address, str]:
-    """The address that a base URL means, and its normalised text, in which {port} may stand."""
+    """Return the address of a base URL, and its normalized text, which may contain {port}."""
     templated = "{port}" in text
     address = reader.checked(urls.address, text.replace("{port}", str(STAND_IN)), keys)
     if start and not address.loopback:
@@ -115,12 +115,12 @@ def _check_address(
             'http://127.0.0.1:{port}, or start = "" to switch off what is inherited',
         )
     if templated and address.port != STAND_IN:
-        raise reader.error(keys, "has {port} where no port stands; write it after the host")
+        raise reader.error(keys, "has {port} in a wrong place; write it after the host")
     if templated and "{port}" not in (start or ""):
         raise reader.error(
             keys,
-            "has {port}, but `start` is not given that port; write {port} into `start`, "
-            "or the port itself here",
+            "has {port}, but `start` does not get that port; write {port} into `start`, "
+            "or a fixed port here",
         )
     if not templated and "{port}" in (start or ""):
         raise reader.error(
@@ -140,7 +140,7 @@ def _check_secrecy(
         if isinstance(secret, Secret):
             raise reader.error(
                 keys,
-                f"is plain http, over which everybody on the way could read {secret.name}; "
+                f"is plain http, over which others on the network could read {secret.name}; "
                 f"write https://",
             )
 
@@ -161,7 +161,7 @@ def _openapi(reader: Reader, text: str, keys: Keys) -> str:
 
 
 def _health(reader: Reader, written: str | HealthTable, keys: Keys) -> tuple[str, tuple[str, ...]]:
-    """The path, and the places of its answer where trouble is accepted."""
+    """Return the path, and the places of its response where failures are accepted."""
     if isinstance(written, str):
         return reader.path(written, keys), ()
     accepted = tuple(written_or(written.accept, ()))
@@ -170,7 +170,7 @@ def _health(reader: Reader, written: str | HealthTable, keys: Keys) -> tuple[str
         if place == "$":
             raise reader.error(
                 (*keys, "accept", i),
-                "accepts every answer, so the check could not fail; name a place in it, as $.cache",
+                "accepts every response, so the check could not fail; name a place, as $.cache",
             )
     return reader.path(written.path, (*keys, "path")), accepted
 
@@ -187,12 +187,12 @@ def _hosts(reader: Reader, texts: list[str], keys: Keys) -> tuple[str, ...]:
 
 
 def _host(text: str) -> str:
-    """`host`, `host:port`, or `unix:/path` of a socket. Raises UsageError."""
+    """Return `host`, `host:port`, or `unix:/path` of a socket; raises UsageError."""
     if not text.startswith("unix:"):
         return urls.authority(text)
     path = text.removeprefix("unix:")
     if not path.startswith("/") or normpath(path) != path:
-        raise UsageError("is not the whole path of a socket; write it like unix:/run/app.sock")
+        raise UsageError("is not the full path of a socket; write it like unix:/run/app.sock")
     return text
 
 
@@ -200,7 +200,7 @@ def _rate(reader: Reader, text: str, keys: Keys) -> float:
     count, _, unit = text.partition("/")
     rate = float(count) / (1 if unit == "s" else 60)
     if not (rate > 0 and isfinite(rate)):
-        raise reader.error(keys, f"{text} is no rate; leave it out to send without limit")
+        raise reader.error(keys, f"{text} is not a rate; leave it out to send without limit")
     return rate
 
 
@@ -227,8 +227,8 @@ def _database(reader: Reader, text: str, keys: Keys) -> Secret:
     if dialect(secret.reveal()) is None:
         raise reader.error(
             keys,
-            "is a database of another kind than PostgreSQL and SQLite, the two that can be "
-            "opened read-only for certain; leave it out",
+            "is neither PostgreSQL nor SQLite, the only two that can reliably be opened "
+            "read-only; leave it out",
         )
     return secret
 
@@ -253,9 +253,7 @@ def _release(reader: Reader, table: ReleaseTable, keys: Keys) -> ReleaseSource:
         written_or(place, None) for place in (table.version, table.commit, table.header)
     )
     if not (version or commit or header):
-        raise reader.error(
-            keys, 'says nothing to read; write version = "$.version", commit or header'
-        )
+        raise reader.error(keys, 'names no place; write version = "$.version", commit or header')
     if version and header:
         raise reader.error(keys, "has two places for the version, `version` and `header`; keep one")
     for key, place in (("version", version), ("commit", commit)):
@@ -271,7 +269,7 @@ def _release(reader: Reader, table: ReleaseTable, keys: Keys) -> ReleaseSource:
     )
 
 
-def _as_it_is(reader: Reader, value: Any, keys: Keys) -> Any:
+def _unchanged(reader: Reader, value: Any, keys: Keys) -> Any:
     return value
 
 
@@ -281,15 +279,15 @@ _READERS: dict[str, Callable[[Reader, Any, Keys], Any]] = {
     "headers": Reader.sent_headers,
     "health": _health,
     "rate": _rate,
-    "request_budget": _as_it_is,
+    "request_budget": _unchanged,
     "time_budget": _time_budget,
-    "timeout": _as_it_is,
-    "concurrency": _as_it_is,
-    "max_body": _as_it_is,
+    "timeout": _unchanged,
+    "concurrency": _unchanged,
+    "max_body": _unchanged,
     "database": _database,
     "scratch": _database,
     "start": Reader.command,
-    "start_timeout": _as_it_is,
+    "start_timeout": _unchanged,
     "hosts": _hosts,
     "proxy": _proxy,
     "ca_bundle": _ca_bundle,
@@ -299,4 +297,4 @@ _READERS: dict[str, Callable[[Reader, Any, Keys], Any]] = {
     "limits": _limits,
     "release": _release,
 }
-"""Key of a target -> how its value is read; read_only, drills and probes are not inherited so."""
+"""Key of a target -> reader of its value; not those of read_only, drills and probes."""

@@ -1,7 +1,7 @@
-"""Why data does not fit the tables: the first value that does not, in the words of the file.
+"""The explanation of a validation error: the first wrong value, in the terms of the file.
 
-msgspec tells this too, but leaves the keys of tables out and suggests nothing. So it decides
-whether a file fits, and only for one that does not is the place looked for here.
+msgspec's own explanation leaves out the keys of tables and suggests nothing. So msgspec decides if
+a file is valid, and only for an invalid one the place is searched for here.
 """
 
 from datetime import date
@@ -15,29 +15,29 @@ from msgspec import Meta, UnsetType
 from pytest_prodcheck.config.tables import Table
 
 Keys = tuple[str | int, ...]
-"""What leads to a value in the file: `("probes", 0, "status")`."""
+"""The keys and indices of a value in the file: `("probes", 0, "status")`."""
 
 
-def misfit(value: Any, kind: Any, keys: Keys = ()) -> tuple[Keys, str] | None:
-    """The first value that does not fit its type: where it stands, and the facts about it."""
+def first_error(value: Any, kind: Any, keys: Keys = ()) -> tuple[Keys, str] | None:
+    """Return the keys of the first value that does not fit its type, and the facts; else None."""
     plain, notes = _unwrapped(kind)
     origin = get_origin(plain)
     for option in get_args(plain) if origin in (Union, UnionType) else ():
         if isinstance(value, dict) and isinstance(option, type) and issubclass(option, Table):
-            return _misfit_in_table(value, option, keys)
+            return _first_error_in_table(value, option, keys)
     if isinstance(value, dict) and isinstance(plain, type) and issubclass(plain, Table):
-        return _misfit_in_table(value, plain, keys)
+        return _first_error_in_table(value, plain, keys)
     if isinstance(value, dict) and origin is dict:
         key_kind, item_kind = get_args(plain)
         known = get_args(key_kind) if get_origin(key_kind) is Literal else ()
         for key, item in value.items():
             if known and key not in known:
                 return (*keys, key), _unknown_key(key, list(known))
-            if found := misfit(item, item_kind, (*keys, key)):
+            if found := first_error(item, item_kind, (*keys, key)):
                 return found
     if isinstance(value, list) and origin is list:
         for index, item in enumerate(value):
-            if found := misfit(item, get_args(plain)[0], (*keys, index)):
+            if found := first_error(item, get_args(plain)[0], (*keys, index)):
                 return found
     try:
         msgspec.convert(value, kind)
@@ -47,7 +47,7 @@ def misfit(value: Any, kind: Any, keys: Keys = ()) -> tuple[Keys, str] | None:
 
 
 def did_you_mean(word: str, known: list[str]) -> str:
-    """` Did you mean "x"?`, or nothing when no known word is near."""
+    """Return ` Did you mean "x"?`, or "" if no known word is similar."""
     from difflib import get_close_matches  # slow to import, and needed for a fault only
 
     by_lower = {name.lower(): name for name in known}
@@ -55,7 +55,7 @@ def did_you_mean(word: str, known: list[str]) -> str:
     return f' Did you mean "{by_lower[near[0]]}"?' if near else ""
 
 
-def _misfit_in_table(
+def _first_error_in_table(
     value: dict[str, Any], kind: type[Table], keys: Keys
 ) -> tuple[Keys, str] | None:
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
@@ -64,7 +64,7 @@ def _misfit_in_table(
             return (*keys, key), _unknown_key(key, list(fields))
     for key, field in fields.items():
         if key in value:
-            if found := misfit(value[key], field.type, (*keys, key)):
+            if found := first_error(value[key], field.type, (*keys, key)):
                 return found
         elif field.required:
             return keys, f"`{key}` is missing"
@@ -72,7 +72,7 @@ def _misfit_in_table(
 
 
 def _unwrapped(kind: Any) -> tuple[Any, list[Meta]]:
-    """A type without its notes and without `| UnsetType`, and the notes."""
+    """Return a type without its notes and without `| UnsetType`, and the notes."""
     notes: list[Meta] = []
     while True:
         if get_origin(kind) is Annotated:
@@ -92,17 +92,17 @@ def _unknown_key(key: str, known: list[str]) -> str:
 
 
 def _mismatch(value: Any, kind: Any, notes: list[Meta]) -> str:
-    """What was expected and what stands there; of a text its kind alone: it may be a secret."""
+    """Return the expected and the actual value; a text is not shown, because it may be a secret."""
     if get_origin(kind) is Literal and isinstance(value, str):
         known = list(get_args(kind))
         return f'"{value}" is not allowed.{did_you_mean(value, known)} Allowed: {", ".join(known)}'
     examples = " or ".join(_toml(example) for note in notes for example in note.examples or ())
     expected = f"expected {_words(kind)}{_bounds(notes)}"
-    return f"{expected}{f', as {examples}' if examples else ''}; there is {_shown(value)}"
+    return f"{expected}{f', as {examples}' if examples else ''}, but found {_description(value)}"
 
 
 def _words(kind: Any) -> str:
-    """A type, as somebody would say it who writes TOML."""
+    """Return a type in the terms of TOML."""
     kind, _ = _unwrapped(kind)
     if get_origin(kind) in (Union, UnionType):
         options = [option for option in get_args(kind) if option is not UnsetType]
@@ -123,16 +123,16 @@ def _words(kind: Any) -> str:
 
 def _bounds(notes: list[Meta]) -> str:
     words = {"gt": "greater than", "ge": "at least", "lt": "less than", "le": "at most"}
-    told = [
+    bounds = [
         f"{word} {getattr(note, bound):g}"
         for note in notes
         for bound, word in words.items()
         if getattr(note, bound) is not None
     ]
-    return f" {' and '.join(told)}" if told else ""
+    return f" {' and '.join(bounds)}" if bounds else ""
 
 
-def _shown(value: Any) -> str:
+def _description(value: Any) -> str:
     if isinstance(value, bool | int | Decimal):
         return str(value).lower()
     if isinstance(value, str):

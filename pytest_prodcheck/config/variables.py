@@ -1,4 +1,4 @@
-"""`${VAR}` filled in for the chosen target, and every secret remembered for the redactor."""
+"""The variables `${VAR}` of the chosen target, and all secrets, for the redactor."""
 
 import base64
 import binascii
@@ -12,7 +12,7 @@ from pytest_prodcheck.config.validation import Keys
 from pytest_prodcheck.errors import UsageError
 
 LEAST = 8
-"""Characters of a secret: hiding a shorter one would also hide innocent words of the report."""
+"""Characters of the shortest secret: masking a shorter one would also mask ordinary words."""
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _CREDENTIAL_NAME = re.compile(
@@ -27,9 +27,9 @@ _SCHEME_AND_VARIABLE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]* +\$\{[A-Za-z_][A-Za-
 
 
 class Variables:
-    """The environment, as one configuration file refers to it.
+    """The environment variables that one configuration file uses.
 
-    Only variables that are asked for are read, and no message shows a value.
+    Only these are read, and no message shows a value.
     """
 
     def __init__(self, file: ConfigFile, environ: Mapping[str, str]) -> None:
@@ -39,11 +39,11 @@ class Variables:
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
-        """Every secret so far, each value once."""
+        """Return every secret so far, each value once."""
         return tuple(self._secrets.values())
 
     def text(self, template: str, keys: Keys) -> str:
-        """The template with its variables filled in. Raises UsageError naming variable and key."""
+        """Return the template with its variables filled in; raises UsageError with the key."""
         if "${" in _VARIABLE.sub("", template):
             raise self._file.error(
                 keys, "has ${ without a variable's name and }; write it like ${PROD_TOKEN}"
@@ -51,7 +51,7 @@ class Variables:
         return _VARIABLE.sub(lambda match: self._value(match[1], keys), template)
 
     def secret(self, template: str, keys: Keys) -> Secret:
-        """The filled-in template as a Secret; it and the secrets inside it are remembered."""
+        """Return the filled-in template as a Secret, and remember the secrets inside it."""
         value = self.text(template, keys)
         names = _VARIABLE.findall(template)
         label = " ".join(f"${{{name}}}" for name in names) or spell(keys)
@@ -59,15 +59,15 @@ class Variables:
             self._remember(self._environ[name], f"${{{name}}}", keys)
         for part in _secrets_inside(value):
             self._remember(part, f"password in {label}", keys)
-        if not _SCHEME_AND_VARIABLE.fullmatch(template):  # a scheme is public, and shown
+        if not _SCHEME_AND_VARIABLE.fullmatch(template):  # a scheme is public, and may be shown
             self._remember(value, label, keys)
         return Secret(value, label, template if names else "")
 
     def url(self, template: str, keys: Keys) -> Secret:
-        """The filled-in URL of a database as a Secret.
+        """Return the filled-in URL of a database as a Secret.
 
-        Only its password, and what a query parameter of such a name holds, is a secret: a variable
-        with the user, the host or the name of the database is none.
+        Only its password, and a query parameter with such a name, is a secret: a variable with the
+        user, the host or the name of the database is not.
         """
         value = self.text(template, keys)
         names = _VARIABLE.findall(template)
@@ -82,9 +82,9 @@ class Variables:
         return Secret(value, label)
 
     def header(self, name: str, template: str, keys: Keys) -> str | Secret:
-        """The value of a header to send: secret when it has a variable or a telling name.
+        """Return the value of a header to send: a Secret if it has a variable or a telltale name.
 
-        An empty one leaves out the target's header of that name.
+        An empty value leaves out the target's header of that name.
         """
         if not template or not (_VARIABLE.search(template) or _CREDENTIAL_NAME.search(name)):
             return self.text(template, keys)
@@ -107,32 +107,32 @@ class Variables:
 
     def _remember(self, value: str, name: str, keys: Keys) -> None:
         if value != value.strip():
-            raise self._trouble(keys, name, "begins or ends with white space; take it away")
+            raise self._error(keys, name, "begins or ends with white space; remove it")
         if len(value) < LEAST:
             literal = name == spell(keys)
-            way_out = "" if literal else ", or write the value into the file if it is no secret"
-            raise self._trouble(
+            remedy = "" if literal else ", or write the value into the file if it is not a secret"
+            raise self._error(
                 keys,
                 name,
-                f"is a secret of fewer than {LEAST} characters, which cannot be kept out of a "
-                f"report without tearing it; use a longer one{way_out}",
+                f"is a secret of fewer than {LEAST} characters, which cannot be masked without "
+                f"making a report unreadable; use a longer one{remedy}",
             )
         self._secrets.setdefault(value, Secret(value, name))
 
-    def _trouble(self, keys: Keys, name: str, facts: str) -> UsageError:
-        # A literal is named by its key, which stands in front already.
+    def _error(self, keys: Keys, name: str, facts: str) -> UsageError:
+        # A literal is named by its key, which is at the beginning already.
         return self._file.error(keys, facts if name == spell(keys) else f"{name} {facts}")
 
 
 def _secrets_inside(value: str) -> Iterator[str]:
-    """Parts of a secret that servers and libraries show on their own."""
+    """Yield the parts of a secret that servers and libraries show separately."""
     if scheme := _SCHEME.fullmatch(value):
         yield scheme[2]
         if scheme[1].lower() == "basic" and (password := _basic_password(scheme[2])):
             yield password
     for found in _USERINFO.finditer(value):
         user, password, host, path = map(unquote, found.groups())
-        # `postgres:postgres@` is a login; the word alone is in any report.
+        # `postgres:postgres@` is a login, but the word alone is in any report.
         if password not in (user, host.partition(":")[0], path):
             yield from dict.fromkeys((found[2], password))
     for found in _PASSWORD.finditer(value):

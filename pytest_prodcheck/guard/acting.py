@@ -1,10 +1,10 @@
-"""What derived from a document may be sent to a read-only target, and why the rest may not.
+"""The judgement which operations of an OpenAPI document may be sent to a read-only target.
 
-Nothing that a document says may change a production service, and a safe method is no promise: many
-services act on `GET /delete/{id}`. What an operation does is read from the words that its authors
-chose (`guard.acting_words`): its path, its operation id, the first verb of its summary and
-description, its parameters, and `x-mutating`. What a team has written itself, as a probe or a test,
-is not judged here. Pure: nothing is sent.
+No operation of a document may change a production service, and a safe method is not a promise: many
+services act on `GET /delete/{id}`. The effect of an operation is read from its authors' words
+(`guard.acting_words`): its path, its operation id, the first verb of its summary and description,
+its parameters, and `x-mutating`. Requests that a team has written itself, in a probe or a test, are
+not judged here. Pure: nothing is sent.
 """
 
 import re
@@ -32,7 +32,7 @@ from pytest_prodcheck.guard.acting_words import (
     word_set,
     words_of,
 )
-from pytest_prodcheck.guard.operation_selectors import is_meant
+from pytest_prodcheck.guard.operation_selectors import selects
 
 Declared: TypeAlias = tuple[str, Mapping[str, Any], Mapping[str, Any], str]
 """Path, path item, operation and method (in capitals) of an operation."""
@@ -40,27 +40,27 @@ Declared: TypeAlias = tuple[str, Mapping[str, Any], Mapping[str, Any], str]
 _SUFFIXES = word_set("""
     action asp aspx cgi csv do htm html json jsp pdf php txt xml yaml yml
 """)
-"""Last parts of a path that say how it answers: `/logout.json`, `/delete.do`."""
+"""Last parts of a path that name the response's format: `/logout.json`, `/delete.do`."""
 
 _ACTIONS = word_set("act action cmd command do func function method op operation task verb")
-"""Parameters that say what is to be done: `?action=delete`."""
+"""Parameters that name an action: `?action=delete`."""
 
 _ANY_ACTION = word_set("action cmd command")
-"""Those that can ask for anything where a path has them and their values are not listed."""
+"""Those that can name any action in a path, if their values are not listed."""
 
 _FLAGS = word_set("""
     abort acknowledge cancel clear delete destroy drop erase expunge flush forget kill logout prune
     purge reboot rebuild reindex remove reset restart revoke shutdown signout terminate truncate
     uninstall unlink unsubscribe wipe
 """)
-"""Verbs that a parameter which is true or false may ask for: `?reset=true`."""
+"""Verbs that a boolean parameter may request: `?reset=true`."""
 
 _AFTER_PARAMETER = re.compile(r"\}/([A-Za-z]+)/?$")
-"""The last part of a path, behind a parameter."""
+"""The last part of a path, after a parameter."""
 
 _ACTS = ("x-mutating", "x-mutates", "x-destructive", "x-side-effects", "x-unsafe")
 _READS = ("x-read-only", "x-readonly", "x-safe")
-"""Marks of an operation: true says that it changes something; false does of the others."""
+"""Marks of an operation: it changes something if one of _ACTS is true or one of _READS false."""
 
 _UNSAFE = word_set("post put patch delete")
 _METHODS = _UNSAFE | word_set("get head options trace")
@@ -70,21 +70,21 @@ _METHODS = _UNSAFE | word_set("get head options trace")
 
 
 class Judgement(NamedTuple):
-    """What an operation of a document may do, and whether it may be sent."""
+    """The effect of an operation of a document, and the permission to send it."""
 
     acts: str = ""
-    """What suggests that it changes something, whatever its method; "" if nothing does."""
+    """Evidence that it changes something, whatever its method; "" for none."""
     withheld: str = ""
-    """Why nothing is sent to this target, in a sentence for people; "" if it may be."""
+    """The reason not to send it to this target, as a sentence; "" if it may be sent."""
 
 
 def judge(
     spec: Mapping[str, Any], one: Declared, target: Target, allowed: Sequence[str], under: str = ""
 ) -> Judgement:
-    """Judge an operation; of one with an unsafe method only whether it asks for another host.
+    """Judge an operation; one with an unsafe method only for a header that names another host.
 
-    one: as `openapi.declared` has it. allowed: entries of `[contract] allow`. under: the path that
-    the document puts before that of the operation, below `base_url`.
+    one: as `openapi.declared` returns it. allowed: entries of `[contract] allow`. under: the path
+    that the document puts before that of the operation, below `base_url`.
     """
     path, item, operation, method = one
     parameters = list(_parameters(spec, item, operation))
@@ -108,18 +108,18 @@ def judge(
 
 
 def is_allowed(one: Declared, allowed: Sequence[str]) -> bool:
-    """Whether the team has said of this operation that it may be sent."""
+    """Return True if the team has allowed this operation."""
     path, _, operation, method = one
     identity = str(operation.get("operationId", ""))
     tags = [str(tag) for tag in array(operation.get("tags"))]
-    return any(is_meant(entry, method, path, identity, tags) for entry in allowed)
+    return any(selects(entry, method, path, identity, tags) for entry in allowed)
 
 
 def case_acts(path: Mapping[str, Any], query: Mapping[str, Any], *, allowed: bool) -> str:
-    """Return which value of one request asks for a change, "" if none does.
+    """Return the value of one request that requests a change; "" if none does.
 
-    A document names an operation, and a value may name what it does: `?action=delete`, or a
-    path in a path, `/items/..%2Flogout`. allowed: the team has allowed what the operation does.
+    A value may name an action that the document does not: `?action=delete`, or a path in a path,
+    `/items/..%2Flogout`. allowed: the team has allowed the operation.
     """
     given = [(name, str(value)) for name, value in query.items()]
     if how := policy.acting_query(urlencode(given)):
@@ -127,7 +127,7 @@ def case_acts(path: Mapping[str, Any], query: Mapping[str, Any], *, allowed: boo
     if allowed:
         return ""
     for name, value in (*given, *((name, str(one)) for name, one in path.items())):
-        if _says_what_to_do(name) and _is_action(value):
+        if _names_an_action(name) and _is_action(value):
             return f"its parameter {name[:40]} is {value[:40]}"
     plain = (unquote(unquote(str(value))).replace("\\", "/") for value in path.values())
     parts = (_acting_part(one, reads=False, is_sure=False) for one in plain if "/" in one)
@@ -144,7 +144,7 @@ def _effect(
     parameters: Sequence[Mapping[str, Any]],
     under: str,
 ) -> str:
-    """What suggests that it changes something, in words that go into parentheses."""
+    """Return the evidence that an operation changes something, worded for parentheses."""
     path, item, operation, _ = one
     if mark := next(_marks(operation), ""):
         return f"the document marks it {mark}"
@@ -160,8 +160,8 @@ def _effect(
     }
     signs = list(says.values())
     reads = Sign.READS in signs
-    # What disagrees with the summary is a mistake of the document where a third sign, or another
-    # method for what changes something, does not.
+    # A sign that disagrees with the summary is a mistake of the document if a third sign agrees
+    # with the summary, or if the path has another method for changes.
     other_method = not item.keys().isdisjoint(("put", "patch", "delete"))
     is_sure = signs[1] is Sign.READS and (other_method or signs.count(Sign.READS) > 1)
     for how, sign in says.items():
@@ -177,16 +177,16 @@ def _effect(
 
 
 def _marks(operation: Mapping[str, Any]) -> Iterator[str]:
-    """What the document says of it in a word of its own: `x-mutating: true`."""
+    """Yield each extension or tag that marks the operation as changing: `x-mutating: true`."""
     tags = array(operation.get("tags"))
     yield from (mark for mark in _ACTS if operation.get(mark) or mark in tags)
     yield from (f"{mark}: false" for mark in _READS if operation.get(mark) is False)
 
 
 def _acting_part(path: str, *, reads: bool, is_sure: bool) -> str:
-    """The part of a path that acts, "" for none.
+    """Return the part of a path that names an action, "" for none.
 
-    reads, is_sure: something else, or more than one thing, shows that it only reads.
+    reads, is_sure: one other sign, or more than one, shows that the operation only reads.
     """
     parts = list(parts_of(path))
     while len(parts) > 1 and parts[-1].lower() in _SUFFIXES:
@@ -218,7 +218,7 @@ def _acting_part(path: str, *, reads: bool, is_sure: bool) -> str:
 def _parameters(
     spec: Mapping[str, Any], item: Mapping[str, Any], operation: Mapping[str, Any]
 ) -> Iterator[Mapping[str, Any]]:
-    """Each parameter, those that its credentials are sent in, and the parts of exploded objects."""
+    """Yield each parameter, the parts of exploded objects, and the parameters of credentials."""
     for one in (*array(item.get("parameters")), *array(operation.get("parameters"))):
         parameter = resolved(spec, one)
         yield parameter
@@ -234,7 +234,7 @@ def _parameters(
 
 
 def _host_header(parameters: Sequence[Mapping[str, Any]]) -> str:
-    """The header that it asks for by which a server chooses the site, "" for none."""
+    """Return the declared header by which a server chooses the site, "" for none."""
     names = (str(one.get("name")) for one in parameters if one.get("in") == "header")
     return next(filter(policy.names_a_host, names), "")
 
@@ -244,7 +244,7 @@ def _override(
     operation: Mapping[str, Any],
     parameters: Sequence[Mapping[str, Any]],
 ) -> str:
-    """How it can be another method in disguise, "" if it cannot."""
+    """Return the part of the operation that can override its method, "" for none."""
     for one in parameters:
         place, name = one.get("in"), str(one.get("name"))
         if place in ("query", "header") and policy.is_override(name):
@@ -265,22 +265,25 @@ def _override(
 
 
 def _forms(spec: Mapping[str, Any], operation: Mapping[str, Any]) -> list[str]:
-    """Content types of its body by which a form is sent."""
+    """Return the content types of its body that are forms."""
     content = table(resolved(spec, operation.get("requestBody")).get("content"))
     return [name for name in content if str(name).strip().lower().startswith(policy.FORMS)]
 
 
 def without_forms(spec: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The document without forms that a GET may send along: they are never filled in.
+    """Return the document without the forms of operations with safe methods.
 
-    Stripe documents one for each of its GETs, and a form can make another method of it.
+    They are never filled in. Stripe documents one for each of its GETs, and a form can override
+    the method.
     """
-    paths = {path: _reading(spec, item) for path, item in table(spec.get("paths")).items()}
+    paths = {
+        path: _item_without_forms(spec, item) for path, item in table(spec.get("paths")).items()
+    }
     return {**spec, "paths": paths} if "paths" in spec else spec
 
 
-def _reading(spec: Mapping[str, Any], item: Any) -> Any:
-    """A path item whose operations with safe methods send no form."""
+def _item_without_forms(spec: Mapping[str, Any], item: Any) -> Any:
+    """Return a path item without the forms of its operations with safe methods."""
     found = dict(resolved(spec, item))
     for method in map(str.lower, policy.SAFE_METHODS):
         operation = table(found.get(method))
@@ -300,7 +303,7 @@ def _is_form(spec: Mapping[str, Any], parameter: Any) -> bool:
     return resolved(spec, parameter).get("in") == "formData"
 
 
-def _says_what_to_do(name: str) -> bool:
+def _names_an_action(name: str) -> bool:
     return len(words := words_of(name)) == 1 and words[0] in _ACTIONS
 
 
@@ -309,12 +312,12 @@ def _is_action(value: str) -> bool:
 
 
 def _parameter_acts(spec: Mapping[str, Any], parameter: Mapping[str, Any], *, reads: bool) -> str:
-    """How a parameter lets the operation act, "" if it does not."""
+    """Return the evidence that a parameter makes the operation act, "" for none."""
     name, place = str(parameter.get("name", "")), parameter.get("in")
     if place not in ("query", "path"):
         return ""
     words = words_of(name)
-    if _says_what_to_do(name) and not reads:
+    if _names_an_action(name) and not reads:
         values = [str(value) for value in _values(spec, parameter)]
         if place == "path" and words[0] in _ANY_ACTION and not values:
             return f"its parameter {name[:40]} can be any action"
@@ -328,19 +331,19 @@ def _parameter_acts(spec: Mapping[str, Any], parameter: Mapping[str, Any], *, re
 
 
 def _are_methods(values: set[str]) -> bool:
-    """Whether they are methods of HTTP, which a service may list or filter by."""
+    """Return True if the values are HTTP methods, which a service may list or filter by."""
     return "get" in values and values <= _METHODS
 
 
 def _is_flag(spec: Mapping[str, Any], parameter: Mapping[str, Any]) -> bool:
-    """Whether a parameter is true or false."""
+    """Return True if a parameter is boolean."""
     schema = resolved(spec, parameter.get("schema")) or parameter
     values = [str(value).lower() for value in _values(spec, parameter)]
     return schema.get("type") == "boolean" or "true" in values
 
 
 def _values(spec: Mapping[str, Any], parameter: Mapping[str, Any]) -> Iterator[Any]:
-    """Every value that the document names for a parameter."""
+    """Yield every value that the document gives for a parameter."""
     schema = resolved(spec, parameter.get("schema"))
     for place in (parameter, schema, resolved(spec, schema.get("items"))):
         yield from array(place.get("enum"))

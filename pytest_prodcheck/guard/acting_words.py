@@ -1,4 +1,4 @@
-"""What the words of an API say: does this name, or this sentence, read or change something?
+"""The meaning of an API's words: names and sentences that read, or change something.
 
 The words are English; for names there are the plainest ones of some other languages, too
 (`FOREIGN`). Names are split (`deleteUser`, `delete_user`, `delete-user`, `users.delete`), and a
@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 
 class Sign(IntEnum):
-    """What words say of an operation."""
+    """The effect of an operation, by its words."""
 
     NOTHING = 0
     READS = 1
@@ -174,7 +174,7 @@ _PART = re.compile(r"(?:[^\W\d]|-)+")
 
 
 def words_of(name: str) -> list[str]:
-    """The words of a name, in lower case; a verb of two is one: `sign-out`, `de-activate`."""
+    """Return the words of a name, in lower case; a verb of two counts as one: `sign-out`."""
     joined: list[str] = []
     for word in _WORD.findall(_without_accents(name)):
         both = (joined[-1] if joined else " ") + word.lower()
@@ -186,7 +186,7 @@ def words_of(name: str) -> list[str]:
 
 
 def parts_of(path: str) -> Iterator[str]:
-    """The names in a path, without its parameters: `/users/{id}:cancel` has two."""
+    """Yield the names in a path, without its parameters: `/users/{id}:cancel` has two."""
     plain = _without_accents(unquote(unquote(path)))
     for part in _PART.findall(re.sub(r"\{[^{}]*\}", "/", plain)):
         if stripped := part.strip("-_"):
@@ -194,7 +194,7 @@ def parts_of(path: str) -> Iterator[str]:
 
 
 def _without_accents(text: str) -> str:
-    """`text` in its plainest letters: `löschen` as `loschen`, wide letters as narrow ones."""
+    """Return `text` without accents: `löschen` as `loschen`, wide letters as narrow ones."""
     if text.isascii():
         return text
     kept = (one for one in unicodedata.normalize("NFKD", text) if not unicodedata.combining(one))
@@ -206,18 +206,18 @@ def is_plural(word: str) -> bool:
 
 
 def names_things(word: str) -> bool:
-    """Whether a path that ends in this word asks for a list, a record or a figure."""
+    """Return True if a path that ends in this word returns a list, a record or a figure."""
     return word in _RECORDS | _TERMS | _READING or is_plural(word)
 
 
 @lru_cache(2048)
 def sign_of_part(part: str) -> Sign:
-    """What a part of a path says."""
+    """Return the effect that a part of a path suggests."""
     return sign_of_name(words_of(part), spaced="-" in part or "_" in part)
 
 
 def sign_of_name(words: Sequence[str], *, spaced: bool = True) -> Sign:
-    """What the words of one name say, by the verb that it begins or ends with.
+    """Return the effect that a name suggests, by the verb at its beginning or end.
 
     spaced: they are written apart; `sendLogs` is a call, `send-logs` may be a list.
     """
@@ -250,7 +250,7 @@ def sign_of_name(words: Sequence[str], *, spaced: bool = True) -> Sign:
 
 
 def sign_of_id(identity: str, path: str) -> Sign:
-    """What an operation id says. Those that only repeat method and path say nothing."""
+    """Return the effect that an operation id suggests; none if it repeats method and path."""
     slug = re.sub(r"\W", "_", path)
     for suffix in (f"{slug}_get", "UsingGET", "UsingHEAD"):  # FastAPI, Springfox
         identity = identity.removesuffix(suffix)
@@ -278,7 +278,7 @@ def sign_of_id(identity: str, path: str) -> Sign:
 
 
 def _verb(word: str) -> str:
-    """The acting verb that a word is or is written in one with; "" for none."""
+    """Return the acting verb that a word is, or with which it is compounded; "" for none."""
     if word in _ACTING or word in _CALLS:
         return word
     for end in range(3, len(word) - 1):
@@ -291,7 +291,7 @@ def _verb(word: str) -> str:
 
 
 def _is_thing(verb: str, rest: Sequence[str], *, spaced: bool = True) -> bool:
-    """Whether the words after a verb make a thing of it."""
+    """Return True if the words after a verb make it the name of a thing."""
     if not rest:
         return False
     if rest[-1] in _TERMS:
@@ -337,7 +337,7 @@ _PLURALS = word_set("drop evict install kick kill reload replace reset restart r
 
 
 def _is_adverb(word: str) -> bool:
-    """Whether it goes before a verb: "Permanently deletes"; "Daily report" has none."""
+    """Return True if it may precede a verb: "Permanently deletes", but not "Daily report"."""
     return word.endswith("ly") and word not in _NO_ADVERBS
 
 
@@ -348,7 +348,7 @@ _NO_ADVERBS = word_set("""
 
 
 def first_sentence(text: str) -> str:
-    """The first sentence, without markup."""
+    """Return the first sentence, without markup."""
     plain = re.sub(r"<[^>]*>", " ", text[:1000])
     plain = re.sub(r"^\s*(?:\[[^\]]*\]|\w+:(?=\s))", " ", plain)  # "[Admin]", "Admin:"
     plain = re.sub(r"[*`_#>\[\]]+", " ", plain).strip()
@@ -356,8 +356,10 @@ def first_sentence(text: str) -> str:
 
 
 def sign_of_text(text: str) -> Sign:
-    """What a summary or a description says: by the verb it begins with, and by the verbs of later
-    sentences about "this request"."""
+    """Return the effect that a summary or a description suggests.
+
+    It is read from the verb at the beginning, and those of later sentences on "this request".
+    """
     text = _without_accents(text[:1000])
     first = _sign_of_sentence(first_sentence(text))
     for later in _THIS.split(text)[1:]:
@@ -378,7 +380,7 @@ _NOUNS = word_set("cancellation deactivation deletion removal revocation termina
 
 
 def _mentions_action(sentence: str) -> bool:
-    """Whether a sentence that begins otherwise has an action and its object in it.
+    """Return True if a sentence with another beginning contains an action and its object.
 
     "If the token is valid, deletes the user", "Endpoint to delete a user", "Removal of an item".
     """
@@ -436,12 +438,12 @@ def _sign_of_beginning(sentence: str) -> Sign:
 
 
 def _infinitive(word: str) -> tuple[str, bool]:
-    """A verb without the ending of its third person, and whether it had one."""
+    """Return a verb without the ending of its third person, and True if it had one."""
     return (_THIRD_PERSON[word], True) if word in _THIRD_PERSON else (word, False)
 
 
 def _acts_as_well(words: Sequence[str], *, is_third: bool) -> bool:
-    """Whether a sentence that begins with reading goes on: "Returns a job and locks it"."""
+    """Return True if a sentence that begins with reading acts too: "Returns a job and locks it"."""
     following = zip(words, words[1:], [*words[2:], "it"], strict=False)
     for number, (before, word, after) in enumerate(following):
         verb, third = _infinitive(word)

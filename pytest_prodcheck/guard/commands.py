@@ -1,9 +1,9 @@
-"""Which command lines start a program that is made to send requests."""
+"""Detection of network tools in command lines."""
 
 import re
 from collections.abc import Sequence
 
-# One word a line would take fifty.
+# With one word a line this would take fifty lines.
 # fmt: off
 _NETWORK_TOOLS = frozenset({
     "ab", "aria2c", "bombardier", "curl", "curlie", "ftp", "grpcurl", "hey", "http",
@@ -20,10 +20,10 @@ _COMMANDS = re.compile(r"&&|\|\||[;&|\n(){}`]|\$\(")
 
 
 def network_program(argv: Sequence[str]) -> str | None:
-    """The known network tool that a command line starts, through a shell or runner too.
+    """Return the known network tool that a command line starts, through a shell or runner too.
 
-    It goes by the name of the executable: a copy under another name, or an interpreter with a
-    script, is not recognised.
+    Only the name of the executable counts: a copy with another name, or an interpreter with a
+    script, is not recognized.
     """
     name = argv[0].rpartition("/")[2] if argv else ""
     rest = argv[1:]
@@ -36,7 +36,7 @@ def network_program(argv: Sequence[str]) -> str | None:
         for i, word in enumerate(rest):
             if word.rpartition("/")[2] in _NETWORK_TOOLS | _SHELLS | _RUNNERS:
                 return network_program(rest[i:])
-            # What stands before a runner's program: options, their values, VAR=value, times.
+            # Before a runner's program there may be options, their values, VAR=value, and times.
             if not (word.startswith("-") or before.startswith("-") or re.match(r"\w+=|\d", word)):
                 return None
             before = word
@@ -44,7 +44,7 @@ def network_program(argv: Sequence[str]) -> str | None:
 
 
 def _in_script(script: str) -> str | None:
-    """The known network tool that a shell command line starts, in any of its commands."""
+    """Return the known network tool that a shell command line starts, in any of its commands."""
     for command in _COMMANDS.split(script):
         words = [word.strip("\"'\\") for word in command.split()]
         while words and (re.match(r"\w+=", words[0]) or words[0] in ("!", "then", "do", "else")):

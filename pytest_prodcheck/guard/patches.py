@@ -1,7 +1,7 @@
-"""Where HTTP clients are policed: their classes, patched when their libraries are imported.
+"""Patches that police HTTP clients, applied to their classes when their libraries are imported.
 
-SEAMS is the whole list. Each seam is where a client knows method, host and headers of one request
-and has not connected yet. What a client does not know, the audit hook of the guard sees.
+SEAMS is the complete list. At each seam a client knows method, host and headers of one request and
+has not connected yet. The guard's audit hook sees the rest.
 """
 
 import functools
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
     from pytest_prodcheck.guard.network import Guard
 
 PACED = "prodcheck.paced"
-"""Extension of a request of httpcore that has passed the limits of the run before it came here."""
+"""Extension of a request of httpcore that has already passed the limits of the run."""
 
 _REQUEST_LINE = re.compile(rb"(\S*) (.*) HTTP/\d[\d.]*\s*", re.IGNORECASE)
 _INNER_REQUEST_LINE = re.compile(rb"^[A-Za-z]+ \S+ HTTP/\d", re.MULTILINE)
 _HTTPS_PORT = 443
 _CHUNKED = -1
 _ADMITTED, _BODY = "_prodcheck_admitted", "_prodcheck_body"
-"""Attributes of a connection of http.client: the guards that let its next request through when it
-connected, and how many bytes of a body are still to come."""
+"""Attributes of a connection of http.client: the guards that allowed its next request when it
+connected, and the number of bytes of a body that are still to come."""
 
 trusted: ContextVar[bool] = ContextVar("prodcheck_trusted", default=False)
-"""Whether prodcheck itself starts the service under check; the guard looks away meanwhile."""
+"""True while prodcheck itself starts the service under check, which is not policed."""
 
 
 class Opening:
-    """The time in which a policed client may connect, to one host and port.
+    """A block in which a policed client may connect to one host and port.
 
-    allowed: the client's request that it is for; it was checked and needs not be again.
+    allowed: the client's request; it was checked, and is not checked again.
     """
 
     __slots__ = ("allowed", "host", "live", "port", "token")
@@ -54,11 +54,11 @@ class Opening:
         self.token = opening.set(self)
 
     def __exit__(self, *_: object) -> None:
-        self.live = False  # tasks that were started in it keep a copy of the context
+        self.live = False  # tasks that were started in the block keep a copy of the context
         opening.reset(self.token)
 
     def leads_to(self, host: str, port: int) -> bool:
-        """Return whether a socket's address can be this one's: a name's addresses are DNS' word."""
+        """Return True if a socket's address can be this host's: any IP address may be a name's."""
         if not self.live or port != self.port:
             return False
         return host == self.host or (_is_ip(host) and not _is_ip(self.host))
@@ -69,7 +69,7 @@ opening: ContextVar[Opening | None] = ContextVar("prodcheck_opening", default=No
 
 @contextmanager
 def trusting() -> Iterator[None]:
-    """A block in which this thread may connect: for starting the service under check."""
+    """Allow this thread to connect within the block, for starting the service under check."""
     token = trusted.set(True)
     try:
         yield
@@ -77,8 +77,8 @@ def trusting() -> Iterator[None]:
         trusted.reset(token)
 
 
-def asking(guards: Sequence["Guard"]) -> Sequence["Guard"]:
-    """Return the guards that have to agree to what happens now."""
+def active_guards(guards: Sequence["Guard"]) -> Sequence["Guard"]:
+    """Return the guards that have to agree: none while prodcheck starts the service."""
     return () if trusted.get() else tuple(guards)
 
 
@@ -89,18 +89,18 @@ def _sync(guards: list["Guard"], original: Callable[..., Any]) -> Callable[..., 
     """Police `handle_request` of a pool or connection."""
 
     def send(sender: Any, request: Any, handle: Callable[..., Any]) -> Any:
-        asked = _allowed(guards, sender, request)
-        if asked is None:
+        policed = _check(guards, sender, request)
+        if policed is None:
             return handle(sender, request)
-        for guard in _paced(asked, request):
-            guard.admit()
+        for guard in policed.pacing_guards:
+            guard.acquire()
         try:
-            with asked.opening:
+            with policed.opening:
                 response = handle(sender, request)
         except Exception as error:
-            asked.failed(error)
+            policed.record_failure(error)
             raise
-        asked.answered(response.status)
+        policed.record_status(response.status)
         return response
 
     @functools.cache
@@ -112,28 +112,28 @@ def _sync(guards: list["Guard"], original: Callable[..., Any]) -> Callable[..., 
 
     @functools.wraps(original)
     def handle_request(sender: Any, request: Any) -> Any:
-        _for_life(sender, subclass)
+        _police_instance(sender, subclass)
         return send(sender, request, original)
 
     return handle_request
 
 
 def _async(guards: list["Guard"], original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
-    """Police `handle_async_request` likewise; its waits leave the event loop free."""
+    """Police `handle_async_request` of a pool or connection, without blocking the event loop."""
 
     async def send(sender: Any, request: Any, handle: Callable[..., Awaitable[Any]]) -> Any:
-        asked = _allowed(guards, sender, request)
-        if asked is None:
+        policed = _check(guards, sender, request)
+        if policed is None:
             return await handle(sender, request)
-        for guard in _paced(asked, request):
-            await guard.admit_async(_sleep)
+        for guard in policed.pacing_guards:
+            await guard.acquire_async(_sleep)
         try:
-            with asked.opening:
+            with policed.opening:
                 response = await handle(sender, request)
         except Exception as error:
-            asked.failed(error)
+            policed.record_failure(error)
             raise
-        asked.answered(response.status)
+        policed.record_status(response.status)
         return response
 
     @functools.cache
@@ -145,44 +145,48 @@ def _async(guards: list["Guard"], original: Callable[..., Awaitable[Any]]) -> Ca
 
     @functools.wraps(original)
     async def handle_async_request(sender: Any, request: Any) -> Any:
-        _for_life(sender, subclass)
+        _police_instance(sender, subclass)
         return await send(sender, request, original)
 
     return handle_async_request
 
 
-class _Asked(NamedTuple):
-    """One request that may leave, and who wants to hear what came of it."""
+class _PolicedRequest(NamedTuple):
+    """One request that may be sent, and the guards to which its result is reported."""
 
     guards: Sequence["Guard"]
     opening: Opening
     paced: bool
-    """The run's limits know of it: it is prodcheck's own, or the inner one of another."""
+    """True if the run's limits have counted it: prodcheck's own, or the inner one of another."""
 
-    def answered(self, status: int) -> None:
+    @property
+    def pacing_guards(self) -> Sequence["Guard"]:
+        """Return the guards whose limits the request has yet to pass."""
+        return () if self.paced else self.guards
+
+    def record_status(self, status: int) -> None:
+        """Report the status of the response."""
         if not self.paced:
             for guard in self.guards:
-                guard.observe(self.opening.host, self.opening.port, status)
+                guard.record_result(self.opening.host, self.opening.port, status)
 
-    def failed(self, error: Exception) -> None:
-        silence = _silence(error)
-        if not self.paced and silence:
+    def record_failure(self, error: Exception) -> None:
+        """Report an exception, if it means that the target did not respond."""
+        kind = _failure_kind(error)
+        if not self.paced and kind:
             for guard in self.guards:
-                guard.observe(self.opening.host, self.opening.port, None, silence)
+                guard.record_result(self.opening.host, self.opening.port, None, kind)
 
 
-def _paced(asked: _Asked, request: Any) -> Sequence["Guard"]:
-    return () if asked.paced else asked.guards
+def _check(guards: list["Guard"], sender: Any, request: Any) -> _PolicedRequest | None:
+    """Return a request that may be sent, None if it needs no check; raises Violation.
 
-
-def _allowed(guards: list["Guard"], sender: Any, request: Any) -> _Asked | None:
-    """Return what a request may do, None when it needs no look; raises Violation.
-
-    A pool hands the request on to a connection, which needs no second look at it. One to a proxy
-    gets a request of its own (a CONNECT, or one for the whole URL), which does, but is not counted.
+    A pool hands the request on to a connection, which does not check it again. A connection to a
+    proxy gets a request of its own (a CONNECT, or one for the whole URL), which is checked but not
+    counted.
     """
-    asked = asking(guards)
-    if not asked:
+    active = active_guards(guards)
+    if not active:
         return None
     around = opening.get()
     handed_on = around.allowed if around is not None and around.live else None
@@ -193,16 +197,16 @@ def _allowed(guards: list["Guard"], sender: Any, request: Any) -> _Asked | None:
     scheme, host, port = origin.scheme.decode("latin-1"), origin.host.decode("latin-1"), origin.port
     method, target = request.method.decode("latin-1"), url.target.decode("latin-1")
     try:
-        for guard in asked:
+        for guard in active:
             guard.check_request(method, scheme, host, port, target, request.headers)
             if handed_on is None:
                 guard.count()
     except Violation:
         if hasattr(sender, "_connect_failed"):
-            sender._connect_failed = True  # else a pool would keep room for it for ever
+            sender._connect_failed = True  # otherwise a pool would reserve its place for ever
         raise
     paced = handed_on is not None or PACED in request.extensions
-    return _Asked(asked, Opening(host, port, request), paced)
+    return _PolicedRequest(active, Opening(host, port, request), paced)
 
 
 async def _sleep(seconds: float) -> None:
@@ -217,10 +221,11 @@ async def _sleep(seconds: float) -> None:
         await asyncio.sleep(seconds)
 
 
-def _silence(error: Exception) -> str:
-    """Return what kind of silence of the target an exception means; empty for none.
+def _failure_kind(error: Exception) -> str:
+    """Return the kind of failure to respond that an exception means; "" for another exception.
 
-    By the names that httpcore, urllib3 and aiohttp give their classes: they are not all there.
+    Classes are recognized by their names in httpcore, urllib3 and aiohttp, because not all of
+    these libraries are installed.
     """
     if isinstance(error, (Violation, NotAsked)):
         return ""
@@ -246,33 +251,33 @@ def _http_client(guards: list["Guard"], original: Callable[..., None]) -> Callab
     def subclass(kind: Any) -> Any:
         def connect(connection: Any) -> None:
             scheme, host, port = endpoint_of(connection)
-            asked = asking(guards)
-            for guard in asked:
+            active = active_guards(guards)
+            for guard in active:
                 guard.check_host(scheme, host, port)
-            for guard in asked:
-                guard.admit()
-            # What comes first on the new connection is the request that it was opened for.
-            vars(connection)[_ADMITTED] = set(asked)
+            for guard in active:
+                guard.acquire()
+            # The first request on the new connection is the one it was opened for.
+            vars(connection)[_ADMITTED] = set(active)
             try:
                 with Opening(host, port):
                     kind.connect(connection)
             except Exception as error:
-                _tell(asked, connection, silence=_silence(error))
+                _record(active, connection, failure_kind=_failure_kind(error))
                 raise
 
         def putrequest(connection: Any, method: str, url: str, *args: Any, **options: Any) -> None:
-            for guard in asking(guards):
+            for guard in active_guards(guards):
                 guard.check_request(str(method), *endpoint_of(connection), str(url or "/"), ())
             kind.putrequest(connection, method, url, *args, **options)
 
         def getresponse(connection: Any, *args: Any, **options: Any) -> Any:
-            asked = asking(guards)
+            active = active_guards(guards)
             try:
                 response = kind.getresponse(connection, *args, **options)
             except Exception as error:
-                _tell(asked, connection, silence=_silence(error))
+                _record(active, connection, failure_kind=_failure_kind(error))
                 raise
-            _tell(asked, connection, status=response.status)
+            _record(active, connection, status=response.status)
             return response
 
         return _policed(kind, connect=connect, putrequest=putrequest, getresponse=getresponse)
@@ -280,23 +285,23 @@ def _http_client(guards: list["Guard"], original: Callable[..., None]) -> Callab
     @functools.wraps(original)
     def initialise(connection: Any, *args: Any, **options: Any) -> None:
         original(connection, *args, **options)
-        _for_life(connection, subclass)
+        _police_instance(connection, subclass)
 
     return initialise
 
 
-def _tell(
-    guards: Sequence["Guard"], connection: Any, status: int | None = None, silence: str = ""
+def _record(
+    guards: Sequence["Guard"], connection: Any, status: int | None = None, failure_kind: str = ""
 ) -> None:
-    if status is None and not silence:
+    if status is None and not failure_kind:
         return
     _, host, port = endpoint_of(connection)
     for guard in guards:
-        guard.observe(host, port, status, silence)
+        guard.record_result(host, port, status, failure_kind)
 
 
 class Head(NamedTuple):
-    """Method, target and headers of a request, as they stand on the wire."""
+    """Method, target and headers of a request, as they are sent."""
 
     method: str
     target: str
@@ -306,8 +311,8 @@ class Head(NamedTuple):
 def heads_in(connection: Any, data: Any) -> tuple[list[Head], bool]:
     """Return the requests that begin in a block of bytes that http.client sends.
 
-    The second value is whether the block holds anything else than whole heads and the bodies that
-    they announce: what is sent in pieces, or hidden behind something else, cannot be read.
+    The second value is True if the block contains anything but complete heads and the bodies that
+    they announce: a head that is sent in pieces, or behind something else, cannot be read.
     """
     try:
         block = memoryview(data).tobytes()
@@ -332,7 +337,7 @@ def heads_in(connection: Any, data: Any) -> tuple[list[Head], bool]:
             state[_BODY] = 0
             return heads, True
         heads.append(read)
-        left = _announced(read.headers)
+        left = _body_length(read.headers)
     state[_BODY] = left
     return heads, False
 
@@ -347,14 +352,14 @@ def _head(text: bytes) -> Head | None:
         name, colon, value = field.partition(b":")
         if colon and not name[:1].isspace():
             headers.append((name, value.strip()))
-        elif headers:  # a folded line goes on with the one before
+        elif headers:  # a folded line continues the one before
             headers[-1] = headers[-1][0], headers[-1][1] + field
     method, target = (part.decode("latin-1") for part in request.groups())
     return Head(method, target, headers)
 
 
-def _announced(headers: list[tuple[bytes, bytes]]) -> int:
-    """Return how many bytes of a body follow a head."""
+def _body_length(headers: list[tuple[bytes, bytes]]) -> int:
+    """Return the number of bytes of the body that follows a head."""
     length = 0
     for name, value in headers:
         if name.lower() == b"transfer-encoding":
@@ -365,7 +370,7 @@ def _announced(headers: list[tuple[bytes, bytes]]) -> int:
 
 
 def take_admission(connection: Any, guard: "Guard") -> bool:
-    """Return whether the next request of a connection was let through when it connected."""
+    """Return True, once, if the next request of a connection was allowed when it connected."""
     admitted = vars(connection).get(_ADMITTED, set())
     if guard not in admitted:
         return False
@@ -384,29 +389,29 @@ def endpoint_of(connection: Any) -> tuple[str, str, int]:
 def _aiohttp_connect(
     guards: list["Guard"], original: Callable[..., Awaitable[Any]]
 ) -> Callable[..., Any]:
-    """Police `BaseConnector.connect`, which each request calls for a connection, new or kept."""
+    """Police `BaseConnector.connect`, which each request calls for a new or kept connection."""
 
     async def take(
         connector: Any, req: Any, args: Any, options: Any, connect: Callable[..., Awaitable[Any]]
     ) -> Any:
-        asked = asking(guards)
+        active = active_guards(guards)
         around = opening.get()
-        if not asked or (around is not None and around.live and around.allowed is req):
+        if not active or (around is not None and around.live and around.allowed is req):
             return await connect(connector, req, *args, **options)
         url = req.url
         scheme, host, port = url.scheme, url.raw_host or "", url.port or 0
         headers = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in req.headers.items()]
-        for guard in asked:
+        for guard in active:
             guard.check_request(req.method, scheme, host, port, url.raw_path_qs, headers)
             guard.count()
-        for guard in asked:
-            await guard.admit_async(_sleep)
-        request = _Asked(asked, Opening(host, port, req), paced=False)
+        for guard in active:
+            await guard.acquire_async(_sleep)
+        request = _PolicedRequest(active, Opening(host, port, req), paced=False)
         try:
             with request.opening:
                 return await connect(connector, req, *args, **options)
         except Exception as error:
-            request.failed(error)
+            request.record_failure(error)
             raise
 
     @functools.cache
@@ -418,7 +423,7 @@ def _aiohttp_connect(
 
     @functools.wraps(original)
     async def connect(connector: Any, req: Any, *args: Any, **options: Any) -> Any:
-        _for_life(connector, subclass)
+        _police_instance(connector, subclass)
         return await take(connector, req, args, options, original)
 
     return connect
@@ -427,18 +432,19 @@ def _aiohttp_connect(
 def _aiohttp_start(
     guards: list["Guard"], original: Callable[..., Awaitable[Any]]
 ) -> Callable[..., Any]:
-    """Look at what `ClientResponse.start` receives: the status, or no answer."""
+    """Record the result of `ClientResponse.start`: the status, or that there is no response."""
 
     @functools.wraps(original)
     async def start(response: Any, *args: Any, **options: Any) -> Any:
         url = response.url
-        where = _Asked(asking(guards), Opening(url.raw_host or "", url.port or 0), paced=False)
+        sent_to = Opening(url.raw_host or "", url.port or 0)
+        request = _PolicedRequest(active_guards(guards), sent_to, paced=False)
         try:
             started = await original(response, *args, **options)
         except Exception as error:
-            where.failed(error)
+            request.record_failure(error)
             raise
-        where.answered(response.status)
+        request.record_status(response.status)
         return started
 
     return start
@@ -478,7 +484,7 @@ SEAMS: dict[str, tuple[tuple[str, str, Police], ...]] = {
     "aiohttp.client_reqrep": (("ClientResponse", "start", _aiohttp_start),),
     "multiprocessing.spawn": (("", "get_preparation_data", _spawn),),
 }
-"""Module -> class (or "", the module itself), function, and who polices it."""
+"""Module -> class ("" for the module itself), function, and the function that polices it."""
 
 
 class Patches:
@@ -487,11 +493,11 @@ class Patches:
     def __init__(self, guards: list["Guard"]) -> None:
         self._guards = guards
         self._patches: list[tuple[Any, str, Any, Any]] = []
-        """Owner, attribute, what was there, what stands there now."""
+        """Owner, attribute, original value, patched value."""
         self._finder = _Finder(self._patch_module)
 
-    def put_in(self) -> None:
-        """Patch what is imported, now and later, and renew what somebody took out."""
+    def apply(self) -> None:
+        """Patch the modules of SEAMS, now or at import, and renew patches that were undone."""
         for name in SEAMS:
             module = sys.modules.get(name)
             if module is not None and not _is_loading(module):
@@ -502,8 +508,8 @@ class Patches:
         if self._finder not in sys.meta_path:
             sys.meta_path.insert(0, self._finder)
 
-    def take_out(self) -> None:
-        """Leave everything as it was."""
+    def revert(self) -> None:
+        """Restore every original."""
         for owner, attribute, original, _ in self._patches:
             setattr(owner, attribute, original)
         self._patches = []
@@ -511,7 +517,7 @@ class Patches:
             sys.meta_path.remove(self._finder)
 
     def undone(self) -> list[str]:
-        """Return the patches that somebody else has taken out or replaced, by name."""
+        """Return a sentence for each patch that was removed or replaced by others."""
         return [
             f"{policed.__module__}.{policed.__qualname__} was replaced"
             for owner, attribute, _, policed in self._patches
@@ -522,7 +528,7 @@ class Patches:
         for kind, attribute, police in SEAMS[name]:
             owner = getattr(module, kind, None) if kind else module
             if owner is None or attribute not in vars(owner):
-                continue  # a version without it: what it opens is refused as nobody's
+                continue  # a version without it: the audit hook refuses its connections
             if any(one is owner and its == attribute for one, its, *_ in self._patches):
                 continue
             original = vars(owner)[attribute]
@@ -532,7 +538,7 @@ class Patches:
 
 
 class _Finder:
-    """Finds modules as all other finders do, and has those of SEAMS patched once they are there."""
+    """A finder that has the modules of SEAMS patched after their import."""
 
     def __init__(self, imported: Callable[[str, ModuleType], None]) -> None:
         self._imported = imported
@@ -575,11 +581,11 @@ def _is_loading(module: ModuleType) -> bool:
     return bool(getattr(module.__spec__, "_initializing", False))
 
 
-def _for_life(sender: Any, subclass: Callable[[Any], Any]) -> None:
-    """Make a sender an instance of a policed subclass of its own class, as `subclass` makes it.
+def _police_instance(sender: Any, subclass: Callable[[Any], Any]) -> None:
+    """Make a sender an instance of a policed subclass of its own class, made by `subclass`.
 
-    For patches of its class can be undone while its connections are open, and subclasses override
-    what is patched (urllib3's `connect`).
+    Patches of its class can be undone while its connections are open, and subclasses override
+    patched methods (urllib3's `connect`).
     """
     kind: Any = type(sender)
     if not hasattr(kind, "_prodcheck_policed"):

@@ -1,8 +1,8 @@
-"""What may leave for a target: pure rules over methods and hosts. No socket is opened.
+"""The rules for requests to a target, by methods and hosts. Pure: no socket is opened.
 
-Every rule answers with the reason why something may not leave, or None when it may. A reason
-tells the facts, then the way out, and never holds a query, userinfo or header value: it goes
-to files and terminals, and those parts are where credentials stand.
+Every rule returns the reason why something may not be sent, or None if it may. A reason has the
+facts, then the remedy, and never contains a query, userinfo or header value: it is written to
+files and terminals, and these parts may be credentials.
 """
 
 import re
@@ -24,7 +24,7 @@ SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 """The safe methods of RFC 9110, 9.2.1, without TRACE, which echoes credentials."""
 
 UNIX = "unix:"
-"""How an entry of `hosts` begins that names a socket of this machine's file system."""
+"""Prefix of an entry of `hosts` that names a Unix socket."""
 
 _PLAIN_SCHEME = {"ws": "http", "wss": "https"}
 
@@ -37,7 +37,7 @@ _OVERRIDES = re.compile(
 """Headers by which Rails, Django, Express and ASP.NET middleware turn a GET or POST into more."""
 
 _REWRITES = re.compile(r"x-(?:original|rewrite|override)-url")
-"""Headers by which IIS and Symfony answer for another path than the one that was asked for."""
+"""Headers by which IIS and Symfony respond for another path than the requested one."""
 
 _OVERRIDE_PARAMETERS = re.compile(r"[-$!]+(?:http-?)?(?:method|headers)")
 """Query parameters that do the same: `_method` is Rails', Laravel's and Symfony's, `_HttpMethod`
@@ -48,7 +48,7 @@ _HOST_HEADERS = re.compile(
     r"|x-(?:(?:backend|forwarded|http|original|override|proxy|real|rewrite|upstream)-)*host"
     r"(?:-override)?"
 )
-"""Headers by which a server or a proxy chooses the site that answers."""
+"""Headers by which a server or a proxy chooses the site that responds."""
 
 _FORWARDED_HOST = re.compile(r"(?:^|[;,\s])host\s*=\s*\"?([^\";,\s]+)", re.IGNORECASE)
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
@@ -63,9 +63,9 @@ _WRITABLE = (
 )
 
 
-@lru_cache(1024)  # asked for every header of every request
+@lru_cache(1024)  # called for every header of every request
 def is_override(name: str) -> bool:
-    """Return whether a header or query parameter of this name can turn a GET into more."""
+    """Return True if a header or query parameter of this name can turn a GET into more."""
     plain = name.strip().lower().replace("_", "-").partition("[")[0]
     patterns = (_OVERRIDE_PARAMETERS, _OVERRIDES, _REWRITES)
     return any(pattern.fullmatch(plain) for pattern in patterns)
@@ -73,12 +73,12 @@ def is_override(name: str) -> bool:
 
 @lru_cache(1024)
 def names_a_host(header: str) -> bool:
-    """Return whether a header of this name can lead a request to another site than it went to."""
+    """Return True if a header of this name can lead a request to another site."""
     return _HOST_HEADERS.fullmatch(header.strip().lower().replace("_", "-")) is not None
 
 
 class Policy(Record, frozen=True):
-    """What a run may do to its target, as the configuration says.
+    """The permissions of a run on its target, by the configuration.
 
     origin: scheme, host and port of the target; `("https", "api.example.com", 443)`.
     hosts: other `host` or `host:port` that may be reached, or `unix:/path` of a socket. Without a
@@ -93,7 +93,7 @@ class Policy(Record, frozen=True):
 
     @classmethod
     def of(cls, target: "Target") -> "Policy":
-        """The policy that a configured target means. Its proxy, if it has one, is a host too."""
+        """Return the policy of a configured target, whose proxy, if any, is a host too."""
         base = urls.address(target.base_url)
         proxy = target.proxy
         if proxy is not None and not isinstance(proxy, str):
@@ -107,7 +107,7 @@ class Policy(Record, frozen=True):
 
 
 def normal_host(host: str) -> str:
-    """`host` as hosts are compared: lower case, IDNA, no root dot, IPv6 in its short form.
+    """Return `host` in the form for comparison: lower case, IDNA, no root dot, short IPv6.
 
     Raises UnicodeError when `host` cannot be a host name.
     """
@@ -124,10 +124,10 @@ def normal_host(host: str) -> str:
 
 
 class Rules:
-    """A Policy made ready to be asked, some microseconds a question."""
+    """A Policy prepared for quick decisions, some microseconds each."""
 
     def __init__(self, policy: Policy) -> None:
-        """Raises UsageError when one of `policy.hosts` is neither `host` nor `host:port`."""
+        """Prepare *policy*; raises UsageError if a host is neither `host` nor `host:port`."""
         self.policy = policy
         scheme, host, port = policy.origin
         origin = (normal_host(host), port)
@@ -146,12 +146,12 @@ class Rules:
         self.names = frozenset(name for name, _ in self.endpoints)
 
     def request(self, method: str, scheme: str, host: str, port: int, target: str) -> str | None:
-        """Why this request may not leave; host and port are those of the connection.
+        """Return the reason not to send this request; host and port are those of the connection.
 
         target: path and query, or for a proxy the whole URL or `host:port`.
         """
         scheme = _PLAIN_SCHEME.get(scheme, scheme)
-        if scheme not in self.endpoints.get((host, port), ()):  # asked for every request: quick
+        if scheme not in self.endpoints.get((host, port), ()):  # for every request, so it is quick
             refused = self.endpoint(_request(method, scheme, host, port), scheme, host, port)
             if refused is not None:
                 return refused
@@ -186,10 +186,10 @@ class Rules:
     def headers(
         self, method: str, scheme: str, host: str, port: int, headers: Iterable[tuple[bytes, bytes]]
     ) -> str | None:
-        """Why a request with these headers may not leave.
+        """Return the reason not to send a request with these headers.
 
-        On every target: because they name another host. On a read-only one: because they, or the
-        form that they announce, can make something else of the request.
+        On every target: they name another host. On a read-only one: they, or the form that they
+        announce, can change the request's method or path.
         """
         read_only = self.policy.read_only
         form = body = False
@@ -235,7 +235,7 @@ class Rules:
         return None
 
     def endpoint(self, what: str, scheme: str | None, host: str, port: int) -> str | None:
-        """Why nothing may be sent to `host:port`; `scheme` is None where it cannot be known."""
+        """Return the reason not to send to `host:port`; `scheme` is None if it is unknown."""
         try:
             name = normal_host(host)
         except UnicodeError:
@@ -257,7 +257,7 @@ class Rules:
         return None
 
     def connection(self, host: str, port: int) -> str:
-        """The reason for a connection that no policed HTTP client is opening."""
+        """Return the reason to refuse a connection that no policed HTTP client is opening."""
         address = _shown(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
         if self.policy.read_only:
             return (
@@ -274,7 +274,7 @@ class Rules:
         )
 
     def local(self, path: str) -> str | None:
-        """Why a socket of this machine's file system is not connected to."""
+        """Return the reason not to connect to a Unix socket."""
         if path in self.sockets:
             return None
         shown = _shown(path)
@@ -286,19 +286,19 @@ class Rules:
         )
 
     def family(self, name: str) -> str:
-        """The reason for a socket of a kind that leads to no named host."""
+        """Return the reason to refuse a kind of socket that does not lead to a named host."""
         return (
             f"A connection over {name} was not opened: only TCP to target {self.policy.target}"
             f" ({self._origin()}) and to named hosts may leave. Use the `api` fixture."
         )
 
     def is_target(self, host: str, port: int) -> bool:
-        """Whether this endpoint is the target's own."""
+        """Return True if this endpoint is the target's own."""
         _, own, at = self.policy.origin
         return port == at and normal_host(host) == normal_host(own)
 
     def unreadable(self) -> str:
-        """The reason for what is sent in a way that cannot be read beforehand."""
+        """Return the reason to refuse a request that cannot be read before it is sent."""
         return (
             f"A request was not sent: target {self.policy.target} is read-only, and http.client"
             " was given something other than a whole request head and its body, as bytes; that"
@@ -307,7 +307,7 @@ class Rules:
         )
 
     def tampering(self, undone: Iterable[str]) -> str:
-        """The reason when test code has taken out or replaced a part of the guard."""
+        """Return the reason when test code has removed or replaced a part of the guard."""
         return (
             f"The guard of target {self.policy.target} was tampered with:"
             f" {', '.join(undone)}."
@@ -315,7 +315,7 @@ class Rules:
         )
 
     def program(self, argv: Sequence[str]) -> str | None:
-        """Why this command line may not be started beside a read-only target."""
+        """Return the reason not to start this command line beside a read-only target."""
         if not self.policy.read_only:
             return None
         found = network_program(argv)
@@ -352,7 +352,7 @@ _NOTHING = Policy(target="", read_only=True, origin=("", "", 0))
 
 
 class NotKnownYet(Rules):
-    """The rules before the configuration has been read: nothing leaves."""
+    """The rules before the configuration has been read: nothing may be sent."""
 
     def __init__(self) -> None:
         super().__init__(_NOTHING)
@@ -387,7 +387,7 @@ class NotKnownYet(Rules):
 
 
 def acting_query(query: str) -> str | None:
-    """Return what in a query can make a writing request of a GET; None for most."""
+    """Return the part of a query that can turn a GET into a write; None for most."""
     for pair in re.split("[&;]", query):
         name, _, value = pair.partition("=")
         name = unquote_plus(unquote_plus(name)).strip()
@@ -399,7 +399,7 @@ def acting_query(query: str) -> str | None:
 
 
 def _writes_by_graphql(text: str) -> bool:
-    """Whether a GraphQL document has an operation that is more than a query."""
+    """Return True if a GraphQL document has an operation that is more than a query."""
     if "{" not in text:
         return False
     text, previous = _GRAPHQL_NOISE.sub(" ", text), ""
@@ -420,7 +420,7 @@ def _endpoints(entry: str, origin_scheme: str) -> list[tuple[tuple[str, int], tu
 
 
 def _split(authority: str) -> tuple[str, int | None]:
-    """`host`, `host:port`, `[v6]` or `[v6]:port` in its parts. Raises UsageError on others."""
+    """Return the parts of `host`, `host:port`, `[v6]` or `[v6]:port`; raises UsageError."""
     host, _, port = urls.authority(authority).rpartition(":")
     if not host or port.endswith("]"):
         return urls.authority(authority).strip("[]"), None
@@ -428,7 +428,7 @@ def _split(authority: str) -> tuple[str, int | None]:
 
 
 def _authority_of(url: str) -> str:
-    """`host:port` of a proxy's URL, without its credentials."""
+    """Return `host:port` of a proxy's URL, without its credentials."""
     split = urlsplit(url)
     host = split.hostname or ""
     port = split.port or urls.DEFAULT_PORTS.get(split.scheme)
@@ -436,9 +436,9 @@ def _authority_of(url: str) -> str:
 
 
 def _database(target: "Target") -> tuple[str, ...]:
-    """`host:port` or socket of the target's database, for drivers that use Python's sockets.
+    """Return `host:port` or socket of the target's database, for drivers with Python's sockets.
 
-    Like every other host it is reached by a connection of a test's own on a writable target only.
+    As for every other host, a test's own connection may reach it on a writable target only.
     """
     split = urlsplit(target.database.reveal() if target.database else "")
     if not split.scheme.startswith("postgres"):
@@ -463,5 +463,5 @@ def _request(method: str, scheme: str, host: str, port: int, target: str = "") -
 
 
 def _shown(text: str) -> str:
-    """`text` in printable ASCII, cut: it comes from test code and goes to terminals."""
+    """Return `text` in printable ASCII, cut: it comes from test code and goes to terminals."""
     return ascii(text[:200])[1:-1]

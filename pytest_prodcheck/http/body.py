@@ -1,4 +1,4 @@
-"""What an answer's body holds: strict JSON, and compressed bytes of a bounded size. Pure."""
+"""Response bodies: strict JSON, and decompression within a size limit. Pure."""
 
 import json
 import math
@@ -13,7 +13,7 @@ EXCERPT = 16 * 1024
 """Bytes from the start of a decoded body that are kept for the record."""
 
 BODILESS = (204, 205, 304)
-"""Statuses of answers that have no body (RFC 9110, 15.3.5, 15.3.6, 15.4.5)."""
+"""Statuses of responses without a body (RFC 9110, 15.3.5, 15.3.6, 15.4.5)."""
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 _BRACKET = re.compile(rb"[\[{\]}]")
@@ -21,35 +21,35 @@ _STEP = 64 * 1024
 
 
 _ALIASES = {"x-gzip": "gzip", "x-compress": "compress"}
-"""RFC 9110, 8.4.1: a recipient takes them for the same."""
+"""Old names of content codings; a recipient treats both alike (RFC 9110, 8.4.1)."""
 
 
 def codings(value: str) -> list[str]:
-    """Return the content codings that a Content-Encoding names, in the order of their use.
+    """Return the content codings of a Content-Encoding header, in the order they were applied.
 
-    In small letters and without the old prefix; `identity` and empty elements say nothing.
+    They are in lower case and without the old prefix; `identity` and empty elements are left out.
     """
     names = [part.strip(" \t").lower() for part in value.split(",")]
     return [_ALIASES.get(name, name) for name in names if name not in ("", "identity")]
 
 
 class BadJson(ValueError):
-    """The body is not JSON that every reader understands alike; the text says why."""
+    """The body is not JSON that every reader understands alike; the text gives the reason."""
 
 
 class BadBody(ValueError):
-    """The body is not what its Content-Encoding says; the text says why."""
+    """The body is not encoded as its Content-Encoding says; the text gives the reason."""
 
 
 class BodyOverflow(Exception):
-    """The decoded body passes the cap."""
+    """The decoded body is larger than the cap."""
 
 
 def strict_json(content: bytes) -> Any:
-    """The value of a JSON body, by RFC 8259 without its indulgences.
+    """Return the value of a JSON body, read by RFC 8259 without its optional leniency.
 
     Raises BadJson for NaN and Infinity, duplicate keys, invalid UTF-8, numbers outside a
-    double, nesting deeper than MAX_DEPTH, and everything that is no JSON at all.
+    double, nesting deeper than MAX_DEPTH, and everything that is not JSON at all.
     """
     if not content.strip():
         raise BadJson("the body is empty")
@@ -73,7 +73,7 @@ def strict_json(content: bytes) -> Any:
     except BadJson:
         raise
     except ValueError:
-        # Python converts no integer of more than 4,300 digits.
+        # Python refuses to convert integers of more than 4,300 digits.
         raise BadJson("it has an integer of thousands of digits") from None
 
 
@@ -110,10 +110,10 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class Inflation:
-    """Decompresses a body piece by piece to see its size: never more than a step in memory.
+    """Decompression of a body piece by piece, to know its size with one step in memory at most.
 
     `encoding` is gzip or deflate (zlib, or bare deflate as some servers send it), `cap` the
-    decoded size in bytes that may not be passed.
+    largest decoded size in bytes.
     """
 
     def __init__(self, encoding: str, cap: int) -> None:
@@ -126,7 +126,7 @@ class Inflation:
         """The first EXCERPT bytes, decoded."""
 
     def feed(self, data: bytes) -> None:
-        """Take in the next bytes; raises BadBody or BodyOverflow."""
+        """Decompress the next bytes; raises BadBody or BodyOverflow."""
         if self._engine is None:
             data = self._waiting + data
             if len(data) < 2:
@@ -151,16 +151,16 @@ class Inflation:
             data = self._engine.unconsumed_tail
 
     def finish(self) -> None:
-        """The body has ended; raises BadBody if its compressed data has not."""
+        """Mark the end of the body; raises BadBody if its compressed data has not ended too."""
         if self._engine is None or not self._engine.eof:
             raise BadBody(f"its {self._encoding} data ends early")
 
     def _trailing(self) -> BadBody:
-        # httpx would drop what follows without a word.
+        # httpx would silently drop what follows.
         return BadBody(f"bytes follow the end of its {self._encoding} data")
 
 
 def _deflate_window(data: bytes) -> int:
-    """RFC 1950, 2.2: how a zlib header is told; without one it is bare deflate."""
+    """Return zlib's window bits for *data*: a zlib header (RFC 1950, 2.2), else bare deflate."""
     is_zlib = data[0] & 0x0F == 8 and (data[0] << 8 | data[1]) % 31 == 0
     return zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS

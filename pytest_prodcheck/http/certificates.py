@@ -1,9 +1,9 @@
-"""The certificates that a TLS connection stands on: the server's own, and all above it.
+"""The certificates of a TLS connection: the server's own, and all above it.
 
-A chain ends with its shortest link: an intermediate or root that expires breaks every client as
-surely as the certificate of the server. Python tells the chain publicly from 3.13 on and as DER
-alone; from 3.10 on the object below an `SSLSocket` has it decoded. That name is private, and all
-contact with it is here: where it is gone, only the server's own certificate is known.
+An intermediate or root that expires breaks every client as surely as the certificate of the
+server. Python's public API has the chain from 3.13 on, as DER only; from 3.10 on the object below
+an `SSLSocket` has it decoded. That name is private and used only here: where it is missing, only
+the server's own certificate is known.
 """
 
 import ssl
@@ -16,19 +16,19 @@ class Certificate(Record):
     """One certificate of a connection, at the time of the handshake."""
 
     name: str
-    """Common name of its subject, or what else identifies it."""
+    """Common name of its subject, or another name that identifies it."""
     role: str
     """`leaf`, `intermediate`, `root`, or `unused`: sent, but not needed to verify the leaf."""
     not_after: str
-    """As OpenSSL writes it: `Nov 28 22:02:20 2026 GMT`."""
+    """Time in OpenSSL's format: `Nov 28 22:02:20 2026 GMT`."""
 
     @property
     def expires(self) -> int:
-        """Seconds since the epoch."""
+        """Return the time it expires, in seconds since the epoch."""
         return ssl.cert_time_to_seconds(self.not_after)
 
     def of(self, host: str) -> str:
-        """What it is called in a message."""
+        """Return its description for a message; `host` is the server's name."""
         if self.role == "leaf":
             return f"the certificate of {host}"
         return f'the {self.role} certificate "{self.name}" in the chain of {host}'
@@ -39,7 +39,7 @@ class CertificateChain(Record):
 
     certificates: tuple[Certificate, ...]
     complete: bool = True
-    """False where this Python does not tell more than the leaf."""
+    """False where this Python gives access to the leaf only."""
 
 
 def chain_of(connection: ssl.SSLSocket) -> CertificateChain | None:

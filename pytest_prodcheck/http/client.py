@@ -1,6 +1,6 @@
-"""The connection that tests and probes get: httpx as everybody knows it, bounded and recorded.
+"""The HTTP client of tests and probes: httpx with limits, and a record of each exchange.
 
-LiveClient (one per test)  ->  RecordingTransport  ->  LiveTransport (one per process)  ->  Chain
+LiveClient (per test)  ->  RecordingTransport  ->  LiveTransport (per process)  ->  Throttle
 """
 
 import os
@@ -20,7 +20,7 @@ from pytest_prodcheck.http.errors import (
 )
 from pytest_prodcheck.http.lean_httpx import httpx
 from pytest_prodcheck.http.recording import HARMLESS, Learn, Masking, Redact
-from pytest_prodcheck.http.sockets import Clock
+from pytest_prodcheck.http.sockets import RequestDeadline
 from pytest_prodcheck.http.transport import ENCODINGS, LiveTransport, origin_of
 from pytest_prodcheck.model import Exchange
 from pytest_prodcheck.version import __version__
@@ -43,13 +43,13 @@ MAX_HOPS = 5
 
 Note = Callable[[Exchange], None]
 
-NO_ADDRESS = "the answer's Location is no web address. Correct it at the server."
+NO_ADDRESS = "the response's Location is not a web address. Correct it at the server."
 
 
 class RecordingTransport(httpx.BaseTransport):
-    """Passes requests on to the shared transport and notes each exchange, failed ones too.
+    """A transport that sends through the shared one and records each exchange, failed ones too.
 
-    Adds what every request of ours carries: User-Agent, Accept-Encoding, and a traceparent
+    It adds the headers of every request of ours: User-Agent, Accept-Encoding, and a traceparent
     (W3C Trace Context) by which the target's team finds it.
     """
 
@@ -65,18 +65,18 @@ class RecordingTransport(httpx.BaseTransport):
         headers.setdefault("Accept-Encoding", ACCEPTED)
         if "traceparent" not in headers:
             headers["traceparent"] = _traceparent()
-        clock = Clock()
+        deadline = RequestDeadline()
         added = self._transport.added_to(request)
         try:
-            response = self._transport.send(request, clock)
+            response = self._transport.send(request, deadline)
         except (httpx.RequestError, ProdcheckError) as failure:
             self._keep(
                 self._masking.exchange(
-                    request, clock, added, kind=kind_of(failure), error=str(failure)
+                    request, deadline, added, kind=kind_of(failure), error=str(failure)
                 )
             )
             raise
-        self._keep(self._masking.exchange(request, clock, added, response=response))
+        self._keep(self._masking.exchange(request, deadline, added, response=response))
         return response
 
     def _keep(self, exchange: Exchange) -> None:
@@ -85,28 +85,29 @@ class RecordingTransport(httpx.BaseTransport):
             self._note(exchange)
 
     def refuse(self, request: httpx.Request, facts: str) -> httpx.RequestError:
-        """Note a redirect that is not followed, and give the exception that says so."""
-        asked = f"{request.method} {self._masking.url(request.url)}"
-        failure = RedirectRefused(f"redirect: {asked}: {facts}", request=request)
+        """Record a redirect that is not followed, and return the exception that says so."""
+        shown = f"{request.method} {self._masking.url(request.url)}"
+        failure = RedirectRefused(f"redirect: {shown}: {facts}", request=request)
         self.exchanges.append(
-            self._masking.exchange(request, Clock(), (), kind="redirect", error=str(failure))
+            self._masking.exchange(
+                request, RequestDeadline(), (), kind="redirect", error=str(failure)
+            )
         )
         return failure
 
     def close(self) -> None:
-        """Nothing: the transport belongs to the run."""
+        """Do nothing: the shared transport belongs to the run."""
 
 
 class LiveClient(httpx.Client):
-    """An `httpx.Client` on the target: `client.get("/health")`.
+    """An `httpx.Client` for the target: `client.get("/health")`.
 
-    `exchanges` holds every request that went out, failed or was withheld, redirects one by
-    one. `learn` receives values that look like credentials, so that they can be masked
-    elsewhere; `redact` cleans answers before they are cut to an excerpt; `note` gets each
-    exchange once, also if it is not kept, and `observe` each answer that was read in full.
-    Redirects are not
-    followed unless asked for, and then on the same origin only, at most MAX_HOPS times. Raises
-    what httpx raises, and errors.NotAsked for what was not sent.
+    `exchanges` holds every request that was sent, failed or was withheld, each redirect on its
+    own. `learn` receives values that look like credentials, so that they can be masked elsewhere;
+    `redact` cleans responses before they are cut to an excerpt; `note` gets each exchange once,
+    even if it is not kept, and `observe` each response that was read in full. Redirects are not
+    followed by default; with `follow_redirects` they are on the same origin only, at most MAX_HOPS
+    times. Raises httpx's exceptions, and errors.NotAsked for a request that was not sent.
     """
 
     def __init__(
@@ -126,7 +127,11 @@ class LiveClient(httpx.Client):
             transport=self._recorder,
             base_url=target.base_url,
             timeout=target.timeout,
-            headers={"User-Agent": USER_AGENT, "Accept-Encoding": ACCEPTED, **_open(target)},
+            headers={
+                "User-Agent": USER_AGENT,
+                "Accept-Encoding": ACCEPTED,
+                **_default_headers(target),
+            },
             max_redirects=MAX_HOPS,
             trust_env=False,
         )
@@ -139,7 +144,7 @@ class LiveClient(httpx.Client):
         auth: Any = httpx.USE_CLIENT_DEFAULT,
         follow_redirects: Any = httpx.USE_CLIENT_DEFAULT,
     ) -> httpx.Response:
-        """As `httpx.Client.send`; raises RedirectRefused for a redirect not to be followed."""
+        """Send as `httpx.Client.send` does; raises RedirectRefused for a redirect not allowed."""
         if follow_redirects is httpx.USE_CLIENT_DEFAULT:
             follow_redirects = self.follow_redirects
         history: list[httpx.Response] = []
@@ -147,8 +152,8 @@ class LiveClient(httpx.Client):
         while follow_redirects and response.next_request is not None:
             response.read()
             following = response.next_request
-            if why := _why_not(response, following, hops=len(history)):
-                raise self._recorder.refuse(following, why)
+            if reason := _redirect_refusal(response, following, hops=len(history)):
+                raise self._recorder.refuse(following, reason)
             history.append(response)
             response = self._hop(following, stream, None)
             response.history = list(history)
@@ -161,8 +166,8 @@ class LiveClient(httpx.Client):
                 self._observe(response)
             return response
         except httpx.InvalidURL:
-            # httpx prepares the next request even when it will not send it, and for a Location
-            # like mailto: fails with what is not even an HTTPError.
+            # httpx prepares the next request even when it will not send it, and fails for a
+            # Location like mailto: with an exception that is not an HTTPError.
             raise self._recorder.refuse(request, NO_ADDRESS) from None
 
 
@@ -171,13 +176,13 @@ ACCEPTED = ", ".join(ENCODINGS)
 
 
 def _traceparent() -> str:
-    """Version 00, random trace and parent ids, sampled."""
+    """Return a traceparent of version 00, with random trace and parent ids, sampled."""
     ids = os.urandom(24).hex()
     return f"00-{ids[:32]}-{ids[32:]}-01"
 
 
-def _open(target: Target) -> dict[str, str]:
-    """Configured headers that are no credentials and replace a default of httpx (Accept)."""
+def _default_headers(target: Target) -> dict[str, str]:
+    """Return the configured headers that are not credentials and may replace httpx's defaults."""
     return {
         name: value
         for name, value in target.headers.items()
@@ -185,23 +190,25 @@ def _open(target: Target) -> dict[str, str]:
     }
 
 
-def _why_not(answer: httpx.Response, following: httpx.Request, *, hops: int) -> str | None:
-    """Why a redirect is not followed; None if it may be."""
-    location = answer.headers["Location"].strip()
+def _redirect_refusal(
+    response: httpx.Response, following: httpx.Request, *, hops: int
+) -> str | None:
+    """Return the reason not to follow a redirect; None if it may be followed."""
+    location = response.headers["Location"].strip()
     if not location:
         return "the Location that led here is empty. Correct it at the server."
     scheme = httpx.URL(location).scheme
     if scheme not in ("", "http", "https"):
         return NO_ADDRESS
-    here, there = answer.request.url, following.url
+    here, there = response.request.url, following.url
     if origin_of(here) != origin_of(there):
         return (
-            f"it leads from {_origin(here)} to {_origin(there)}, and redirects are followed on "
-            "the same origin only; nothing was sent there. If that is the real address, set "
+            f"it leads from {_origin(here)} to {_origin(there)}. Redirects are followed on the "
+            "same origin only, so nothing was sent there. If that is the real address, set "
             "base_url to it."
         )
     if hops >= MAX_HOPS:
-        return f"{MAX_HOPS} redirects were followed and none has led to an answer."
+        return f"{MAX_HOPS} redirects were followed, and none led to a final response."
     return None
 
 

@@ -1,4 +1,4 @@
-"""Words of a curl command that can be pasted into sh, bash or zsh.
+"""Words for a curl command that can be pasted into sh, bash or zsh.
 
 A *template* is a text in which `${NAME}` stands for an environment variable; the shell that runs
 the command fills it in. Everything else is literal, whatever it means to a shell.
@@ -15,7 +15,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def literal(text: str) -> str:
-    """Return *text* as one word; control characters, of which only a tab is legal, as a blank."""
+    """Return *text* as one word, with control characters (only a tab is legal) as blanks."""
     return shlex.quote(_CONTROL.sub(" ", text))
 
 
@@ -47,7 +47,7 @@ def piped(body: str) -> tuple[str, str]:
 
 
 def _apart(text: str) -> Iterator[str]:
-    """Literal pieces in single quotes, variables in double ones."""
+    """Yield literal pieces in single quotes, and variables in double ones."""
     for before, name, _ in _pieces(text):
         if before:
             yield shlex.quote(before)
@@ -63,7 +63,7 @@ def _within_quotes(text: str) -> Iterator[str]:
 
 
 def _pieces(text: str) -> Iterator[tuple[str, str, str]]:
-    """Each variable with the literal text before it, and all that follows; then the rest."""
+    """Yield each variable with the literal text before it, and all that follows; then the rest."""
     at = 0
     for found in VARIABLE.finditer(text):
         yield text[at : found.start()], found[1], text[found.end() :]

@@ -1,8 +1,7 @@
 """httpx without its command line.
 
 `import httpx` imports `httpx._main`, and with it click and rich if they are installed: 60 ms
-that no run needs. httpx itself copes with that module being absent, so here it is absent for
-as long as the import takes.
+that no run needs. httpx works without that module, so it is hidden here during the import.
 """
 
 import sys

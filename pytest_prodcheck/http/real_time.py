@@ -1,9 +1,9 @@
-"""The machine's own clock and sleep, out of reach of tests that freeze or patch `time`.
+"""The machine's clock and sleep, unaffected by tests that freeze or patch `time`.
 
 freezegun replaces the clock functions in every loaded module, and a test may replace
-`time.monotonic` or `time.sleep` themselves. A limiter on a clock that stands still waits for
-ever, and an answer timed by it took 0 s. `clock_gettime` is replaced by neither freezegun nor
-time-machine, and the attributes of a class are not searched by freezegun.
+`time.monotonic` or `time.sleep` itself. With a stopped clock, a limiter would wait for ever and
+every response would seem to take 0 s. Neither freezegun nor time-machine replaces
+`clock_gettime`, and freezegun does not search the attributes of a class.
 """
 
 import time

@@ -1,7 +1,7 @@
-"""The way to the target: name, connection, TLS and bytes, all under one clock per request.
+"""Name resolution, connection, TLS and bytes, all under one deadline per request.
 
-A timeout of httpx or httpcore is per read, so an answer that drips never ends. Here every wait
-(resolver, connect, handshake, send, receive) asks the request's Clock how long it may still take.
+A timeout of httpx or httpcore is per read, so a response that drips never ends. Here every wait
+(resolver, connect, handshake, send, receive) takes its time limit from the RequestDeadline.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from pytest_prodcheck.http.certificates import CertificateChain, chain_of
 from pytest_prodcheck.waiting import readable
 
 MAX_HEAD = 64 * 1024
-"""Bytes of an answer's header, 1xx answers before it included (as http.client's longest line)."""
+"""Bytes of a response's header with 1xx responses before it (http.client's longest line)."""
 
 KEEPALIVE = 4.0
 """Seconds an idle connection is kept: less than the 5 s of uvicorn and Node.js."""
@@ -28,8 +28,8 @@ KEEPALIVE = 4.0
 Stage = Literal["start", "dns", "connect", "tls", "send", "header", "body"]
 
 
-class Clock:
-    """How long one request may still take, and how far it has come."""
+class RequestDeadline:
+    """The time that is left for one request, and its progress."""
 
     __slots__ = (
         "closed",
@@ -57,11 +57,11 @@ class Clock:
         self.headed = 0.0
         self.elapsed = 0.0
         self.received = 0
-        """Bytes that came in, on this connection and for this request."""
+        """Bytes received on this connection for this request."""
         self.head: list[bytes] = []
-        """What was received until the header was whole."""
+        """The pieces received until the header was complete."""
         self.closed = False
-        """The other side has ended the connection."""
+        """The other side has closed the connection."""
         self.stream: Stream | None = None
         self.reused = False
         """The connection has served a request before."""
@@ -71,19 +71,19 @@ class Clock:
         self.size = 0
 
     def start(self, seconds: float) -> None:
-        """The request leaves now and may take `seconds` in all."""
+        """Start the time of the request, which may take `seconds` in all."""
         self.seconds = seconds
         self.started = real_time.monotonic()
         self.end = self.started + seconds
 
-    def again(self) -> None:
-        """The same request once more, in what is left of its time."""
+    def restart(self) -> None:
+        """Prepare to send the same request again, within the rest of its time."""
         self.retried = True
         self.stage, self.stream, self.reused = "start", None, False
         self.received, self.head, self.closed = 0, [], False
 
-    def heads(self, status: int) -> None:
-        """The header is there; what comes now is the body."""
+    def header_received(self, status: int) -> None:
+        """Record the status; the body comes next."""
         self.status, self.stage = status, "body"
         self.headed = real_time.monotonic() - self.started
 
@@ -91,7 +91,7 @@ class Clock:
         self.elapsed = real_time.monotonic() - self.started
 
     def left(self) -> float:
-        """Seconds; raises httpcore.TimeoutException when there are none."""
+        """Return the seconds left; raises httpcore.TimeoutException when there are none."""
         left = self.end - real_time.monotonic()
         if left <= 0:
             raise httpcore.TimeoutException
@@ -99,10 +99,10 @@ class Clock:
 
 
 def tls_context(ca_bundle: str | None) -> ssl.SSLContext:
-    """Verifies certificate and host name, TLS 1.2 or newer; `ca_bundle` replaces certifi's.
+    """Return a context that verifies certificate and host name, with TLS 1.2 or newer.
 
-    Made by hand: OpenSSL's own defaults would follow SSL_CERT_FILE, and httpx's would too.
-    Raises UsageError for a bundle that cannot be read.
+    `ca_bundle` replaces certifi's certificates. The defaults of OpenSSL and httpx are not used,
+    because both follow SSL_CERT_FILE. Raises UsageError for a bundle that cannot be read.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -125,26 +125,29 @@ def tls_context(ca_bundle: str | None) -> ssl.SSLContext:
 
 
 class HeadTooLarge(Exception):
-    """The answer's header passes MAX_HEAD."""
+    """The response's header is larger than MAX_HEAD."""
 
 
 class Resolver:
     """Addresses of host names, looked up once for the run.
 
-    `getaddrinfo` cannot be told to give up, so it runs in a daemon thread that can be left.
+    `getaddrinfo` has no timeout, so it runs in a daemon thread that can be abandoned.
     """
 
     def __init__(self) -> None:
         self._lookups: dict[tuple[str, int], _Lookup] = {}
         self._lock = threading.Lock()
 
-    def addresses(self, host: str, port: int, clock: Clock) -> list[tuple[Any, Any]]:
-        """(family, socket address) pairs; raises OSError, or TimeoutError after the deadline."""
+    def addresses(self, host: str, port: int, deadline: RequestDeadline) -> list[tuple[Any, Any]]:
+        """Return (family, socket address) pairs.
+
+        Raises OSError, or TimeoutError after the deadline.
+        """
         with self._lock:
             lookup = self._lookups.get((host, port))
             if lookup is None:
                 lookup = self._lookups[host, port] = _Lookup(host, port)
-        found = lookup.wait(clock)
+        found = lookup.wait(deadline)
         if isinstance(found, list):
             return found
         with self._lock:
@@ -156,7 +159,7 @@ class Resolver:
 class _Lookup:
     def __init__(self, host: str, port: int) -> None:
         self._done = threading.Event()
-        self._found: list[tuple[Any, Any]] | Exception = TimeoutError("no answer in time")
+        self._found: list[tuple[Any, Any]] | Exception = TimeoutError("no response in time")
         try:
             self._look(host, port, socket.AI_NUMERICHOST)
         except (OSError, UnicodeError):
@@ -164,9 +167,9 @@ class _Lookup:
                 target=self._look_up, args=(host, port), name="prodcheck-resolver", daemon=True
             ).start()
 
-    def wait(self, clock: Clock) -> list[tuple[Any, Any]] | Exception:
-        # Not `left()`: a silent resolver is a fault of its own, told apart from a slow target.
-        self._done.wait(max(0.0, clock.end - real_time.monotonic()))
+    def wait(self, deadline: RequestDeadline) -> list[tuple[Any, Any]] | Exception:
+        # Not `left()`: a silent resolver is reported as another fault than a slow target.
+        self._done.wait(max(0.0, deadline.end - real_time.monotonic()))
         return self._found
 
     def _look_up(self, host: str, port: int) -> None:
@@ -183,56 +186,56 @@ class _Lookup:
 
 
 PACKET = 64 * 1024
-"""Bytes of a request that are collected before they are sent."""
+"""Bytes of a request that are buffered before they are sent."""
 
 
 class Stream(httpcore.NetworkStream):
-    """One connection, whose every wait is bounded by the clock of the lane's request."""
+    """A socket whose every wait is bounded by the deadline of the request it serves."""
 
-    def __init__(self, connection: socket.socket, lane: "Lane") -> None:
-        self._socket = connection
-        self._lane = lane
-        self._request: Clock | None = None
+    def __init__(self, sock: socket.socket, connection: "Connection") -> None:
+        self._socket = sock
+        self._connection = connection
+        self._request: RequestDeadline | None = None
         self._requests = 0
         self._unsent = bytearray()
         self._certificates: CertificateChain | None = None
-        if isinstance(connection, ssl.SSLSocket):
-            # Kept, because a closed connection no longer tells them.
-            self._certificates = chain_of(connection)
+        if isinstance(sock, ssl.SSLSocket):
+            # Kept, because a closed socket no longer has them.
+            self._certificates = chain_of(sock)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        clock = self._lane.clock
+        deadline = self._connection.deadline
         if self._unsent:
-            # The server may have answered before it hung up: what it said is read all the same.
+            # The server may have responded before it closed the connection: read that response.
             with contextlib.suppress(httpcore.WriteError):
                 self._send()
-        heading = clock.stage != "body"
+        heading = deadline.stage != "body"
         if heading:
-            clock.stage = "header"
-            if clock.received >= MAX_HEAD:
+            deadline.stage = "header"
+            if deadline.received >= MAX_HEAD:
                 raise HeadTooLarge
         try:
-            self._socket.settimeout(clock.left())
+            self._socket.settimeout(deadline.left())
             data = self._socket.recv(max_bytes)
         except TimeoutError:
             raise httpcore.ReadTimeout from None
         except OSError as error:
             raise httpcore.ReadError(error) from None
-        clock.received += len(data)
-        clock.closed = not data
+        deadline.received += len(data)
+        deadline.closed = not data
         if heading:
-            clock.head.append(data)
+            deadline.head.append(data)
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        clock = self._lane.clock
-        if clock is not self._request or clock.stream is None:
-            self._request = clock
+        deadline = self._connection.deadline
+        if deadline is not self._request or deadline.stream is None:
+            self._request = deadline
             self._requests += 1
-            clock.stream = self
-            clock.reused = self._requests > 1
-        clock.stage = "send"
-        # Head and body come one by one; a small request leaves in one packet.
+            deadline.stream = self
+            deadline.reused = self._requests > 1
+        deadline.stage = "send"
+        # Header and body come separately; buffered, a small request is sent in one packet.
         self._unsent += buffer
         if len(self._unsent) >= PACKET:
             self._send()
@@ -242,7 +245,7 @@ class Stream(httpcore.NetworkStream):
         self._unsent.clear()
         try:
             while unsent:
-                self._socket.settimeout(self._lane.clock.left())
+                self._socket.settimeout(self._connection.deadline.left())
                 unsent = unsent[self._socket.send(unsent) :]
         except TimeoutError:
             raise httpcore.WriteTimeout from None
@@ -255,11 +258,11 @@ class Stream(httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
-        clock = self._lane.clock
-        clock.stage = "tls"
+        deadline = self._connection.deadline
+        deadline.stage = "tls"
         try:
             # The timeout of a handshake is for the whole of it.
-            self._socket.settimeout(clock.left())
+            self._socket.settimeout(deadline.left())
             wrapped = ssl_context.wrap_socket(self._socket, server_hostname=server_hostname)
         except BaseException as error:
             self.close()
@@ -268,14 +271,17 @@ class Stream(httpcore.NetworkStream):
             if isinstance(error, OSError | ValueError):
                 raise httpcore.ConnectError(error) from None
             raise
-        clock.stage = "send"
-        return Stream(wrapped, self._lane)
+        deadline.stage = "send"
+        return Stream(wrapped, self._connection)
 
     def close(self) -> None:
         self._socket.close()
 
     def get_extra_info(self, info: str) -> Any:
-        """What httpcore asks for; and `certificates`: a CertificateChain, or None without TLS."""
+        """Return the value that httpcore wants by its name.
+
+        `certificates` is our own: a CertificateChain, or None without TLS.
+        """
         if info == "is_readable":
             return self._readable()
         if info == "certificates":
@@ -291,18 +297,18 @@ class Stream(httpcore.NetworkStream):
         return None
 
     def _readable(self) -> bool:
-        """An idle connection with something to read has been closed by its server."""
+        """Return True if there is something to read: the server has closed an idle connection."""
         number = self._socket.fileno()
         if number < 0:
             return True
         return readable(number, 0)
 
 
-class Lane(httpcore.NetworkBackend):
-    """Room for one request at a time and its kept connection.
+class Connection(httpcore.NetworkBackend):
+    """One kept connection to the target, for one request at a time.
 
-    A pool of one connection each is what keeps the cost of a request the same with 64 of them:
-    httpcore's pool looks at all of its connections for every request.
+    Each has a pool of its own, so that a request costs the same with 64 of them: httpcore's pool
+    looks at all of its connections for every request.
     """
 
     def __init__(
@@ -311,14 +317,14 @@ class Lane(httpcore.NetworkBackend):
         tls: Callable[[], ssl.SSLContext],
         proxy: httpcore.Proxy | None,
     ) -> None:
-        self.clock = Clock()
+        self.deadline = RequestDeadline()
         self._resolver = resolver
         self._tls = tls
         self._proxy = proxy
         self._pools: dict[str, httpcore.ConnectionPool] = {}
 
     def pool(self, scheme: str) -> httpcore.ConnectionPool:
-        """The pool for URLs of that scheme; a TLS context is only made for https."""
+        """Return the pool for URLs of that scheme; only https makes a TLS context."""
         if scheme not in self._pools:
             self._pools[scheme] = httpcore.ConnectionPool(
                 ssl_context=self._tls() if scheme == "https" else None,
@@ -330,7 +336,7 @@ class Lane(httpcore.NetworkBackend):
         return self._pools[scheme]
 
     def drop(self) -> None:
-        """Close what is kept, so that the next request makes a new connection."""
+        """Close the kept connection, so that the next request makes a new one."""
         for pool in self._pools.values():
             pool.close()
 
@@ -342,38 +348,41 @@ class Lane(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        clock = self.clock
-        clock.stage, clock.peer = "dns", f"{host}:{port}"
+        deadline = self.deadline
+        deadline.stage, deadline.peer = "dns", f"{host}:{port}"
         try:
-            addresses = self._resolver.addresses(host, port, clock)
+            addresses = self._resolver.addresses(host, port, deadline)
         except (OSError, UnicodeError) as error:
             raise httpcore.ConnectError(error) from None
-        clock.stage = "connect"
-        connection = _connect(addresses, clock)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        clock.stage = "send"
-        return Stream(connection, self)
+        deadline.stage = "connect"
+        sock = _connect(addresses, deadline)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        deadline.stage = "send"
+        return Stream(sock, self)
 
 
-def _connect(addresses: list[tuple[Any, Any]], clock: Clock) -> socket.socket:
-    """The first address that answers; a dead one may not use up the time of those after it."""
+def _connect(addresses: list[tuple[Any, Any]], deadline: RequestDeadline) -> socket.socket:
+    """Return a socket to the first address that accepts.
+
+    The time is shared out, so that a dead address does not use up that of those after it.
+    """
     failure: httpcore.ConnectError | httpcore.ConnectTimeout = httpcore.ConnectTimeout()
     for number, (family, address) in enumerate(addresses):
-        connection = socket.socket(family, socket.SOCK_STREAM)
+        sock = socket.socket(family, socket.SOCK_STREAM)
         try:
-            connection.settimeout(clock.left() / (len(addresses) - number))
+            sock.settimeout(deadline.left() / (len(addresses) - number))
             host = f"[{address[0]}]" if ":" in address[0] else address[0]
-            clock.peer = f"{host}:{address[1]}"
-            connection.connect(address)
+            deadline.peer = f"{host}:{address[1]}"
+            sock.connect(address)
         except TimeoutError:
-            connection.close()
+            sock.close()
             failure = httpcore.ConnectTimeout()
         except OSError as error:
-            connection.close()
+            sock.close()
             failure = httpcore.ConnectError(error)
         except BaseException:
-            connection.close()
+            sock.close()
             raise
         else:
-            return connection
+            return sock
     raise failure

@@ -1,7 +1,7 @@
-"""Rate, budgets and circuit breaker of a run: one small file that all its processes share.
+"""Rate limit, budgets and circuit breaker of a run, in a small file that its processes share.
 
 The file is one fixed-size record, changed only under a lock, so the limits hold for all workers
-together. Its times are of `real_time.monotonic`, which is the same for all processes of a machine.
+together. Its times are those of `real_time.monotonic`, the same in all processes of a machine.
 """
 
 import fcntl
@@ -18,10 +18,10 @@ from pytest_prodcheck.errors import BudgetExhausted, NotAsked, TargetDown
 from pytest_prodcheck.http import real_time
 
 SILENT_LIMIT = 3
-"""Requests in a row without any answer that open the breaker (the project's specification)."""
+"""Requests in a row without a response that open the breaker (the project's specification)."""
 
 ERROR_LIMIT = 10
-"""5xx answers in a row that open it (the project's specification; twice Envoy's default of 5)."""
+"""5xx responses in a row that open it (the project's specification; Envoy's default is 5)."""
 
 PROBE_INTERVAL = 5.0
 """Seconds between two half-open probes (Hystrix: sleepWindowInMilliseconds, 5,000)."""
@@ -30,28 +30,28 @@ SPACING = 1.02
 """Two requests are this much further apart than `rate` says: room for JITTER in any second."""
 
 JITTER = 0.01
-"""Seconds a request may start after its slot; later ones take a new slot, lest they bunch."""
+"""Seconds a request may start after its slot; a later one takes a new slot, to avoid bursts."""
 
-LOOK = 0.25
-"""Seconds between two looks at the breaker while a request waits for its slot."""
+BREAKER_CHECK_INTERVAL = 0.25
+"""Seconds between two checks of the breaker while a request waits for its slot."""
 
 _RECORD = struct.Struct("=QdIIddd128s")
 
-# fcntl locks are held by a process, not by a thread: threads need one of their own besides.
-_threads = threading.Lock()
+# A process holds an fcntl lock, not a thread: threads need a lock of their own too.
+_thread_lock = threading.Lock()
 
 
-def _fresh_lock() -> None:
-    global _threads
-    _threads = threading.Lock()
+def _renew_thread_lock() -> None:
+    global _thread_lock
+    _thread_lock = threading.Lock()
 
 
-os.register_at_fork(after_in_child=_fresh_lock)
+os.register_at_fork(after_in_child=_renew_thread_lock)
 
 
 @dataclass(slots=True)
 class _State:
-    """What the file holds. `opened` is 0 while the breaker is closed, `ends` 0 without an end."""
+    """The content of the file; `opened` is 0 while the breaker is closed, `ends` 0 without one."""
 
     sent: int = 0
     next_slot: float = 0.0
@@ -63,14 +63,14 @@ class _State:
     reason: str = ""
 
 
-class Chain:
-    """What one request of a run must pass, in whichever process it is made.
+class Throttle:
+    """The limits that each request of a run must pass, in every process.
 
-    `path` is the shared file, made by the first process that comes; `rate` is in requests per
-    second, `budget` in requests of the whole run (None: no limit). `time_budget` is in seconds
-    from now; it begins with the first process and binds the others too. `breaker=False` is for
-    who makes the target fail on purpose. Safe for threads. Pickled into another process of this
-    machine, a chain arrives there open.
+    `path` is the shared file, created by the first process that needs it; `rate` is in requests
+    per second, `budget` in requests of the whole run (None: no limit). `time_budget` is in
+    seconds from now; it begins with the first process and binds the others too. `breaker=False`
+    is for callers that make the target fail on purpose. Safe for threads. Unpickled in another
+    process of this machine, a throttle opens the file again.
     """
 
     def __init__(
@@ -93,20 +93,20 @@ class Chain:
             if os.fstat(self._file).st_size < _RECORD.size:
                 self._write(_State(ends=real_time.monotonic() + time_budget if time_budget else 0))
 
-    def admit(self, deadline: float | None = None) -> None:
-        """Return when the request may leave; it then counts as sent.
+    def acquire(self, deadline: float | None = None) -> None:
+        """Wait until the request may be sent; it then counts as sent.
 
         Raises BudgetExhausted, TargetDown, or NotAsked when `deadline` (of
         `real_time.monotonic`) or the end of the time budget comes before the next free slot.
-        A refused request counts for nothing.
+        A refused request does not count.
         """
         for seconds in self._waits(deadline):
             real_time.sleep(seconds)
 
-    async def admit_async(self, sleep: Callable[[float], Awaitable[object]]) -> None:
-        """Do the same as `admit` without blocking the event loop that `sleep` belongs to.
+    async def acquire_async(self, sleep: Callable[[float], Awaitable[object]]) -> None:
+        """Wait as `acquire` does, without blocking the event loop that `sleep` belongs to.
 
-        A wait that is cancelled has counted as sent.
+        A request whose wait is cancelled has counted as sent.
         """
         for seconds in self._waits(None):
             await sleep(seconds)
@@ -116,13 +116,13 @@ class Chain:
         if self._time_budget:
             self._refuse_when_over(self._read(), real_time.monotonic())
 
-    def observe(self, ok: bool, transport_failure: bool = False, detail: str = "") -> None:
-        """What came of an admitted request. `ok`: it was answered, and not with a 5xx.
+    def record_result(self, ok: bool, transport_failure: bool = False, detail: str = "") -> None:
+        """Record the result of a request for the breaker.
 
-        `transport_failure`: nothing answered. `detail` is shown in the reason, so it must hold
-        nothing secret (`"connect"`).
+        `ok`: there was a response, and not a 5xx. `transport_failure`: there was no response.
+        `detail` is shown in the reason, so it must not contain a secret (`"connect"`).
         """
-        if not self._breaker or (ok and self._untroubled()):
+        if not self._breaker or (ok and self._has_no_failures()):
             return
         with _Locked(self._file):
             state = self._read()
@@ -142,22 +142,22 @@ class Chain:
 
     @property
     def sent(self) -> int:
-        """Requests that all processes of the run have been admitted to send."""
+        """Return the number of requests that all processes of the run were allowed to send."""
         with _Locked(self._file):
             return self._read().sent
 
     @property
     def down(self) -> str | None:
-        """Why the breaker is open; None while it is closed."""
+        """Return the reason why the breaker is open; None while it is closed."""
         with _Locked(self._file):
             state = self._read()
         return state.reason if state.opened else None
 
     def close(self) -> None:
-        """Let go of the file; other processes keep theirs."""
+        """Close the file; other processes keep theirs open."""
         if self._file >= 0:
             # Closing any descriptor of a file drops all locks that this process has on it.
-            with _threads:
+            with _thread_lock:
                 os.close(self._file)
                 self._file = -1
 
@@ -176,13 +176,13 @@ class Chain:
     ) -> None:
         self.close()
 
-    def _book(self, deadline: float | None) -> tuple[float, bool]:
-        """Count the request, and give its slot (0: now) and whether it is a half-open probe."""
+    def _book_slot(self, deadline: float | None) -> tuple[float, bool]:
+        """Count the request; return its slot (0: now), and True if it is a half-open probe."""
         with _Locked(self._file):
             state = self._read()
             if self._budget is not None and state.sent >= self._budget:
                 raise BudgetExhausted(
-                    f"not run: the run has sent {state.sent} requests, all of its "
+                    f"not run: the run has sent {state.sent} requests, which is all of its "
                     f"request_budget of {self._budget}. Raise `request_budget` of the target, "
                     "or select fewer checks."
                 )
@@ -191,7 +191,7 @@ class Chain:
             probing = not self._breaker or (bool(state.opened) and now >= state.probe_at)
             if state.opened and not probing:
                 raise _target_down(state)
-            slot = self._slot(state, now, deadline)
+            slot = self._next_slot(state, now, deadline)
             if probing:
                 state.probe_at = now + PROBE_INTERVAL
             state.sent += 1
@@ -199,24 +199,25 @@ class Chain:
         return slot, probing
 
     def _waits(self, deadline: float | None) -> Iterator[float]:
-        """Book a slot, and yield seconds to sleep until it has come; then the request may leave."""
-        slot, probing = self._book(deadline)
+        """Book a slot, and yield the seconds to sleep until the request may be sent."""
+        slot, probing = self._book_slot(deadline)
         while slot:
             while (left := slot - real_time.monotonic()) > 0:
-                yield min(left, LOOK)
+                yield min(left, BREAKER_CHECK_INTERVAL)
                 if self.down:
                     break
-            slot = self._take(slot, deadline, probing)
+            slot = self._confirm_slot(slot, deadline, probing)
 
     def _refuse_when_over(self, state: _State, at: float) -> None:
+        """Raise NotAsked if the time budget is used up at the time `at`."""
         if self._breaker and state.ends and at >= state.ends:
             raise NotAsked(
                 f"not run: the time_budget of {self._time_budget or 0:g} s is used up. Raise "
                 "`time_budget` of the target, or select fewer checks."
             )
 
-    def _take(self, slot: float, deadline: float | None, probing: bool) -> float:
-        """Leave now (0), or with a new slot if this thread woke up too late for its own."""
+    def _confirm_slot(self, slot: float, deadline: float | None, probing: bool) -> float:
+        """Return 0 to send now, or a new slot if this thread woke up too late for its own."""
         with _Locked(self._file):
             state = self._read()
             try:
@@ -225,7 +226,7 @@ class Chain:
                 now = real_time.monotonic()
                 if now < slot:
                     return slot
-                new = self._slot(state, now, deadline) if now > slot + JITTER else 0.0
+                new = self._next_slot(state, now, deadline) if now > slot + JITTER else 0.0
             except NotAsked:
                 state.sent -= 1
                 raise
@@ -233,8 +234,8 @@ class Chain:
                 self._write(state)
         return new
 
-    def _slot(self, state: _State, now: float, deadline: float | None) -> float:
-        """Take the next free slot (GCRA without a burst); 0 if that is now."""
+    def _next_slot(self, state: _State, now: float, deadline: float | None) -> float:
+        """Return the next free slot and take it (GCRA without a burst); 0 if that is now."""
         if not self._interval:
             return 0.0
         slot = max(now, state.next_slot)
@@ -248,8 +249,11 @@ class Chain:
         state.next_slot = slot + self._interval
         return slot if slot > now else 0.0
 
-    def _untroubled(self) -> bool:
-        """No failure is counted, so a good answer changes nothing. One read needs no lock."""
+    def _has_no_failures(self) -> bool:
+        """Return True if no failure is counted, so that a good response changes nothing.
+
+        A single read needs no lock.
+        """
         state = self._read()
         return not (state.silent or state.errors or state.opened)
 
@@ -276,12 +280,12 @@ class Chain:
 
 def _reopened(
     path: Path, rate: float | None, budget: int | None, breaker: bool, time_budget: float | None
-) -> Chain:
-    return Chain(path, rate=rate, budget=budget, breaker=breaker, time_budget=time_budget)
+) -> Throttle:
+    return Throttle(path, rate=rate, budget=budget, breaker=breaker, time_budget=time_budget)
 
 
 class _Locked:
-    """The file is this thread's alone; the kernel lets go when a process dies."""
+    """A lock that gives this thread the file alone; the kernel frees it when a process dies."""
 
     __slots__ = ("_file", "_held")
 
@@ -289,7 +293,7 @@ class _Locked:
         self._file = file
 
     def __enter__(self) -> None:
-        self._held = _threads
+        self._held = _thread_lock
         self._held.acquire()
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX)
@@ -307,13 +311,13 @@ class _Locked:
 def _reason(state: _State, detail: str) -> str:
     if state.silent >= SILENT_LIMIT:
         cause = f" ({detail})" if detail else ""
-        return f"{state.silent} requests in a row got no answer{cause}"
-    return f"{state.errors} answers in a row were 5xx"
+        return f"{state.silent} requests in a row got no response{cause}"
+    return f"{state.errors} responses in a row were 5xx"
 
 
 def _target_down(state: _State) -> TargetDown:
     return TargetDown(
-        f"not run: target down: {state.reason}. Only one probe every {PROBE_INTERVAL:g} s is "
-        "sent until it answers. See whether the target runs and is reachable from here, then "
+        f"not run: target down: {state.reason}. Only one request every {PROBE_INTERVAL:g} s is "
+        "sent until it responds. Check that the target runs and is reachable from here, then "
         "run again."
     )

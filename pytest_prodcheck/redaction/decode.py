@@ -1,7 +1,7 @@
-"""Stretches of a text that are bytes written as text: separated hex, lists of numbers, base64.
+"""Decoding of bytes that are written as text: separated hex, lists of numbers, base64.
 
-What lies in them is decoded and searched for secrets like any other text, also when it is
-compressed, or encoded once more.
+The decoded text is searched for secrets like any other text, also if it was compressed or encoded
+once more.
 """
 
 import base64
@@ -11,12 +11,12 @@ import zlib
 from collections.abc import Iterator
 
 LAYERS = 3
-"""Encodings on top of each other that are undone."""
+"""Nested encodings that are decoded."""
 
 MOST = 1_000_000
-"""Bytes that are taken out of one compressed stretch: enough for any secret, not for a bomb."""
+"""Bytes that are decompressed from one stretch: enough for any secret, not for a bomb."""
 
-# Eight and more, as that is what gives a secret away.
+# Eight numbers and more, because fewer do not reveal a secret.
 _NUMBERS = re.compile(r"(?<![\d.])\d{1,3}(?:(?:,|;)?\s{1,40}\d{1,3}|[,;]\d{1,3}){7,100000}(?!\d)")
 _HEX = re.compile(
     r"(?:0x)?[0-9a-f]{2}(?:[:,.;_-]\s{0,40}(?:0x)?[0-9a-f]{2}){7,100000}", re.IGNORECASE
@@ -25,7 +25,7 @@ _SEPARATED = bytes(
     104 if chr(code) in "0123456789abcdefABCDEF" else 115 if chr(code) in ":,.;_-" else 32
     for code in range(256)
 )
-"""For `bytes.translate`: h for a digit of hex, s for what may stand between two pairs."""
+"""For `bytes.translate`: h for a hex digit, s for a separator of two pairs."""
 _BASE64 = re.compile(
     r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{16,}"
     r"(?:(?:\\{1,4}[nr]|[\r\n]){1,4}[ \t]{0,40}[A-Za-z0-9+/_-]{24,}){0,10000}"
@@ -35,11 +35,11 @@ _BASE64 = re.compile(
 _BREAKS = re.compile(r"\\{1,4}[nr]|\s")
 _STANDARD = str.maketrans("-_", "+/")
 _LEAST = 16
-"""Characters in which something is looked for: eight bytes in hex, or in base64 twice."""
+"""Characters of the shortest text that is searched: eight bytes in hex, or in base64 twice."""
 
 
-def unpacked(text: str) -> Iterator[tuple[int, int, str]]:
-    """Start and end of each such stretch, and a text that it may stand for."""
+def decoded_stretches(text: str) -> Iterator[tuple[int, int, str]]:
+    """Yield start and end of each stretch of encoded bytes, and a text it may stand for."""
     if len(text) < _LEAST:
         return
     for match in _NUMBERS.finditer(text):
@@ -53,13 +53,13 @@ def unpacked(text: str) -> Iterator[tuple[int, int, str]]:
     for match in _BASE64.finditer(text):
         for inner in _from_base64(_BREAKS.sub("", match[0])):
             yield *match.span(), inner
-        for line in _lines(match):  # several values, one below the other
+        for line in _lines(match):  # several values, one on each line
             for inner in _from_base64(text[slice(*line)]):
                 yield *line, inner
 
 
 def _lines(match: re.Match[str]) -> Iterator[tuple[int, int]]:
-    """Start and end of each line of several."""
+    """Yield start and end of each line, if there are several."""
     start, end = match.span()
     breaks = list(_BREAKS.finditer(match.string, start, end))
     for found in breaks:
@@ -75,10 +75,10 @@ def _has_hex(text: str) -> bool:
 
 
 def _from_base64(encoded: str) -> Iterator[str]:
-    """What it may stand for: compressed text, or text that is encoded once more.
+    """Yield the texts it may stand for: compressed text, or text that is encoded once more.
 
-    Secrets that are encoded once are found as they stand (`disguise.forms`). The beginning may
-    be missing, so each of the four places is tried.
+    Secrets that are encoded once are found by `encodings.forms`. The beginning may be missing, so
+    each of the four offsets is tried.
     """
     digits = encoded.rstrip("=").translate(_STANDARD)
     for cut in range(4):
@@ -94,15 +94,15 @@ def _from_base64(encoded: str) -> Iterator[str]:
 
 
 def _rest(part: str) -> str:
-    """The last group with its padding; a single character is none."""
+    """Return the last group with its padding; "" for a single character, which encodes nothing."""
     over = len(part) % 4
     return part[-over:] + "=" * (4 - over) if over > 1 else ""
 
 
 def _decompressed(raw: bytes) -> bytes:
-    """As much as can be had: what was cut off may have held nothing of interest."""
+    """Return as many bytes as can be decompressed, since the data may be cut off."""
     try:
-        return zlib.decompressobj(wbits=47).decompress(raw, MOST)  # gzip or zlib, as it says
+        return zlib.decompressobj(wbits=47).decompress(raw, MOST)  # gzip or zlib, by the header
     except zlib.error:
         return b""
 

@@ -1,9 +1,9 @@
-"""The shapes a secret takes on its way into a text, and a text with those shapes undone.
+"""The encoded forms of a secret, and a text with its escapes decoded.
 
-Two halves meet in the redactor. `forms` writes a secret in the encodings that cannot be undone
-letter by letter (base64, hex, reversed). `Reading` undoes the others in the text itself: letter
-case, white space and line wraps, terminal colours, and percent, JSON, Python and HTML escapes,
-also on top of each other. Both sides pass through the same reading, so they agree.
+The redactor uses both. `forms` writes a secret in the encodings that cannot be decoded character by
+character (base64, hex, reversed). `Reading` decodes the others in the text itself: letter case,
+white space and line wraps, terminal colours, and percent, JSON, Python and HTML escapes, also on
+top of each other. Secret and text pass through the same reading, so they agree.
 """
 
 import base64
@@ -15,18 +15,18 @@ from collections.abc import Callable, Iterator
 from urllib.parse import quote, urlsplit
 
 MAX_LAYERS = 3
-"""Escapes on top of each other that are undone: JSON in a Python repr in HTML is three."""
+"""Nested escapes that are decoded: JSON in a Python repr in HTML is three."""
 
 LONG = 8192
-"""Characters from which a secret (a kubeconfig, a keystore) is only looked for as it stands and
-in base64: each form costs about 200 bytes of memory per character."""
+"""Characters above which a secret (a kubeconfig, a keystore) is searched for only as it is and in
+base64: each form costs about 200 bytes of memory per character."""
 
-# What may stand inside a secret without being part of it. The line prefixes are those of
+# Text that may be inside a secret without being part of it. The line prefixes are those of
 # pytest's tracebacks and diffs, and of boxes drawn around a text.
 _NOISE = re.compile(
     r"""
       \x1b\[[0-?]*[ -/]*[@-~]                           # colours and cursor movements
-    | \x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)           # OSC and its kin, to their end
+    | \x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)           # OSC and the like, to their end
     | \x1b[ -/]*[0-~]                                   # any other escape sequence
     | \n(?:\x1b\[[\d;]*m)*(?:E[ \t]+(?:\x1b\[[\d;]*m)*(?:[-+?][ \t]+)?|[|>][ \t]+)
     | [\s\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f]
@@ -34,11 +34,11 @@ _NOISE = re.compile(
     """,
     re.VERBOSE,
 )
-# The same without terminal sequences: the target of a terminal hyperlink is text, too.
+# The same without terminal sequences: the target of a terminal hyperlink is text too.
 _BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
 
 # Works on a folded text, so `\U0001f600` and `\u0001f600` look alike; the planes in use win. Each
-# alternative begins with a letter of its own: then a search skips all other text quickly.
+# alternative begins with another character, so that a search skips all other text quickly.
 _ESCAPE = re.compile(
     r"""(
       %[0-9a-f]{2}
@@ -56,11 +56,11 @@ _ESCAPE = re.compile(
 )
 
 
-# RFC 2045: hex digits in upper case, and a line that goes on after `=`.
+# RFC 2045: hex digits in upper case, and a line that continues after `=`.
 _QUOTED_PRINTABLE = re.compile(r"=(?:([0-9A-F]{2})|\r?\n)")
 
 _COLOUR = re.compile(r"\x1b\[[\d;]*m")
-# ASCII as URLs, JSON, Python and HTML write it, once or several times over.
+# ASCII as URLs, JSON, Python and HTML escape it, once or several times.
 _ASCII_ESCAPE = re.compile(
     r"""(
       %(?:25){0,3}[0-7][0-9a-fA-F]
@@ -72,17 +72,17 @@ _ASCII_ESCAPE = re.compile(
 _NAMED = {"/": "/", "amp": "&", "quot": '"', "lt": "<", "gt": ">"}
 
 _SIGNS = ("%", "\\", "&", "#x1b[", "^[[", "'\"'\"'")
-"""What a text with an escape has in it; looking for these is quicker than the pattern."""
+"""Each escape contains one of these, and to search for them is quicker than the pattern."""
 
 
 class _Meanings(dict[str, str]):
-    """Escape -> what it stands for, as `meaning` says."""
+    """A cache of escapes and the texts they stand for, which `meaning` returns."""
 
     def __init__(self, meaning: Callable[[str], str]) -> None:
         self._meaning = meaning
 
     def __missing__(self, escape: str) -> str:
-        if len(self) > _MOST_MEANINGS:  # `&anything;` is one
+        if len(self) > _MOST_MEANINGS:  # any `&anything;` is an entry
             self.clear()
         self[escape] = meaning = self._meaning(escape)
         return meaning
@@ -92,12 +92,12 @@ _MOST_MEANINGS = 10_000
 
 
 def _folded(escape: str) -> str:
-    """The folded text that an escape stands for, empty where that is noise."""
+    """Return the folded text that an escape stands for, empty for noise."""
     return fold(_NOISE.sub("", _unescape(escape)))
 
 
 def _ascii(escape: str) -> str:
-    """The letter that an escape stands for, a line break where it cannot be printed."""
+    """Return the character that an escape stands for, a line break if it cannot be printed."""
     body = escape.strip("&;%\\#")
     if escape[0] == "&" and escape[1] == "#":
         char = chr(int(body[1:], 16)) if body[0] in "xX" else chr(int(body))
@@ -129,7 +129,7 @@ _ASCII_MEANINGS = _Meanings(_ascii)
 
 
 def fold(text: str) -> str:
-    """`text` without letter case, of the same length (which `str.casefold` does not keep)."""
+    """Return `text` in lower case with the same length, which `str.casefold` does not keep."""
     folded = text.lower()
     if len(folded) != len(text):
         folded = "".join(low if len(low := char.lower()) == 1 else char for char in text)
@@ -138,33 +138,33 @@ def fold(text: str) -> str:
 
 
 Edit = tuple[re.Pattern[str], Callable[[re.Match[str]], str], str]
-"""Pattern, what it is replaced by, and the text it was applied to."""
+"""Pattern, function that returns the replacement, and the text before the edit."""
 
 
 class Reading:
-    """One way to read a text, and the way back from a place in it to the place in the text."""
+    """A decoded text, and the means to find a place of it in the original text."""
 
     __slots__ = ("_edits", "text")
 
     def __init__(self, text: str, edits: tuple[Edit, ...]) -> None:
-        """`edits` led from the original to `text`, first to last."""
+        """Keep the `edits` that led from the original to `text`, first to last."""
         self.text = text
         self._edits = edits
 
     def origin(self, spans: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
-        """`spans` (start, end, mask) of this reading as spans of the text that was read."""
+        """Return `spans` (start, end, mask) of this reading as spans of the original text."""
         for edit in reversed(self._edits if spans else ()):
             spans = _before(edit, spans)
         return spans
 
 
 def _before(edit: Edit, spans: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
-    """`spans` of the text after an edit as spans of the text before it."""
+    """Return `spans` of the text after an edit as spans of the text before it."""
     pattern, replacement, before = edit
     afters: list[int] = []
-    """Where, in the text after, each replacement ends."""
+    """End of each replacement in the text after the edit."""
     places: list[tuple[int, int, int]] = []
-    """Its length, and where what it replaces starts and ends."""
+    """Its length, and start and end of the replaced text."""
     shift = 0
     for match in pattern.finditer(before):
         start, end = match.span()
@@ -174,7 +174,7 @@ def _before(edit: Edit, spans: list[tuple[int, int, str]]) -> list[tuple[int, in
         places.append((length, start, end))
 
     def place(at: int) -> tuple[int, int]:
-        """Start and end of what the character at `at` came from."""
+        """Return start and end of the text from which the character at `at` came."""
         index = bisect_right(afters, at)
         if index < len(afters) and at >= afters[index] - places[index][0]:
             return places[index][1:]
@@ -187,7 +187,7 @@ def _before(edit: Edit, spans: list[tuple[int, int, str]]) -> list[tuple[int, in
 
 
 def readings(text: str) -> Iterator[Reading]:
-    """Each way to read `text`: noise removed, then one layer of escapes after the other."""
+    """Yield each reading of `text`: without noise, then with one more layer of escapes decoded."""
     yield from _layers(text, _NOISE)
     if "\x1b" in text:
         yield from _layers(text, _BLANKS)
@@ -196,10 +196,10 @@ def readings(text: str) -> Iterator[Reading]:
         yield from _layers(plain, _NOISE, ((_QUOTED_PRINTABLE, _printable, text),))
 
 
-def escapes_undone(text: str) -> Iterator[Reading]:
-    """`text` without colours and with escaped ASCII as it is meant, in its letter case.
+def escapes_decoded(text: str) -> Iterator[Reading]:
+    """Yield `text` without colours and with escaped ASCII decoded, in its letter case.
 
-    Nothing where it has none of either.
+    Yields nothing if the text has neither.
     """
     edits: tuple[Edit, ...] = ()
     if "\x1b" in text:
@@ -236,7 +236,7 @@ def _printable(match: re.Match[str]) -> str:
 
 
 def _replaced(text: str, pattern: re.Pattern[str], meanings: _Meanings) -> str:
-    """`text` with each match replaced; half the time of `Pattern.sub` with a function."""
+    """Return `text` with each match replaced, twice as fast as `Pattern.sub` with a function."""
     parts = pattern.split(text)
     parts[1::2] = map(meanings.__getitem__, parts[1::2])
     return "".join(parts)
@@ -251,7 +251,7 @@ def _meaning(match: re.Match[str]) -> str:
 
 
 def _without(noise: re.Pattern[str], text: str) -> str:
-    # str.split is ten times as fast as the pattern, and does the same for most texts.
+    # str.split is ten times as fast as the pattern, and equivalent for most texts.
     packed = "".join(text.split())
     if (
         packed.isascii()
@@ -263,8 +263,8 @@ def _without(noise: re.Pattern[str], text: str) -> str:
 
 
 def forms(secret: str) -> set[str]:
-    """The secret as it stands, and in each encoding that a reading does not undo."""
-    # Bytes that somebody took for Latin-1 (as HTTP headers are), and a JSON surrogate pair.
+    """Return the secret as it is, and in each encoding that a reading does not decode."""
+    # Also UTF-8 bytes read as Latin-1 (as in HTTP headers), and JSON surrogate pairs.
     plain = {
         secret,
         secret.upper(),
@@ -306,7 +306,7 @@ def _utf16(text: str) -> Iterator[str]:
 
 
 def _base64(raw: bytes) -> Iterator[str]:
-    """The characters that `raw` alone decides, at each of its three places in a triple."""
+    """Yield the characters that depend on `raw` alone, for each of three offsets in a triple."""
     for before in range(3):
         encoded = base64.b64encode(bytes(before) + raw).decode()
         first = (before * 8 + 5) // 6
@@ -319,13 +319,13 @@ _URL_SAFE = str.maketrans("+/", "-_")
 
 
 def _base32(raw: bytes) -> Iterator[str]:
-    """As `_base64`, at each of the five places in a group."""
+    """Yield the characters that depend on `raw` alone, for each of five offsets in a group."""
     for before in range(5):
         encoded = base64.b32encode(bytes(before) + raw).decode()
         yield encoded[(before * 8 + 4) // 5 : (before + len(raw)) * 8 // 5]
 
 
-# --- which part of a value is the secret ----------------------------------------------------
+# --- the secret parts of a value ----------------------------------------------------
 
 _CREDENTIAL = re.compile(
     r"""
@@ -355,23 +355,22 @@ _WORDS = re.compile(r"[a-z]+(?:[-_. ][a-z]+)*|[A-Z]+(?:[-_. ][A-Z]+)*|[A-Z][a-z]
 
 
 def is_credential_name(name: str) -> bool:
-    """True for the name of a variable, header, field or parameter that holds a credential."""
+    """Return True if a variable, header, field or parameter of this name holds a credential."""
     return _CREDENTIAL.search(name.lower()) is not None
 
 
 def is_plain_words(value: str) -> bool:
-    """True for `production`, `eu-west`, `auth.example.com`: a setting rather than a secret."""
+    """Return True for a setting rather than a secret: `production`, `auth.example.com`."""
     return _WORDS.fullmatch(value) is not None
 
 
 def secret_parts(value: str) -> tuple[list[str], list[str]]:
-    """The parts of `value` that are secret by themselves, and those that are so only in whole.
+    """Return the parts of `value` that are secret in any fragment, and those only in full.
 
-    Of a URL these are the password, credentials in the query, and, failing both, long path
+    In a URL these are the password, credentials in the query, and without either, long path
     segments (webhooks); its scheme, host and database name occur in any report. A user name alone
-    may be a token, but never that of a database. Of a connection
-    string or a JSON document they are the values with a credential's name. All of any other value
-    is secret.
+    may be a token, but not a database's user name. In a connection string or a JSON document they
+    are the values with a credential's name. Any other value is secret as a whole.
     """
     value = value.strip()
     if "://" in value:
@@ -400,7 +399,7 @@ def _parts_of_url(value: str) -> tuple[list[str], list[str]]:
     userinfo = url.netloc.rpartition("@")[0]
     user, _, password = userinfo.partition(":")
     if len(password) < 8 or not _opaque_places(fold(password)):
-        if password:  # `postgres:postgres@` is a login, `postgres` a word of any report
+        if password:  # `postgres:postgres@` is a login, but `postgres` occurs in any report
             logins = (userinfo, f"{userinfo}@", url.netloc)
             whole += [next((login for login in logins if len(login) >= 8), value)]
     else:
@@ -410,8 +409,8 @@ def _parts_of_url(value: str) -> tuple[list[str], list[str]]:
     for pair in url.query.split("&"):
         key, _, text = pair.partition("=")
         credential = is_credential_name(key)
-        telling = len(text) >= 8 and not is_plain_words(text)
-        if telling and (credential or (len(text) >= 16 and not database)):
+        is_distinctive = len(text) >= 8 and not is_plain_words(text)
+        if is_distinctive and (credential or (len(text) >= 16 and not database)):
             alone.append(text)
         elif credential and text and database:
             whole.append(pair)
@@ -462,8 +461,8 @@ def _basic_password(encoded: str) -> list[str]:
     return [password] if len(password) >= 8 else []
 
 
-# Words that names of secrets, hosts and settings are made of. A fragment of a secret that is
-# little more than such a word tells nothing, and masking it would shred a report.
+# Words in the names of secrets, hosts and settings. A fragment of a secret that is little more
+# than such a word reveals nothing, and masking it would make a report unreadable.
 _ORDINARY = re.compile(
     r"""
       production|development|staging|localhost|postgresql|postgres|mysql|sqlite|redis|mongodb
@@ -480,18 +479,18 @@ _ORDINARY = re.compile(
 
 
 def _opaque_places(read: str) -> list[int]:
-    """The places of a folded text that are not part of an ordinary word."""
+    """Return the positions of a folded text that are not part of an ordinary word."""
     ordinary: set[int] = set()
     for match in _ORDINARY.finditer(read):
         ordinary.update(range(*match.span()))
     return [at for at in range(len(read)) if at not in ordinary]
 
 
-def telling(read: str, size: int, least: int) -> list[int] | None:
-    """Where the windows of `size` characters start that give a part of the secret away.
+def revealing_windows(read: str, size: int, least: int) -> list[int] | None:
+    """Return the starts of the windows of `size` characters that reveal a part of the secret.
 
     Such a window has `least` characters, or all that there are, outside of ordinary words.
-    None: the text is made of ordinary words only.
+    None: the text consists of ordinary words only.
     """
     opaque = _opaque_places(read)
     if not opaque:

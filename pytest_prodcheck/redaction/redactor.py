@@ -1,15 +1,15 @@
-"""Known secret values out of everything that a run writes, prints or sends.
+"""Redaction of known secret values from everything that a run writes, prints or sends.
 
 A secret is found in any usual encoding, and so is any fragment of it with `SIZE` or more
-characters: reports cut, wrap and quote texts in ways nobody can list. So a text is searched for
-windows of `SIZE` characters of each secret and each form of it (see `disguise`), and what they
-cover is replaced by `${NAME}`, or by `***` where the secret has no name.
+characters: reports cut, wrap and quote texts in too many ways to list. So a text is searched for
+windows of `SIZE` characters of each secret and each form of it (see `encodings`), and the text
+they cover is replaced by `${NAME}`, or by `***` where the secret has no name.
 
-Two things are let through on purpose, so that a report stays readable. A fragment with fewer than
-`LEAST` characters besides ordinary words (`production` in the secret `production-4f9c...`) tells
-nothing. And of a URL or a connection string the password is secret, the host name is not; all of
-it goes when the password stands in it. A value that is nothing but ordinary words is masked where
-it stands in full.
+Two things are not masked on purpose, so that a report stays readable. A fragment with fewer than
+`LEAST` characters outside ordinary words (`production` in the secret `production-4f9c...`) reveals
+nothing. And in a URL or a connection string the password is secret, the host name is not; all of
+it is masked if it contains the password. A value of ordinary words only is masked where it occurs
+in full.
 """
 
 import logging
@@ -21,14 +21,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pytest_prodcheck.redaction import sanitize, secret_shapes
-from pytest_prodcheck.redaction.decode import LAYERS, unpacked
+from pytest_prodcheck.redaction.decode import LAYERS, decoded_stretches
 from pytest_prodcheck.redaction.encodings import (
     forms,
     is_credential_name,
     is_plain_words,
     readings,
+    revealing_windows,
     secret_parts,
-    telling,
 )
 
 if TYPE_CHECKING:
@@ -38,19 +38,20 @@ SIZE = 8
 """Characters of the shortest secret, and of the shortest fragment of one, that is masked."""
 
 LEAST = 4
-"""Characters of a fragment that have to lie outside of ordinary words."""
+"""Characters of a fragment that have to be outside of ordinary words."""
 
 _GRAM = 4
-"""Bytes of the aligned words a text is sifted by: a window of 8 holds one wherever it starts."""
+"""Bytes of the aligned words of the quick search: a window of 8 contains one wherever it starts."""
 
 _LEAST_WHOLE = 6
-"""Characters, without white space, of what is searched for in full."""
+"""Characters, without white space, of the shortest value that is searched for in full."""
 
 MOST_LEARNT = 64
-"""Secrets known by their shape alone that are looked for in other forms, too: each takes memory,
-and a target can send as many as it likes. All the others are masked where they stand."""
+"""Secrets known by their shape alone that are searched for in other forms too: each takes memory,
+and a target can send any number. All others are masked only as they are."""
 
 LONGEST_LEARNT = 4096
+"""Characters of the longest of those."""
 
 _UNNAMED = "***"
 _NAME = re.compile(r"(?:\$\{)?([A-Za-z_][A-Za-z0-9_]*)(?:\})?")
@@ -60,21 +61,21 @@ Span = tuple[int, int, str]
 
 
 class Redactor:
-    """Masks the secrets it has learnt in texts and in plain data."""
+    """The secrets learnt so far, to be masked in texts and in plain data."""
 
     __slots__ = ("_by_shape", "_checked", "_grams", "_masks", "_weak", "_wholes")
 
     def __init__(self, values: Iterable[tuple[str, str]] = ()) -> None:
-        """`values` are pairs of a secret and its name (`PROD_TOKEN` or `${PROD_TOKEN}`)."""
+        """Learn `values`, pairs of a secret and its name (`PROD_TOKEN` or `${PROD_TOKEN}`)."""
         self._masks: dict[str, str] = {}
-        """Window that gives a secret away -> its mask."""
+        """Window that reveals a secret -> its mask."""
         self._weak: set[str] = set()
-        """Windows that are masked only next to one that gives a secret away."""
+        """Windows that are masked only next to one that reveals a secret."""
         self._wholes: dict[str, str] = {}
         """Secrets of ordinary words, searched for in full."""
         self._grams: set[int] = set()
         self._checked: dict[str, str] = {}
-        """Mask -> what is shown for it."""
+        """Mask -> the text that is shown for it."""
         self._by_shape: set[str] = set()
         for value, name in values:
             self.learn(value, name)
@@ -86,8 +87,10 @@ class Redactor:
         raise TypeError("a Redactor holds secrets and is not serialised; build another one")
 
     def learn(self, value: str, name: str = _UNNAMED) -> None:
-        """From now on `value` is masked. Below `SIZE` characters it would shred every text and is
-        left alone; the configuration refuses such secrets.
+        """Mask `value` from now on.
+
+        A value of fewer than `SIZE` characters is ignored, since masking it would make every text
+        unreadable; the configuration refuses such secrets.
         """
         value = value.strip()
         if len(value) < SIZE:
@@ -110,7 +113,7 @@ class Redactor:
     def _add(self, form: str, mask: str) -> None:
         for reading in readings(form):
             read = reading.text
-            starts = telling(read, SIZE, LEAST)
+            starts = revealing_windows(read, SIZE, LEAST)
             if not starts:
                 self._add_whole(read, mask)
                 continue
@@ -118,7 +121,7 @@ class Redactor:
             for start in starts:
                 self._masks.setdefault(windows[start], mask)
             self._weak.update(window for window in windows if window not in self._masks)
-            raw = _sifted(read)
+            raw = _latin1_bytes(read)
             for shift in range(_GRAM):
                 whole_words = (len(raw) - shift) // _GRAM * _GRAM
                 self._grams.update(array("I", raw[shift : shift + whole_words]))
@@ -127,42 +130,47 @@ class Redactor:
         if len(read) >= _LEAST_WHOLE:
             self._wholes.setdefault(read, mask)
 
-    def _shown(self, mask: str) -> str:
-        """`mask`, unless it shows a part of a secret (the value `prod_token_1` of PROD_TOKEN_1)."""
+    def _safe_mask(self, mask: str) -> str:
+        """Return `mask`; `***` if it reveals a part of a secret.
+
+        PROD_TOKEN_1 does so if its value is `prod_token_1`.
+        """
         if mask not in self._checked:
             self._checked[mask] = _UNNAMED if self._spans(mask) else mask
         return self._checked[mask]
 
     def text(self, value: str) -> str:
-        """`value` with every secret in it masked; the same object if there is none."""
+        """Return `value` with every secret in it masked; the same object if there is none."""
         spans = self._spans(value)
         if not spans:
             return value
         pieces: list[str] = []
         at = 0
         for start, end, mask in _joined(spans):
-            pieces += (value[at:start], self._shown(mask))
+            pieces += (value[at:start], self._safe_mask(mask))
             at = end
         pieces.append(value[at:])
         return "".join(pieces)
 
     def finds(self, value: str) -> bool:
-        """True when `text` would change `value`."""
-        return bool(secret_shapes.places(value)) or self._knows(value)
+        """Return True when `text` would change `value`."""
+        return bool(secret_shapes.places(value)) or self._contains_learnt(value)
 
-    def _knows(self, value: str, layers: int = LAYERS) -> bool:
-        """Whether a secret that was learnt is in it."""
+    def _contains_learnt(self, value: str, layers: int = LAYERS) -> bool:
+        """Return True if a text contains a secret that was learnt."""
         if len(value) < _LEAST_WHOLE or not (self._masks or self._wholes):
             return False
-        return any(self._found(reading.text) for reading in readings(value)) or any(
-            self._knows(inner, layers - 1) for _, _, inner in unpacked(value) if layers
+        return any(self._find(reading.text) for reading in readings(value)) or any(
+            self._contains_learnt(inner, layers - 1)
+            for _, _, inner in decoded_stretches(value)
+            if layers
         )
 
     def data(self, value: Any) -> Any:
-        """Plain data with every secret masked, in keys too; the same object if there is none.
+        """Return plain data with every secret masked, in keys too.
 
-        An integer that is a secret becomes its mask, and so does an object of another type whose
-        text holds a secret.
+        It is the same object if there is none. An integer that is a secret becomes its mask, and
+        so does an object of another type whose text contains a secret.
         """
         texts = sanitize.joined_texts(value)
         if texts is not None and not self.finds(texts):
@@ -175,16 +183,16 @@ class Redactor:
         if leaf is None or isinstance(leaf, bool | float):
             return leaf
         if isinstance(leaf, int) and leaf.bit_length() > 4096:
-            return leaf  # Python would refuse to write it out
-        shown = str(leaf)
-        cleaned = self.text(shown)
-        return leaf if cleaned == shown else cleaned
+            return leaf  # Python would refuse to convert it to text
+        as_text = str(leaf)
+        cleaned = self.text(as_text)
+        return leaf if cleaned == as_text else cleaned
 
     def _spans(self, value: str) -> list[Span]:
         if len(value) < _LEAST_WHOLE:
             return []
-        spans = self._known(value)
-        # A variable's name says more than `***`; around it stays what tells nothing by itself.
+        spans = self._learnt_spans(value)
+        # A variable's name is more useful than `***`, so a shape that it mostly covers is left.
         shaped = [
             (start, end, _UNNAMED)
             for start, end in secret_shapes.places(value)
@@ -194,24 +202,25 @@ class Redactor:
             self._learn_by_shape(value[start:end])
         return spans + shaped
 
-    def _known(self, value: str) -> list[Span]:
+    def _learnt_spans(self, value: str) -> list[Span]:
         spans: list[Span] = []
         if not (self._masks or self._wholes):
             return spans
         for reading in readings(value):
-            found = self._found(reading.text)
+            found = self._find(reading.text)
             if found:
                 spans += reading.origin(found)
-        # What is encoded once is found as it stands, and more exactly.
+        # A secret that is encoded once is found directly, with its exact place.
         spans += [
             (start, end, _UNNAMED)
-            for start, end, inner in unpacked(value)
-            if _uncovered(start, end, spans) == end - start and self._knows(inner, LAYERS - 1)
+            for start, end, inner in decoded_stretches(value)
+            if _uncovered(start, end, spans) == end - start
+            and self._contains_learnt(inner, LAYERS - 1)
         ]
         return spans
 
     def _learn_by_shape(self, secret: str) -> None:
-        """From now on it is known in any other form as well, and so is any fragment of it."""
+        """Mask the other forms of a secret, and fragments of it, from now on."""
         if (
             len(self._by_shape) < MOST_LEARNT
             and len(secret) <= LONGEST_LEARNT
@@ -221,29 +230,29 @@ class Redactor:
             self._by_shape.add(secret)
             self.learn(secret)
 
-    def _found(self, read: str) -> list[Span]:
+    def _find(self, read: str) -> list[Span]:
         found = [
             (start, end, masks.most_common(1)[0][0])
-            for start, end, masks in self._covered(read, self._strong(read))
+            for start, end, masks in self._stretches(read, self._revealing_places(read))
         ]
         for whole, mask in tuple(self._wholes.items()):  # another thread may learn
             start = read.find(whole)
             while start >= 0:
                 found.append((start, start + len(whole), mask))
                 start = read.find(whole, start + len(whole))
-        return [self._grown(read, *span) for span in found]
+        return [self._extended(read, *span) for span in found]
 
-    def _grown(self, read: str, start: int, end: int, mask: str) -> Span:
-        """The stretch with what else of a secret lies next to it."""
+    def _extended(self, read: str, start: int, end: int, mask: str) -> Span:
+        """Return the span, extended by the parts of a secret next to it."""
         while start and self._is_known(read[start - 1 : start - 1 + SIZE]):
             start -= 1
         while end < len(read) and self._is_known(read[end + 1 - SIZE : end + 1]):
             end += 1
         return start, end, mask
 
-    def _strong(self, read: str) -> list[int]:
-        """The places where a window starts that gives a secret away, in order."""
-        raw = _sifted(read)
+    def _revealing_places(self, read: str) -> list[int]:
+        """Return the starts of the windows that reveal a secret, in order."""
+        raw = _latin1_bytes(read)
         words = array("I", raw + bytes(-len(raw) % _GRAM))
         if self._grams.isdisjoint(words):
             return []
@@ -256,13 +265,13 @@ class Redactor:
             if read[place : place + SIZE] in masks
         ]
 
-    def _covered(self, read: str, places: list[int]) -> Iterator[tuple[int, int, Counter[str]]]:
-        """Start, end and masks of each stretch that the windows at `places` cover."""
+    def _stretches(self, read: str, places: list[int]) -> Iterator[tuple[int, int, Counter[str]]]:
+        """Yield start, end and masks of each stretch that the windows at `places` cover."""
         start = end = -1
         masks = Counter[str]()
         for place in places:
             mask = self._masks[read[place : place + SIZE]]
-            # Two secrets side by side keep their two names.
+            # Two adjacent secrets keep their two names.
             if place > end or (place == end and mask not in masks):
                 if masks:
                     yield start, end, masks
@@ -280,13 +289,13 @@ def _windows(read: str) -> list[str]:
     return [read[start : start + SIZE] for start in range(len(read) - SIZE + 1)]
 
 
-def _sifted(read: str) -> bytes:
-    """One byte per character, so that places agree; the windows decide in the end."""
+def _latin1_bytes(read: str) -> bytes:
+    """Return one byte per character, so that places agree, for a first quick search."""
     return read.encode("latin-1", "replace")
 
 
 def _uncovered(start: int, end: int, spans: list[Span]) -> int:
-    """Characters of the longest stretch between `start` and `end` that none of `spans` covers."""
+    """Return the length of the longest stretch from `start` to `end` that no span covers."""
     longest, at = 0, start
     for first, last, _ in sorted(spans):
         if last > at and first < end:
@@ -295,7 +304,7 @@ def _uncovered(start: int, end: int, spans: list[Span]) -> int:
 
 
 def _joined(spans: list[Span]) -> list[Span]:
-    """Spans of several readings in order, overlapping ones as one."""
+    """Return the spans of several readings in order, with overlapping ones merged."""
     joined: list[Span] = []
     for start, end, mask in sorted(spans):
         if joined and (start < joined[-1][1] or (start == joined[-1][1] and mask == joined[-1][2])):
@@ -307,19 +316,19 @@ def _joined(spans: list[Span]) -> list[Span]:
 
 
 def scrub(value: Any, redactor: Redactor, limit: int = sanitize.LIMIT) -> Any:
-    """Plain data fit for every sink: without secrets, then harmless, then cut to `limit`.
+    """Return plain data that is safe to write anywhere: redacted, sanitized, cut to `limit`.
 
     In this order: a text cut first could end in the first seven characters of a secret. A string
-    gives a string. `value` itself comes back when nothing in it needs a change.
+    gives a string. `value` itself is returned when nothing in it needs a change.
     """
-    texts = sanitize.joined_texts(value)  # once for both: nearly every report is clean
+    texts = sanitize.joined_texts(value)  # one search for both: nearly every report is clean
     clean = texts is not None and not redactor.finds(texts)
     if clean and texts is not None and len(texts) <= limit and sanitize.is_harmless(texts):
         return value
     return sanitize.data(value if clean else redactor.data(value), limit)
 
 
-# --- credentials nobody configured ----------------------------------------------------------
+# --- credentials that are not configured ----------------------------------------------------------
 
 _LOGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#\s@:]*:[^/?#\s]+|[^/?#\s@]{16,})@")
 _PATH = re.compile(r"(?:~|\.{1,2})?/|[A-Za-z]:\\|file:|unix:|[^=]*[=@]/")
@@ -329,19 +338,19 @@ _NUMBER = re.compile(r"[\d.,:+_-]+")
 
 
 def redactor_of(secrets: "Iterable[Secret]", environ: Mapping[str, str]) -> Redactor:
-    """One that knows what the configuration resolved and what the environment seems to hold."""
+    """Return a Redactor of the configuration's secrets and the environment's likely credentials."""
     known = [(secret.reveal(), secret.name) for secret in secrets]
     return Redactor([*known, *from_environment(environ)])
 
 
 def from_environment(environ: Mapping[str, str]) -> list[tuple[str, str]]:
-    """(value, name) of the variables that look like credentials, for `Redactor`.
+    """Return (value, name) of the variables that look like credentials, for `Redactor`.
 
     Either the value is a URL with a login, or the name is that of a credential (`API_KEY`,
     `DB_PASSWORD`) and the value could be one: at least `SIZE` characters, and not a path, number,
     word, host name or URL without credentials. A password that is one lower-case word is
-    therefore not found here; name it in the configuration, which takes any. Of any other variable
-    it is what has the shape of a secret.
+    therefore not found here; name it in the configuration, which accepts any. From any other
+    variable, the parts with the shape of a secret are returned.
     """
     found: list[tuple[str, str]] = []
     for name, value in environ.items():
@@ -366,15 +375,17 @@ def _may_be_secret(value: str) -> bool:
 # --- logging --------------------------------------------------------------------------------
 
 
-# Told before anybody can have learnt what in an answer's headers is a credential.
-_ANSWER = re.compile(r"(receive_response_headers\.complete return_value=[^\[]*)\[.*\]", re.DOTALL)
+# Logged before the credentials in a response's headers can have been learnt.
+_RESPONSE_HEADERS = re.compile(
+    r"(receive_response_headers\.complete return_value=[^\[]*)\[.*\]", re.DOTALL
+)
 
 
 def guard_logging(redactor: Redactor) -> Callable[[], None]:
-    """Make every log record of this process safe from its making on; returns the undo.
+    """Redact every log record of this process when it is made; return the function that stops it.
 
-    Works below all handlers and formatters, whoever installs them. What a caller passes as
-    `extra=` is added to a record later and is not covered.
+    It works below all handlers and formatters, whoever installs them. The values of `extra=` are
+    added to a record later and are not covered.
     """
     make = logging.getLogRecordFactory()
     active = True
@@ -383,7 +394,7 @@ def guard_logging(redactor: Redactor) -> Callable[[], None]:
         record = make(*args, **kwargs)
         if active:
             if record.name.startswith("httpcore"):
-                record.msg = _ANSWER.sub(r"\1[...]", str(record.msg))
+                record.msg = _RESPONSE_HEADERS.sub(r"\1[...]", str(record.msg))
             _clean_message(record, redactor)
             _clean_trace(record, redactor)
         return record
@@ -391,7 +402,7 @@ def guard_logging(redactor: Redactor) -> Callable[[], None]:
     def undo() -> None:
         nonlocal active
         active = False
-        # Whoever came after us calls us still; then being inactive has to do.
+        # A factory that was installed after ours still calls it; then it stays, but inactive.
         if logging.getLogRecordFactory() is make_safe:
             logging.setLogRecordFactory(make)
 
@@ -402,23 +413,23 @@ def guard_logging(redactor: Redactor) -> Callable[[], None]:
 def _clean_message(record: logging.LogRecord, redactor: Redactor) -> None:
     try:
         message = record.getMessage()
-    except Exception:  # as logging does; it would print the arguments to stderr
+    except Exception:  # as logging does, which would print the arguments to stderr
         message = f"{record.msg} {record.args!r}"
     arguments = record.args.values() if isinstance(record.args, Mapping) else record.args or ()
-    shown = [message, *(each for argument in arguments for each in _shown(argument))]
-    if any(redactor.text(each) is not each for each in shown):
+    texts = [message, *(each for argument in arguments for each in _texts_of(argument))]
+    if any(redactor.text(each) is not each for each in texts):
         record.msg = redactor.text(message)
         record.args = ()
 
 
-def _shown(argument: object) -> tuple[str, ...]:
+def _texts_of(argument: object) -> tuple[str, ...]:
     if argument is None or isinstance(argument, int | float):
         return ()
     if isinstance(argument, str):
         return (argument,)
     try:
         return str(argument), repr(argument)
-    except Exception:  # an object that cannot be shown shows nothing
+    except Exception:  # an object without a text reveals nothing
         return ()
 
 

@@ -1,7 +1,7 @@
-"""Text from servers, tests and test ids, made harmless for wherever it will be shown.
+"""Text from servers, tests and test ids, made harmless for every place where it is shown.
 
 A terminal, a CI log, a spreadsheet and a Markdown renderer each obey certain characters. Here
-these become visible and inert: nothing is dropped in silence but colours, and a cut is announced.
+these become visible and inert. Only colours are silently removed, and a cut is announced.
 """
 
 import hashlib
@@ -17,13 +17,13 @@ MAX_DEPTH = 100
 """Levels of nested data that are kept; the JSON encoders of Python stop near 1,000."""
 
 MAX_INTEGER = 2**53 - 1
-"""The largest integer that JSON readers with IEEE doubles (every browser) tell from the next."""
+"""The largest integer that is exact in JSON readers with IEEE doubles (every browser)."""
 
 _COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
-_PRINTERS_OWN = re.compile(r"(\x1b\[[0-9;:]*m|\A\r)")
-# Controls, lone surrogates, bidi overrides, and what .NET ignores when it compares strings: the
-# agents of GitHub and Azure would find a command with such a character in it. Emoji may keep
-# their joiners and selectors.
+_REPORTER_CODES = re.compile(r"(\x1b\[[0-9;:]*m|\A\r)")
+# Controls, lone surrogates, bidi overrides, and characters that .NET ignores when it compares
+# strings: the agents of GitHub and Azure would obey a command with such a character in it. Emoji
+# may keep their joiners and selectors.
 _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200c"
     "\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0d\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"
@@ -37,11 +37,11 @@ _COMMAND = re.compile(r"#(?=#[\w.-]*\[)")
 
 
 def text(value: str, limit: int = LIMIT) -> str:
-    """`value` without anything that a terminal or a CI log would obey, and no longer than `limit`.
+    """Return `value` without anything that a terminal or a CI log would obey, cut to `limit`.
 
-    Control characters, bidi overrides and lone surrogates read `\\x1b` or `\\u202e`, so the result
-    may be longer than `limit` by these; colours are gone; a CI command has a backslash in its
-    marker. Of a longer text the head and the tail stay, around a line that counts the rest.
+    Control characters, bidi overrides and lone surrogates become `\\x1b` or `\\u202e`, so the
+    result may be longer than `limit` by these; colours are removed; a CI command gets a backslash
+    in its marker. Of a longer text the head and the tail stay, around a line that counts the rest.
     """
     if len(value) > limit:
         value = _cut(value, limit)
@@ -54,17 +54,17 @@ def text(value: str, limit: int = LIMIT) -> str:
 
 
 def printed(value: str) -> str:
-    """As `text`, for what a reporter prints: its own colours and returns to a line's start stay."""
+    """Return a reporter's output as `text` does, but with its colours and carriage returns."""
     if is_harmless(value):
         return value
     return "".join(
-        part if _PRINTERS_OWN.fullmatch(part) else text(part, len(part))
-        for part in _PRINTERS_OWN.split(value)
+        part if _REPORTER_CODES.fullmatch(part) else text(part, len(part))
+        for part in _REPORTER_CODES.split(value)
     )
 
 
 def is_harmless(value: str) -> bool:
-    """True when `text` would leave `value` as it is, but for its length."""
+    """Return True if `text` would not change `value`, apart from its length."""
     plain = value.replace("\n", "").replace("\t", "")
     if not (plain.isascii() and plain.isprintable()) and _UNSAFE.search(value):
         return False
@@ -88,10 +88,10 @@ def _cut(value: str, limit: int) -> str:
 
 
 def data(value: Any, limit: int = LIMIT) -> Any:
-    """Plain data with every text in it made harmless, ready for any strict JSON reader.
+    """Return plain data with every text in it made harmless, fit for any strict JSON reader.
 
-    Not-a-number, infinities and integers over 2^53 become text, and so does what JSON has no
-    type for. `value` itself comes back when nothing in it needs a change.
+    Not-a-number, infinities and integers over 2^53 become text, and so do values of types that
+    JSON does not have. `value` itself is returned when nothing in it needs a change.
     """
     texts = joined_texts(value)
     if texts is not None and len(texts) <= limit and is_harmless(texts):
@@ -122,10 +122,10 @@ def _digits(number: int) -> str:
 
 
 def walk(value: Any, clean: Callable[[Any], Any], depth: int = 0) -> Any:
-    """`value` with `clean` applied to every leaf and key; the same object if none changed.
+    """Return `value` with `clean` applied to every leaf and key; the same object if none changed.
 
-    What lies deeper than `MAX_DEPTH` is replaced by a text that says so. Keys that become equal
-    get a number, so that no entry is lost.
+    Data deeper than `MAX_DEPTH` is replaced by a text that says so. Keys that become equal get a
+    number, so that no entry is lost.
     """
     if isinstance(value, dict | list | tuple) and depth >= MAX_DEPTH:
         return f"(nested deeper than {MAX_DEPTH} levels: cut)"
@@ -153,9 +153,9 @@ def _unused(key: Any, entries: dict[Any, Any]) -> Any:
 
 
 def joined_texts(value: Any) -> str | None:
-    """All texts and long numbers of plain data, each on lines of its own; None if it is not plain.
+    """Return all texts and long numbers of plain data, each on lines of its own; None if not plain.
 
-    One search in this is many times as fast as one in each of the small texts of a report.
+    One search in it is many times as fast as a search in each of the small texts of a report.
     """
     texts: list[str] = []
     return "~\n".join(texts) if _collect(value, texts, 0) else None
@@ -194,10 +194,10 @@ def _collect(value: Any, texts: list[str], depth: int) -> bool:
 
 
 def filename(test_id: str) -> str:
-    """A file name for a test id: ASCII letters, digits and dashes, at most 91 characters.
+    """Return a file name for a test id: ASCII letters, digits and dashes, at most 91 characters.
 
-    It has no dot and ends in a hash of the whole id, so it is neither hidden nor a path nor a
-    device (`CON`), and ids that differ only in case or past the cut have different names.
+    It has no dot and ends in a hash of the whole id, so it is not hidden, a path or a device
+    (`CON`), and ids that differ only in case or after the cut have different names.
     """
     words = re.sub(r"[^A-Za-z0-9_]+", "-", test_id).strip("-")[:80]
     digest = hashlib.sha256(test_id.encode("utf-8", "surrogatepass")).hexdigest()
@@ -208,18 +208,18 @@ _FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
 
 
 def cell(value: str) -> str:
-    """A text as a cell of a CSV file: a spreadsheet shows it and does not compute it."""
+    """Return a text as a cell of a CSV file, which a spreadsheet shows and does not compute."""
     shown = text(value)
-    # Also the full-width signs, which Excel takes for formulas in East Asian locales.
+    # Full-width signs too, which Excel takes for formulas in East Asian locales.
     risky = shown.startswith(("\t", "\n")) or shown.lstrip().startswith(_FORMULA)
     return f"'{shown}" if risky else shown
 
 
 def code(value: str, limit: int = LIMIT) -> str:
-    """A text as Markdown code: no mention, reference, image, HTML or end of the code in it works.
+    """Return a text as Markdown code, in which no mention, reference, image or HTML works.
 
-    One line becomes inline code, also fit for a table cell; several become a fenced block, which
-    has to start on a line of its own.
+    Nor can the text end the code. One line becomes inline code, also fit for a table cell; several
+    become a fenced block, which has to start on a line of its own.
     """
     shown = text(value, limit)
     longest = max((len(run) for run in re.findall("`+", shown)), default=0)
@@ -229,6 +229,6 @@ def code(value: str, limit: int = LIMIT) -> str:
     ticks = "`" * (longest + 1)
     # In a table a bare pipe would end the cell, and with it the code.
     shown = re.sub(r"(?<!\\)((?:\\\\)*)\|", r"\1\\|", shown)
-    # A renderer takes one space from either end, unless there is nothing but space.
+    # A renderer removes one space from either end, unless there are only spaces.
     pad = " " if shown.strip(" ") and (shown[0] in "` " or shown[-1] in "` ") else ""
     return f"{ticks}{pad}{shown or ' '}{pad}{ticks}"

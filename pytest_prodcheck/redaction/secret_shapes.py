@@ -1,4 +1,4 @@
-"""Secrets that give themselves away by their form, whatever the variable is called.
+"""Detection of secrets by their form, independent of the variable's name.
 
 The formats are those that the issuers publish: GitHub's table of supported secret-scanning
 patterns and its post on token formats, GitLab's token overview, the documentation of AWS, Azure,
@@ -18,13 +18,13 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import NamedTuple
 
-from pytest_prodcheck.redaction.encodings import Reading, escapes_undone
+from pytest_prodcheck.redaction.encodings import Reading, escapes_decoded
 
 Place = tuple[int, int]
 
 
 class Shape(NamedTuple):
-    """What one kind of secret looks like."""
+    """The form of one kind of secret."""
 
     hint: str
     """A fixed text; matched in this letter case."""
@@ -32,16 +32,16 @@ class Shape(NamedTuple):
     """Regular expression that has to match where the hint starts. Its group is the secret; without
     a group all of the match is."""
     is_secret: Callable[[str], bool] = lambda secret: True
-    """False for what has the form and is a placeholder."""
+    """False for a placeholder with the form."""
     before: str = ""
-    """Look-behind: what may stand to the left of the hint."""
+    """Look-behind: the text allowed before the hint."""
 
 
 _X = re.compile(r"[xX*.0_-]*")
 
 
 def _varied(secret: str) -> bool:
-    """Whether it is more than a prefix followed by `xxxx`."""
+    """Return True if it is more than a prefix followed by `xxxx`."""
     return not _X.fullmatch(secret[len(secret) // 3 :])
 
 
@@ -60,11 +60,11 @@ _EXAMPLE_LOGINS = frozenset(
     for user in ("user", "username", "usr", "u", "name", "login", "scott", "me")
     for password in ("pass", "password", "passwd", "pw", "pwd", "p", "tiger", "secret", "passw0rd")
 )
-"""As documentation writes them. SQLAlchemy's is Oracle's `scott:tiger` of 1979."""
+"""Logins in documentation. SQLAlchemy's is Oracle's `scott:tiger` of 1979."""
 
 
 def is_distinctive(secret: str) -> bool:
-    """Whether it can be nothing else wherever it stands, as the password `postgres` could."""
+    """Return True if it cannot be anything else anywhere, as the password `postgres` could."""
     return len(secret) >= 12 and len(set(secret)) >= 6 and any(map(str.isdigit, secret))
 
 
@@ -78,8 +78,10 @@ def _is_password(secret: str) -> bool:
 
 
 def _user_of_basic(encoded: str) -> bytes:
-    """`user:` of the `user:password` that it decodes to (RFC 7617), as no word after `Basic`
-    does; empty otherwise."""
+    """Return `user:` of the decoded `user:password` (RFC 7617); empty if it is not one.
+
+    A word after `Basic` never decodes to one.
+    """
     try:
         user, colon, _ = base64.b64decode(encoded + "=" * (-len(encoded) % 4)).partition(b":")
     except binascii.Error:
@@ -92,7 +94,7 @@ def _is_basic(encoded: str) -> bool:
 
 
 def _is_opaque(secret: str) -> bool:
-    """Letters and digits in turn, as in no word."""
+    """Return True for a mix of letters and digits, which no word has."""
     return _has_digit(secret) and any(char.isalpha() for char in secret)
 
 
@@ -271,17 +273,17 @@ _EDGES = re.compile(r"(?:\\{1,4}[nrt]|[\s|>]|E(?=\s))*(.*?)(?:\\{1,4}[nrt]|[\s|>
 
 @cache
 def _compiled(shape: Shape) -> re.Pattern[str]:
-    """Compiled when the hint is first met: most runs never meet one."""
+    """Return the pattern, compiled at the first hint, because most runs have none."""
     return re.compile(shape.before + shape.pattern)
 
 
 def places(text: str) -> list[Place]:
-    """Start and end of each secret in `text` that has one of the shapes, in order of the shapes.
+    """Return start and end of each secret in `text` with one of the shapes, in their order.
 
-    They never hold a quotation mark that stands around a text, so JSON that is masked stays JSON.
+    They never contain a quotation mark around a text, so that masked JSON is still JSON.
     """
     found = list(_places(text))
-    for reading in escapes_undone(text):
+    for reading in escapes_decoded(text):
         found += [(start, end) for start, end, _ in reading.origin(_marked(reading))]
     return found
 
@@ -304,7 +306,7 @@ def _places(text: str) -> Iterator[Place]:
 
 
 def _tokens(text: str) -> Iterator[Place]:
-    """Splitting takes a third of the time of a search for each prefix."""
+    """Yield the tokens; splitting takes a third of the time of a search for each prefix."""
     if len(text) < WORD:
         return
     words = text.encode("latin-1", "replace").translate(_WORDS)
@@ -342,7 +344,7 @@ def _at(shape: Shape, text: str, at: int) -> Iterator[Place]:
 
 
 def _in_connection_string(text: str, at: int, end: int) -> bool:
-    """Whether `host=db user=app` or `Server=db;` stands beside the password."""
+    """Return True if `host=db user=app` or `Server=db;` is next to the password."""
     before = text[max(0, at - _NEAR) : at - 1].rpartition("\n")[2]
     if before.rstrip().endswith((",", "(")):
         return False  # an argument of a function
@@ -351,7 +353,7 @@ def _in_connection_string(text: str, at: int, end: int) -> bool:
 
 
 def _lines(text: str, start: int, end: int) -> Iterator[Place]:
-    """The key without what stands around its lines in a list of texts."""
+    """Yield the key without the text around its lines in a list of texts."""
     at = start
     for cut in [*(match.start() for match in _CUTS.finditer(text, start, end)), end]:
         if at < cut and (match := _EDGES.fullmatch(text, at, cut)) and match[1]:

@@ -1,4 +1,4 @@
-"""What a test hands to pytest-html, which puts names, links and HTML into its page as they are."""
+"""Extras of tests for pytest-html, which puts names, links and HTML into its page unchanged."""
 
 import base64
 import binascii
@@ -12,11 +12,11 @@ from pytest_prodcheck.redaction import sanitize
 from pytest_prodcheck.report import phrases
 
 MOST_TEXT = 4000
-"""Characters that are shown of what a test gave as HTML, or as a link nobody may follow."""
+"""Characters shown of an extra that a test gave as HTML, or as an unsafe link."""
 
 
 def harmless(extra: Mapping[str, Any]) -> dict[str, Any]:
-    """*extra* as something that adds neither live markup nor a request to the page."""
+    """Return *extra* as something that adds neither live markup nor a request to the page."""
     kind, content = extra.get("format_type"), extra.get("content")
     name = escape(phrases.line(str(extra.get("name") or ""), 100))
     match kind:
@@ -73,7 +73,8 @@ def _relative_or_web(url: str) -> bool:
 
 
 def _is_base64(content: Any) -> bool:
-    """Whether pytest-html will embed it; anything else would become a request of the page."""
+    """Return whether pytest-html will embed it; anything else would become a request of the
+    page."""
     try:
         return bool(base64.b64decode(str(content).encode("utf-8"), validate=True))
     except (binascii.Error, UnicodeEncodeError):
@@ -81,7 +82,7 @@ def _is_base64(content: Any) -> bool:
 
 
 def survives(node_id: str) -> bool:
-    """Whether pytest-html can name a file after this id: it reads backslashes as escapes, so
+    """Return whether pytest-html can name a file after this id: it reads backslashes as escapes, so
     that an id with `\\U` in it would end the run with an internal error."""
     if "\\" not in node_id and node_id.isascii():
         return True

@@ -1,4 +1,4 @@
-"""The gate: whether a run proves what somebody asks for before going on."""
+"""The gate: a check that a run proves the release that is about to be promoted."""
 
 import contextlib
 from datetime import UTC, datetime, timedelta
@@ -25,9 +25,10 @@ def gate(
 ) -> tuple[int, str]:
     """Return exit code and one sentence for the verdict in folder or file *run*.
 
-    Whatever is missing, changed, old, of another target or commit, unfinished, or only a part of a
-    run is inconclusive. The sentence ends with the run that was read. Without *by_journal* the
-    verdict is taken without its journal. Raises UsageError for a requirement that is none.
+    A verdict that is missing, changed, old, of another target or commit, unfinished, or of only a
+    part of a run is inconclusive. The sentence ends with the run that was read. Without
+    *by_journal* the verdict is accepted without its journal. Raises UsageError for an invalid
+    requirement.
     """
     now = now or datetime.now(UTC)
     wanted = [requirement(text) for text in require]
@@ -37,16 +38,16 @@ def gate(
     except Unproven as refused:
         code, sentence = EXIT_BY_RULING[refused.ruling], f"{refused.ruling}: {refused}"
     else:
-        code, sentence = _told(content)
+        code, sentence = _result(content)
     return code, f"{sentence}; {_identity(run, now)}"
 
 
-def _told(content: Content) -> tuple[int, str]:
+def _result(content: Content) -> tuple[int, str]:
     reasons = "; ".join(content["reasons"])
     if content["verdict"] == "pass" and content["decision"] != "promote":
         return _unproven(reasons)
     ruling = content["verdict"]
-    return EXIT_BY_RULING[ruling], f"{ruling}: {content['decision']} ({reasons or 'all well'})"
+    return EXIT_BY_RULING[ruling], f"{ruling}: {content['decision']} ({reasons or 'no failures'})"
 
 
 def _meet(
@@ -57,20 +58,20 @@ def _meet(
     wanted: list[tuple[str, int]],
     now: datetime,
 ) -> None:
-    """Raise Unproven unless *content* is about what was asked for."""
-    told_target, told_commit = content["target"]["name"], content["release"]["commit"]
-    if target is not None and told_target != target:
-        raise Unproven(f"the verdict is about target {told_target!r}, not {target!r}")
-    if commit is not None and not told_commit:
+    """Raise Unproven unless *content* meets the demands."""
+    judged_target, judged_commit = content["target"]["name"], content["release"]["commit"]
+    if target is not None and judged_target != target:
+        raise Unproven(f"the verdict is about target {judged_target!r}, not {target!r}")
+    if commit is not None and not judged_commit:
         raise Unproven(
-            f"the target tells no commit, so nobody knows whether it is {commit}. Let its health "
-            f"answer tell `commit`, or say where it stands: {release_setting(told_target)}"
+            f"the target reports no commit, so it is unknown if it is {commit}. Add `commit` to "
+            f"its health response, or set its place: {release_setting(judged_target)}"
         )
-    if commit is not None and not same_commit(told_commit, commit):
-        raise Unproven(f"the verdict is about commit {told_commit}, not {commit}")
+    if commit is not None and not same_commit(judged_commit, commit):
+        raise Unproven(f"the verdict is about commit {judged_commit}, not {commit}")
     started = datetime.fromisoformat(content["started"])
     if started.tzinfo is None:
-        raise Unproven(f"the verdict is of {content['started']}, which names no time zone")
+        raise Unproven(f"the verdict is of {content['started']}, a time without a time zone")
     if not timedelta(minutes=-1) <= now - started <= max_age:
         raise Unproven(f"the verdict is of {content['started']}: older than {max_age}")
     for category, number in wanted:
@@ -80,7 +81,7 @@ def _meet(
 
 
 def _identity(run: Path, now: datetime) -> str:
-    """Return which run was read: its id, age, target and release."""
+    """Return the run that was read: its id, age, target and release."""
     try:
         content = msgspec.json.decode(verdict_file(run).read_bytes(), type=Content)
         release = msgspec.convert(content["release"], Release).name or "release unknown"
@@ -99,54 +100,57 @@ def _age(span: timedelta) -> str:
 
 
 def gate_after_rollback(run: Path, bad: Path | None, *, by_journal: bool = True) -> tuple[int, str]:
-    """Whether *run*, which the gate has let pass, shows that the rollback after *bad* has helped.
+    """Return exit code and a sentence on the success of the rollback after *bad*.
 
-    Without *bad* it is the newest earlier run on the same target, in the same folder, that said
-    roll back. Then: release or operating mode are others than in *bad* (the release is the last
-    good one, where that is known), and every check that failed then has passed now.
+    *run* has passed the gate. Without *bad* it is the newest earlier run on the same target, in the
+        same folder, that decided to roll back. The rollback has helped if release or operating mode
+        differ from *bad* (the release is the last good one, if that is known), and every check that
+        failed then has passed now.
     """
-    now_told = proven(run, by_journal=by_journal)
-    bad = bad or _run_before(run, now_told)
+    now = proven(run, by_journal=by_journal)
+    bad = bad or _run_before(run, now)
     if bad is None:
-        return _unproven("no earlier run on this target said roll back: name it after the option")
+        return _unproven(
+            "no earlier run on this target decided to roll back: name one after the option"
+        )
     try:
-        then_told = proven(bad, by_journal=by_journal)
-        if then_told["target"]["name"] != now_told["target"]["name"]:
-            other = then_told["target"]["name"]
-            return _unproven(f"{bad} is about target {other!r}, not {now_told['target']['name']!r}")
-        if then_told["verdict"] == "pass":
-            return _unproven(f"run {then_told['run_id']} passed: there was nothing to roll back")
-        changed = _changed(then_told, now_told)
-        failed = [check["id"] for check in then_told["checks"] if check["outcome"] == "failed"]
-        passed = {check["id"] for check in now_told["checks"] if check["outcome"] == "passed"}
+        then = proven(bad, by_journal=by_journal)
+        if then["target"]["name"] != now["target"]["name"]:
+            other = then["target"]["name"]
+            return _unproven(f"{bad} is about target {other!r}, not {now['target']['name']!r}")
+        if then["verdict"] == "pass":
+            return _unproven(f"run {then['run_id']} passed: there was nothing to roll back")
+        changed = _changed(then, now)
+        failed = [check["id"] for check in then["checks"] if check["outcome"] == "failed"]
+        passed = {check["id"] for check in now["checks"] if check["outcome"] == "passed"}
     except Unproven as refused:
         return _unproven(str(refused))
     if not changed:
         return _unproven(
-            f"neither release ({_named(now_told['release'])}) nor operating mode is another than "
-            f"in run {then_told['run_id']}, as far as the target tells"
+            f"neither release ({_named(now['release'])}) nor operating mode has changed since "
+            f"run {then['run_id']}, by what the target reports"
         )
-    good = (then_told.get("last_good") or {}).get("release") or {}
-    if changed == "release" and any(good.values()) and not _is_same(now_told["release"], good):
+    good = (then.get("last_good") or {}).get("release") or {}
+    if changed == "release" and any(good.values()) and not _is_same(now["release"], good):
         return _unproven(
-            f"the release is {_named(now_told['release'])}, the last good one {_named(good)}"
+            f"the release is {_named(now['release'])}, the last good one {_named(good)}"
         )
     if missing_now := [id_ for id_ in failed if id_ not in passed]:
         return _unproven(
             f"{len(missing_now)} of {len(failed)} checks that failed then have not passed now, "
-            f"as {missing_now[0]}"
+            f"for example {missing_now[0]}"
         )
-    where = now_told["flags"]["mode"] if changed == "mode" else _named(now_told["release"])
-    again = f"{len(failed)} checks that failed in run {then_told['run_id']} passed"
+    where = now["flags"]["mode"] if changed == "mode" else _named(now["release"])
+    again = f"{len(failed)} checks that failed in run {then['run_id']} passed"
     return 0, f"pass: rolled back to {where}; {again}"
 
 
 def _changed(then: Content, now: Content) -> str:
-    """What is another than before: `release`, `mode`, or nothing that both tell."""
+    """Return what has changed: `release`, `mode`, or "" if neither did in both reports."""
     old, new = then["release"], now["release"]
     if is_another(Release(**old), Release(**new)):
         return "release"
-    modes = [told.get("flags", {}).get("mode") for told in (then, now)]
+    modes = [content.get("flags", {}).get("mode") for content in (then, now)]
     return "mode" if all(modes) and modes[0] != modes[1] else ""
 
 
@@ -155,7 +159,7 @@ def _is_same(one: Content, other: Content) -> bool:
 
 
 def _run_before(run: Path, content: Content) -> Path | None:
-    """The newest run before this one, on its target, that said roll back."""
+    """Return the newest run before this one, on its target, that decided to roll back."""
     folder = (run if run.is_dir() else run.parent).resolve().parent
     earlier: list[tuple[str, Path]] = []
     for file in folder.glob("*/verdict.json"):

@@ -1,7 +1,7 @@
-"""The page people open: what prodcheck puts into pytest-html's report, as HTML fragments.
+"""The report page: the HTML fragments that prodcheck adds to pytest-html's report.
 
-pytest-html writes titles, ids, links and extras into its page as they come; each function
-here returns markup in which nothing that came from a target, a test or a file is live.
+pytest-html writes titles, ids, links and extras into its page unchanged; each function here
+returns markup in which no text from a target, a test or a file is live.
 """
 
 import contextlib
@@ -27,14 +27,14 @@ STYLE = PAGE / "style.css"
 """For pytest-html's `--css`; a self-contained report embeds it."""
 
 FILES = ("verdict.json", "junit.xml", "summary.md", "journal.jsonl")
-"""What lies beside the page."""
+"""Files beside the page."""
 
 MOST_SHOWN = 20
-"""Failed checks that are shown with all their evidence on top; the table below has each."""
+"""Failed checks that are shown at the top with all their evidence; the table has each."""
 MOST_OPEN = 5
-"""Failed checks whose telling exchange is unfolded."""
+"""Failed checks whose most relevant exchange is unfolded."""
 MOST_LISTED = 500
-"""Lines of any list; a page that takes seconds to open is not read."""
+"""Lines of any list, so that the page opens quickly."""
 MOST_EXCHANGES = 10
 MOST_TEXT = 4000
 """Characters of a message or a log; the journal has the rest."""
@@ -43,12 +43,12 @@ _ID_CELL = ('<td class="col-testId">', "</td>")
 
 
 def title(run: Run, verdict: Verdict) -> str:
-    """The title of the browser's tab, as plain text: pytest-html escapes titles itself."""
+    """Return the title of the browser's tab, as plain text: pytest-html escapes titles itself."""
     return f"{phrases.DECISIONS[verdict.decision]} · {phrases.line(run.target.name, 60)}"
 
 
 def summary(run: Run, verdict: Verdict) -> str:
-    """The top of the page, for the `prefix` of `pytest_html_results_summary`."""
+    """Return the top of the page, for the `prefix` of `pytest_html_results_summary`."""
     failures = phrases.failed(run)
     kinds = {
         check.id: [v.kind for v in verdict.vetoes if v.check == check.id and v.kind != "critical"]
@@ -72,14 +72,14 @@ def summary(run: Run, verdict: Verdict) -> str:
         tally=_tally(run),
         actions=[(a, phrases.deadline(a.within, run.finished)) for a in verdict.actions],
         back=[
-            (name, told)
-            for name, told in (
+            (name, text)
+            for name, text in (
                 ("Last good release", phrases.last_good(run)),
                 ("Afterwards", _afterwards(verdict)),
             )
-            if told and verdict.verdict == "fail"
+            if text and verdict.verdict == "fail"
         ],
-        failures=[(check, _told(check.message)) for check in failures[:MOST_SHOWN]],
+        failures=[(check, _mismatches(check.message)) for check in failures[:MOST_SHOWN]],
         more_failures=failures[MOST_SHOWN:MOST_LISTED],
         hidden_failures=max(0, len(failures) - MOST_LISTED),
         others=_others(run),
@@ -97,17 +97,17 @@ def _afterwards(verdict: Verdict) -> str:
 
 
 def evidence(exchanges: Sequence[Exchange]) -> str:
-    """What a check asked and was told, for the details below its row in the table."""
+    """Return the exchanges of a check, for the details below its row in the table."""
     return _template("evidence.html").render(exchanges=exchanges)
 
 
 def extras(
     given: Iterable[Mapping[str, Any]], exchanges: Sequence[Exchange], node_id: str
 ) -> list[dict[str, Any]]:
-    """What to set as `report.extras` before pytest-html sees the report: evidence first.
+    """Return the new `report.extras`, set before pytest-html sees the report: evidence first.
 
-    What a test gave there is made harmless: HTML is shown as its source, and a link
-    stays a link if it is relative or goes to http(s).
+    The extras of a test are made harmless: HTML is shown as its source, and a link stays a link
+    only if it is relative or goes to http(s).
     """
     kept = [foreign_html.harmless(extra) for extra in given]
     if exchanges:
@@ -124,9 +124,9 @@ def row(cells: list[str]) -> None:
 
 @cache
 def _template(name: str) -> "jinja2.Template":
-    import jinja2  # here, because only a run that writes a page should pay for it
+    import jinja2  # imported here, because only a run that writes a page needs it
 
-    def shown(value: Any) -> Any:
+    def harmless(value: Any) -> Any:
         return sanitize.text(value) if type(value) is str else value
 
     # Compiled templates are kept where Python keeps compiled modules: 0.2 s a run.
@@ -139,7 +139,7 @@ def _template(name: str) -> "jinja2.Template":
         if os.access(kept, os.W_OK)
         else None,
         autoescape=True,
-        finalize=shown,
+        finalize=harmless,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -167,7 +167,7 @@ def _size(count: int) -> str:
 
 
 def _web(url: str) -> bool:
-    """Whether a browser may follow it."""
+    """Return True if a browser may follow the URL."""
     return url.startswith(("http://", "https://"))
 
 
@@ -175,7 +175,7 @@ def _web(url: str) -> bool:
 
 
 class _Mismatch(Record):
-    """A line of a message that says what was expected and what came."""
+    """A line of a message with the expected and the actual value."""
 
     what: str
     expected: str
@@ -185,8 +185,8 @@ class _Mismatch(Record):
 _MISMATCH = re.compile(r"(?:(?P<what>.{1,200}?)[:,]? )?expected (?P<expected>.+?), got (?P<got>.+)")
 
 
-def _told(message: str) -> tuple[list[_Mismatch], str]:
-    """A message as its leading lines of `what: expected this, got that`, and the rest."""
+def _mismatches(message: str) -> tuple[list[_Mismatch], str]:
+    """Return the leading lines `what: expected this, got that` of a message, and the rest."""
     lines = message[:MOST_TEXT].removeprefix("AssertionError: ").splitlines()
     mismatches = []
     while lines and (match := _MISMATCH.fullmatch(lines[0].strip())):
@@ -215,7 +215,7 @@ def _gauge(verdict: Verdict) -> _Gauge | None:
 
 
 def _tally(run: Run) -> list[tuple[str, str, int]]:
-    """(outcome, its name, how often), all but the zeros that nobody asks about."""
+    """Return (outcome, name, count) for each outcome that occurs, and the most important others."""
     counts = [
         (outcome, name, sum(check.outcome == outcome for check in run.checks))
         for outcome, name in phrases.OUTCOMES.items()
@@ -224,12 +224,12 @@ def _tally(run: Run) -> list[tuple[str, str, int]]:
 
 
 def _others(run: Run) -> list[tuple[str, str, list[Check]]]:
-    """(outcome, heading, checks) of what neither passed nor failed."""
+    """Return (outcome, heading, checks) of the checks that neither passed nor failed."""
     groups = (
         ("not_run", "Did not run"),
         ("skipped", "Skipped or expected to fail"),
-        ("known", "Known failures, accepted for now (count on neither side)"),
-        ("not_permitted", "Not permitted on this target (counts on neither side)"),
+        ("known", "Known failures, accepted for now (they do not count)"),
+        ("not_permitted", "Not permitted on this target (they do not count)"),
     )
     everything = [*run.checks, *run.unscored]
     found = [

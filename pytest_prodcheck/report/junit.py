@@ -1,4 +1,4 @@
-"""JUnit: the verdict as properties, and as a case of its own when it is not a pass."""
+"""The verdict in JUnit XML: as properties, and as a case of its own if it is not a pass."""
 
 from xml.etree import ElementTree
 
@@ -7,10 +7,10 @@ from pytest_prodcheck.report import phrases
 
 
 def with_verdict(xml: str, run: Run, verdict: Verdict) -> str:
-    """pytest's JUnit text with the verdict in it.
+    """Return pytest's JUnit text with the verdict added.
 
-    A CI system that counts failed cases alone would otherwise show an inconclusive run,
-    in which nothing failed, as green.
+    Without it, a CI system that only counts failed cases would show an inconclusive run, in which
+    nothing failed, as green.
     """
     root = ElementTree.fromstring(xml)  # noqa: S314 - pytest has just written it
     suite = root if root.tag == "testsuite" else root[0]
@@ -37,7 +37,7 @@ def with_verdict(xml: str, run: Run, verdict: Verdict) -> str:
 
 
 def _count(suite: ElementTree.Element) -> None:
-    """Let the attributes of *suite* say what its elements are: readers trust either."""
+    """Set the counts in the attributes of *suite* by its elements: readers use either."""
     cases = suite.findall("testcase")
     suite.set("tests", str(len(cases)))
     for attribute, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):

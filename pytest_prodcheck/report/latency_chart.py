@@ -52,7 +52,7 @@ _MOST_DOTS = 200
 
 
 def picture(run: Run) -> Picture | None:
-    """The latencies of *run*, or None when no request was answered."""
+    """Return the latencies of *run*, or None if no request had a response."""
     checks = [*run.checks, *run.unscored]
     answered = [e for c in checks for e in c.exchanges if e.status is not None]
     unanswered = sum(e.status is None for c in checks for e in c.exchanges)
@@ -104,7 +104,7 @@ def picture(run: Run) -> Picture | None:
 
 
 def _strips(checks: list[Check], x: Callable[[float], float]) -> tuple[Strip, ...]:
-    """The slowest checks, each with its requests as dots."""
+    """Return the slowest checks, each with its requests as dots."""
 
     def slowest(check: Check) -> float:
         return max((e.elapsed_ms for e in check.exchanges if e.status is not None), default=-1)
@@ -130,7 +130,7 @@ def _strips(checks: list[Check], x: Callable[[float], float]) -> tuple[Strip, ..
 
 
 def _scale(fastest: float, slowest: float) -> tuple[float, float]:
-    """Bounds at 1, 2 or 5 times a power of ten, at least a factor of five apart."""
+    """Return bounds at 1, 2 or 5 times a power of ten, at least a factor of five apart."""
     steps = [base * 10.0**power for power in range(-2, 9) for base in (1, 2, 5)]
     low = max(step for step in steps if step <= fastest)
     high = min((step for step in steps if step >= slowest * 1.02), default=slowest * 1.1)
@@ -138,7 +138,7 @@ def _scale(fastest: float, slowest: float) -> tuple[float, float]:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Tick marks: about five, so that they can be read on a phone."""
+    """Return about five tick marks, so that they can be read on a phone."""
     steps = [base * 10.0**power for power in range(-2, 9) for base in (1, 2, 5)]
     inside = [step for step in steps if low * 0.999 <= step <= high * 1.001]
     return inside[:: math.ceil(len(inside) / 6)]

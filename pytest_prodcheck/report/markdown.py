@@ -12,14 +12,14 @@ _MOST_FAILED = 10
 _MOST_OTHERS = 5
 
 _PROSE = re.compile(r"(?:[A-Za-z0-9 ,;()%>='/-]|:(?=[ \d])|\.(?=\d))*\.?")
-"""Words without anything that GitHub, GitLab or a chat would act on: no @, no #, no link."""
+"""Text without anything that GitHub, GitLab or a chat would act on: no @, no #, no link."""
 
 
 def summary(run: Run, verdict: Verdict) -> str:
-    """The verdict as Markdown, first line the decision.
+    """Return the verdict as Markdown, first line the decision.
 
-    Whatever came from the target, a test id or the configuration stands in a code span, so
-    that it mentions nobody, closes no issue, loads no image and opens no tag.
+    Text from the target, a test id or the configuration is put into a code span, so that it
+    mentions nobody, closes no issue, loads no image and opens no tag.
     """
     parts = [_first_line(run, verdict)]
     if verdict.verdict != "pass" and (reasons := phrases.reasons(run, verdict)):
@@ -33,8 +33,8 @@ def summary(run: Run, verdict: Verdict) -> str:
         parts.append(_bullets("Failed", rows, _MOST_FAILED))
     if warned := phrases.warned(run):
         parts.append(_bullets("Warnings", map(_code, warned)))
-    if checks := phrases.unanswered(run):
-        parts.append(_bullets("Gave no answer", map(_missing, checks)))
+    if checks := phrases.without_result(run):
+        parts.append(_bullets("Without a result", map(_missing, checks)))
     if len(verdict.categories) > 1:
         parts.append(_categories(verdict))
     if hint := phrases.release_hint(run, verdict):
@@ -46,8 +46,8 @@ def summary(run: Run, verdict: Verdict) -> str:
 
 def _first_line(run: Run, verdict: Verdict) -> str:
     sentence = _prose(phrases.facts(run, verdict))
-    told = phrases.release(run)
-    place = f" on {_code(run.target.name)}" + (f" ({_prose(told)})" if told else "")
+    release = phrases.release(run)
+    place = f" on {_code(run.target.name)}" + (f" ({_prose(release)})" if release else "")
     mark = _MARKS[verdict.decision]
     decision = phrases.DECISIONS[verdict.decision]
     return f"{mark} **{decision}** {verdict.verdict}: {sentence}{place}"
@@ -62,7 +62,7 @@ def _bullets(title: str, items: Iterable[str], most: int = _MOST_OTHERS) -> str:
 
 
 def _actions(run: Run, verdict: Verdict) -> str:
-    def told(action: Action) -> str:
+    def row(action: Action) -> str:
         due = phrases.deadline(action.within, run.finished)
         why = "; ".join(map(phrases.line, action.evidence[:3]))
         parts = [_code(action.action), _prose(due), f"because of {_code(why or action.when)}"]
@@ -72,7 +72,7 @@ def _actions(run: Run, verdict: Verdict) -> str:
             parts.append(f"**{_prose(phrases.refused(action))}**")
         return " ".join(filter(None, parts))
 
-    rows = [told(action) for action in verdict.actions]
+    rows = [row(action) for action in verdict.actions]
     if step := phrases.next_step(run, verdict):
         rows.append(_prose(step))
     if verdict.verdict == "fail" and (good := phrases.last_good(run)):
@@ -99,11 +99,11 @@ def _missing(check: Check) -> str:
 
 
 def _findings(verdict: Verdict) -> str:
-    def told(title: str, confidence: str, next_check: str) -> str:
+    def row(title: str, confidence: str, next_check: str) -> str:
         text = f"{_prose(title)} ({confidence} confidence)"
         return f"{text}; next: {_prose(next_check)}" if next_check else text
 
-    rows = [told(f.title, f.confidence, f.next_check) for f in verdict.findings]
+    rows = [row(f.title, f.confidence, f.next_check) for f in verdict.findings]
     return _bullets("Likely", rows)
 
 
@@ -117,12 +117,12 @@ def _categories(verdict: Verdict) -> str:
 
 
 def _prose(text: str) -> str:
-    """*text* as it is when it holds nothing but words; else as code."""
-    said = phrases.line(text)
-    harmless = _PROSE.fullmatch(said) and "GH-" not in said and "www" not in said
-    return said if harmless else _code(said)
+    """Return *text* unchanged if it contains only words; otherwise as code."""
+    one_line = phrases.line(text)
+    harmless = _PROSE.fullmatch(one_line) and "GH-" not in one_line and "www" not in one_line
+    return one_line if harmless else _code(one_line)
 
 
 def _code(text: str, limit: int = 300) -> str:
-    """*text* as one line of code, which nothing in it can leave."""
+    """Return *text* as one line of code, which nothing in it can end."""
     return sanitize.code(phrases.line(text, limit) or " ")

@@ -1,7 +1,7 @@
-"""What a run proves: its journal, folded and judged again, held against its `verdict.json`.
+"""The proof of a run: its journal, folded and judged again, and compared with `verdict.json`.
 
-The file alone proves nothing: whoever can write into the folder of a run, or mends an artefact by
-hand, can make it say anything.
+The file alone proves nothing: whoever can write into the folder of a run, or edits an artefact by
+hand, can change it.
 """
 
 from datetime import datetime
@@ -19,22 +19,22 @@ from pytest_prodcheck.verdict.diagnosis import diagnose
 from pytest_prodcheck.verdict.judge import judge
 
 Content = dict[str, Any]
-"""What a `verdict.json` holds, as plain data."""
+"""The content of a `verdict.json`, as plain data."""
 
 DECISIVE = (
     *("run_id", "target", "release", "started", "part", "threshold", "weights", "veto", "score"),
     *("decision", "counts", "categories"),
 )
-"""What file and journal must both say, beside ruling, checks and problems."""
+"""Keys that must be equal in file and journal, beside ruling, checks and problems."""
 
 WORST_FIRST: tuple[Ruling, ...] = ("fail", "inconclusive", "pass")
 
 SHOWN = 3
-"""Differences between file and journal that a message names."""
+"""Number of differences between file and journal that a message names."""
 
 
 class Unproven(Exception):
-    """A run proves nothing that a gate could go by; the text says why."""
+    """A run proves nothing for a gate; the text gives the reason."""
 
     def __init__(self, reason: str, ruling: Ruling = "inconclusive") -> None:
         super().__init__(reason)
@@ -42,18 +42,19 @@ class Unproven(Exception):
 
 
 def verdict_file(run: Path) -> Path:
-    """Return the verdict of *run*, which is a folder or that file itself."""
+    """Return the path of the verdict of *run*, which is a folder or that file itself."""
     return run / "verdict.json" if run.is_dir() else run
 
 
 def recorded(run: Path) -> Content:
-    """Return what the file says. Raises Unproven when it holds no finished verdict."""
+    """Return the content of the file; raises Unproven if it has no finished verdict."""
     file = verdict_file(run)
     try:
         content = msgspec.json.decode(file.read_bytes(), type=Content)
         if content.get("schema") != SCHEMA:
-            told = f"has schema {content.get('schema')}, this gate reads {SCHEMA}"
-            raise Unproven(f"{file} {told}")
+            raise Unproven(
+                f"{file} has schema {content.get('schema')}, but this gate reads {SCHEMA}"
+            )
         if content["state"] == "running":
             raise Unproven("the run has not finished, or was killed: see `prodcheck recover`")
         msgspec.convert(content["state"], State)
@@ -61,36 +62,36 @@ def recorded(run: Path) -> Content:
         by_itself(content)
         "; ".join(content["reasons"])
     except (OSError, msgspec.MsgspecError, LookupError, TypeError, ValueError) as error:
-        told = f"holds no verdict ({error.__class__.__name__}: {error})"
-        raise Unproven(f"{file} {told}") from error
+        reason = f"{error.__class__.__name__}: {error}"
+        raise Unproven(f"{file} holds no verdict ({reason})") from error
     return content
 
 
 def proven(run: Path, *, by_journal: bool = True) -> Content:
-    """Return what `verdict.json` should say by the journal beside it.
+    """Return the content of `verdict.json` that the journal beside it proves.
 
-    Without *by_journal* the file is only held against itself. Raises Unproven when file and
-    journal disagree, or when either cannot be read.
+    Without *by_journal* only the consistency of the file is checked. Raises Unproven if file and
+    journal disagree, or if either cannot be read.
     """
-    said = recorded(run)
+    content = recorded(run)
     file = verdict_file(run)
     if not by_journal:
-        again = by_itself(said)
-        if said["verdict"] == "pass" and again["verdict"] != "pass":
-            told = "; ".join(again["reasons"])
-            raise Unproven(f"{file} contradicts itself: it says pass, but {told}")
-        return said
-    again = _by_journal(file.parent, said["state"])
-    if not (differing := differences(said, again)):
+        again = by_itself(content)
+        if content["verdict"] == "pass" and again["verdict"] != "pass":
+            reasons = "; ".join(again["reasons"])
+            raise Unproven(f"{file} contradicts itself: it says pass, but {reasons}")
+        return content
+    again = _by_journal(file.parent, content["state"])
+    if not (differing := differences(content, again)):
         return again
-    ruling = min((said["verdict"], "inconclusive", again["verdict"]), key=WORST_FIRST.index)
+    ruling = min((content["verdict"], "inconclusive", again["verdict"]), key=WORST_FIRST.index)
     more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
-    told = f"{file} is not what its journal says: {'; '.join(differing[:SHOWN])}{more}"
-    raise Unproven(told, ruling)
+    listed = f"{'; '.join(differing[:SHOWN])}{more}"
+    raise Unproven(f"{file} differs from its journal: {listed}", ruling)
 
 
 def _by_journal(folder: Path, state: State) -> Content:
-    """Return the verdict of the journal in *folder*. Raises Unproven when it has none."""
+    """Return the verdict of the journal in *folder*; raises Unproven if there is none."""
     journal = folder / "journal.jsonl"
     try:
         entries = list(read(journal))
@@ -100,7 +101,7 @@ def _by_journal(folder: Path, state: State) -> Content:
     except FileNotFoundError:
         raise Unproven(
             f"{journal} is missing, and a verdict without its journal may have been changed: keep "
-            "both together, or take the verdict alone at its word with --no-journal"
+            "both together, or accept the verdict without it with --no-journal"
         ) from None
     except (OSError, msgspec.MsgspecError, LookupError, TypeError, ValueError) as error:
         raise Unproven(f"{journal} cannot be read ({error.__class__.__name__}: {error})") from error
@@ -124,9 +125,9 @@ def by_itself(content: Content) -> Content:
     return _judged(run)
 
 
-def _checks(written: list[Content]) -> tuple[Check, ...]:
-    """Return the checks of a file, which tells the titles of their failures alone."""
-    return msgspec.convert([{**check, "failures": ()} for check in written], tuple[Check, ...])
+def _checks(checks: list[Content]) -> tuple[Check, ...]:
+    """Return the checks of a file, without failures: the file has only their titles."""
+    return msgspec.convert([{**check, "failures": ()} for check in checks], tuple[Check, ...])
 
 
 def _judged(run: Run) -> Content:
@@ -134,28 +135,28 @@ def _judged(run: Run) -> Content:
     return plain
 
 
-def differences(said: Content, proven: Content) -> list[str]:
-    """Return how the file *said* differs from what its journal has *proven*, as sentences."""
+def differences(file: Content, proven: Content) -> list[str]:
+    """Return the differences of a file from the content *proven* by its journal, as phrases."""
     found = []
-    if said["verdict"] != proven["verdict"]:
-        why = "; ".join(proven["reasons"]) or "all well"
-        found.append(f"verdict {said['verdict']}, not {proven['verdict']} ({why})")
+    if file["verdict"] != proven["verdict"]:
+        reasons = "; ".join(proven["reasons"]) or "no failures"
+        found.append(f"verdict {file['verdict']}, not {proven['verdict']} ({reasons})")
     found += [
-        f"{name} {_short(said.get(name))}, not {_short(proven.get(name))}"
+        f"{name} {_short(file.get(name))}, not {_short(proven.get(name))}"
         for name in DECISIVE
-        if said.get(name) != proven.get(name)
+        if file.get(name) != proven.get(name)
     ]
     for name in ("problems", "vetoes"):
-        found += [f"without: {_text(one)}" for one in proven[name] if one not in said[name]]
-        found += [f"new: {_text(one)}" for one in said[name] if one not in proven[name]]
+        found += [f"missing: {_text(one)}" for one in proven[name] if one not in file[name]]
+        found += [f"added: {_text(one)}" for one in file[name] if one not in proven[name]]
     for name in ("checks", "unscored"):
-        file, journal = (
-            {check["id"]: _outcome(check) for check in content[name]} for content in (said, proven)
+        in_file, in_journal = (
+            {check["id"]: _outcome(check) for check in content[name]} for content in (file, proven)
         )
         found += [
-            f"{id_} {file.get(id_, 'missing')}, not {journal.get(id_, 'planned')}"
-            for id_ in {**journal, **file}
-            if file.get(id_) != journal.get(id_)
+            f"{id_} {in_file.get(id_, 'missing')}, not {in_journal.get(id_, 'planned')}"
+            for id_ in {**in_journal, **in_file}
+            if in_file.get(id_) != in_journal.get(id_)
         ]
     return found
 

@@ -1,4 +1,4 @@
-"""The last lines in the terminal: what the on-call developer reads."""
+"""The summary at the end of the terminal output, for the on-call developer."""
 
 import textwrap
 
@@ -9,30 +9,30 @@ from pytest_prodcheck.report import phrases
 MOST_LINES = 20
 
 UNLIMITED = 160
-"""Columns for a log file or a CI system: nobody's window ends there."""
+"""Columns for a log file or a CI system, which has no window."""
 
 Line = tuple[str, dict[str, bool]]
 """A line and its markup, as `TerminalWriter.line(text, **markup)` takes them."""
 
 _COLOURS = {"promote": "green", "hold": "yellow", "rollback": "red"}
-_LABEL = 14  # "server_error" fits, with air
+_LABEL = 14  # "server_error" fits, with two blanks
 
 
 def summary(run: Run, verdict: Verdict, *, folder: str, width: int) -> list[Line]:
-    """The verdict in at most 20 lines, first line the decision.
+    """Return the verdict in at most 20 lines, first line the decision.
 
-    *folder* is where the report is; *width* is the terminal's, in columns. Lines are cut to
-    it, but for the command and the path, which somebody will copy. No line holds a control
-    character, or anything that a CI runner would take for a command.
+    *folder* is the report's; *width* is the terminal's, in columns. Lines are cut to it, except for
+    the command and the path, which are there to be copied. No line contains a control character,
+    or anything that a CI runner would take for a command.
     """
     width = max(width, 60)
     markup = {"bold": True, _COLOURS[verdict.decision]: True}
     head: list[Line] = [(text, markup) for text in _headline(run, verdict, width)]
     tail = [
-        *_unanswered(run),
-        *_why(run, verdict),
+        *_without_result(run),
+        *_reasons(run, verdict),
         *_warnings(run),
-        *_likely(verdict),
+        *_findings(verdict),
         *_actions(run, verdict),
     ]
     if hint := phrases.release_hint(run, verdict):
@@ -78,14 +78,14 @@ def _failed(run: Run, verdict: Verdict, room: int) -> list[Line]:
     return lines
 
 
-def _unanswered(run: Run) -> list[Line]:
+def _without_result(run: Run) -> list[Line]:
     lines = []
     for outcome, label in (("not_run", "not run"), ("skipped", "skipped")):
-        checks = [check for check in phrases.unanswered(run) if check.outcome == outcome]
+        checks = [check for check in phrases.without_result(run) if check.outcome == outcome]
         if checks:
             first = checks[0]
             gist = phrases.gist(first.message)
-            # pytest and we begin such a message with the outcome, which is the label already.
+            # Such a message begins with the outcome, which is the label already.
             gist = gist.removeprefix("not run: ").removeprefix("Skipped: ")
             reason = f" ({gist})" if gist else ""
             others = f" and {len(checks) - 1} more" if len(checks) > 1 else ""
@@ -93,8 +93,8 @@ def _unanswered(run: Run) -> list[Line]:
     return lines
 
 
-def _why(run: Run, verdict: Verdict) -> list[Line]:
-    """Reasons that the headline does not give already."""
+def _reasons(run: Run, verdict: Verdict) -> list[Line]:
+    """Return the reasons that are not in the headline."""
     if verdict.verdict == "pass":
         return []
     return [_row("why", reason) for reason in phrases.reasons(run, verdict)[:3]]
@@ -106,7 +106,7 @@ def _warnings(run: Run) -> list[Line]:
     return [*lines, *([_row("", f"… and {len(warned) - 2} more")] if len(warned) > 2 else [])]
 
 
-def _likely(verdict: Verdict) -> list[Line]:
+def _findings(verdict: Verdict) -> list[Line]:
     return [
         _row("likely", f"{phrases.line(finding.title)} ({finding.confidence} confidence)")
         for finding in verdict.findings[:2]

@@ -9,7 +9,7 @@ from pytest_prodcheck.store.journal import encode
 
 
 def document(run: Run, verdict: Verdict | None) -> dict[str, Any]:
-    """The content of `verdict.json`; without a verdict, of a run that is still under way."""
+    """Return the content of `verdict.json`; without a verdict, that of an unfinished run."""
     head = {
         "schema": SCHEMA,
         "run_id": run.run_id,
@@ -29,7 +29,7 @@ def document(run: Run, verdict: Verdict | None) -> dict[str, Any]:
             "decision": "hold",
             "reasons": ["the run has not finished"],
         }
-        return {**_plain(head), **ruling}
+        return {**_builtins(head), **ruling}
     ruling = {
         "part": _part(run),
         "score": verdict.score,
@@ -51,21 +51,21 @@ def document(run: Run, verdict: Verdict | None) -> dict[str, Any]:
         "metrics": run.metrics,
         "flags": run.flags,
     }
-    return {**_plain(head), **_plain(ruling)}
+    return {**_builtins(head), **_builtins(ruling)}
 
 
 def _part(run: Run) -> str | None:
-    """Return what the run is a part of, if it is one."""
+    """Return the description of the part, if the run is one."""
     return run.part.text if run.part else f"part {run.shard}" if run.shard else None
 
 
 def _check(check: Check) -> dict[str, Any]:
-    """Return *check* as it stands in the file: its failures by their titles, and in full."""
+    """Return *check* as in the file: with its failures by their titles, and in full."""
     facts = msgspec.structs.asdict(check)
     return {**facts, "failures": check.titles, "details": check.failures}
 
 
-def _plain(data: dict[str, Any]) -> dict[str, Any]:
+def _builtins(data: dict[str, Any]) -> dict[str, Any]:
     plain: dict[str, Any] = msgspec.to_builtins(data)
     return plain
 

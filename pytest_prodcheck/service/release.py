@@ -1,4 +1,4 @@
-"""What is deployed, as the target itself tells it: where the configuration says, or as is usual."""
+"""The deployed release, as the target reports it: where configured, or in a usual place."""
 
 import os
 import re
@@ -17,13 +17,13 @@ from pytest_prodcheck.model import Release
 from pytest_prodcheck.verdict.releases import same_commit
 
 LONGEST = 200
-"""Characters of a version or commit that are kept: a page is no version."""
+"""Characters of a version or commit that are kept: a page is not a version."""
 
 
 USUAL_PATHS = re.compile(
     r"(health\w*|livez?|readyz?|status|version|info|about|build-?info)(\.json)?"
 )
-"""Last segments of the paths whose answers are about the service itself. In any other answer a
+"""Last segments of the paths whose responses are about the service itself. In any other response a
 `version` may be that of an order."""
 
 USUAL_VERSIONS = (
@@ -40,8 +40,8 @@ USUAL_COMMITS = (
 `application/health+json` `version` is that of the API, and `releaseId` that of the release."""
 
 USUAL_TABLES = ("app", "application", "build", "data", "git", "info", "meta", "release", "service")
-"""Tables of an answer that are about the service itself; the `version` in a table `database` is
-another's. `git.commit.id` and `build.version` are those of Spring's `/actuator/info`."""
+"""Tables of a response that are about the service itself; in a table `database` the `version` is
+another's. Spring's `/actuator/info` has `git.commit.id` and `build.version`."""
 
 USUAL_HEADERS = {
     **dict.fromkeys((b"x-release", b"x-release-version", b"x-app-version"), "version"),
@@ -49,34 +49,37 @@ USUAL_HEADERS = {
     **dict.fromkeys((b"x-commit", b"x-commit-sha", b"x-git-commit", b"x-git-sha"), "commit"),
     **dict.fromkeys((b"x-revision", b"x-build-sha", b"x-source-commit"), "commit"),
 }
-"""Headers of any answer; `X-API-Version` is not among them: it is that of the interface."""
+"""Headers of any response; not `X-API-Version`, which is the version of the interface."""
 
 _VERSION = re.compile(r"(?=.*\d)[^\s<>{}]{1,100}")
 _COMMIT = re.compile(r"(?=.*\d)[0-9a-f]{7,64}", re.IGNORECASE)
 
 
-class Asking(Protocol):
+class Getter(Protocol):
+    """A client that sends GET requests."""
+
     def get(self, url: str, /) -> httpx.Response: ...
 
 
-def read(client: Asking, source: ReleaseSource | str, *, well: bool = False) -> Release:
-    """Version and commit with one GET; what cannot be read is None, never an error.
+def read(client: Getter, source: ReleaseSource | str, *, only_success: bool = False) -> Release:
+    """Return version and commit with one GET; None for one that cannot be read, never an error.
 
-    *source* may be a path alone: then they are read as services usually tell them.
-    `well`: an answer that is no success tells nothing; a service that starts may tell its version.
+    *source* may be just a path: then they are read from the usual places of a response.
+    `only_success`: another response counts for nothing, although a starting service may have its
+    version there.
     """
     try:
-        answer = client.get(source if isinstance(source, str) else source.path)
+        response = client.get(source if isinstance(source, str) else source.path)
     except (httpx.HTTPError, ProdcheckError):
         return Release()
-    if well and not answer.is_success:
+    if only_success and not response.is_success:
         return Release()
     if isinstance(source, str):
-        return derived(answer)
+        return derived(response)
     if source.header:
-        return Release(version=_text(answer.headers.get(source.header)))
+        return Release(version=_text(response.headers.get(source.header)))
     try:
-        body = strict_json(answer.content)
+        body = strict_json(response.content)
     except ValueError:
         return Release()
     return Release(
@@ -86,38 +89,38 @@ def read(client: Asking, source: ReleaseSource | str, *, well: bool = False) -> 
 
 
 def place_of_release(target: Target) -> str:
-    """The path of *target* that may tell its release as is usual; "" if none is declared."""
+    """Return the path of *target* that may report its release; "" if none is declared."""
     probes = (probe.path for probe in target.probes if probe.method == "GET")
     return target.health or next(filter(is_usual, probes), "")
 
 
-def derived(answer: httpx.Response) -> Release:
-    """Version and commit as many services tell them, in headers or in the body of *answer*.
+def derived(response: httpx.Response) -> Release:
+    """Return version and commit from the usual headers or places in the body of *response*.
 
-    The body counts only where the path says that it is about the service (USUAL_PATHS).
+    The body counts only if the path shows that it is about the service (USUAL_PATHS).
     """
-    told = _of_body(answer) if _is_about_the_service(answer) else Release()
-    return _both(told, _of_headers(answer))
+    in_body = _of_body(response) if _is_about_the_service(response) else Release()
+    return _merged(in_body, _of_headers(response))
 
 
 def is_usual(path: str) -> bool:
-    """Whether what answers at *path* is likely about the service itself."""
+    """Return True if the response at *path* is likely about the service itself."""
     last = path.partition("?")[0].rstrip("/").rpartition("/")[2]
     return bool(USUAL_PATHS.fullmatch(last.lower()))
 
 
-def _is_about_the_service(answer: httpx.Response) -> bool:
-    return answer.status_code in (200, 503) and is_usual(answer.request.url.path)
+def _is_about_the_service(response: httpx.Response) -> bool:
+    return response.status_code in (200, 503) and is_usual(response.request.url.path)
 
 
-def _both(one: Release, other: Release) -> Release:
-    """What *one* tells, and what *other* tells beyond it."""
+def _merged(one: Release, other: Release) -> Release:
+    """Return *one*, with the missing parts from *other*."""
     return Release(version=one.version or other.version, commit=one.commit or other.commit)
 
 
-def _of_headers(answer: httpx.Response) -> Release:
+def _of_headers(response: httpx.Response) -> Release:
     found = {}
-    for name, raw in answer.headers.raw:
+    for name, raw in response.headers.raw:
         value = raw.decode("latin-1").strip()
         what = USUAL_HEADERS.get(name.lower())
         if what and (_COMMIT if what == "commit" else _VERSION).fullmatch(value):
@@ -125,18 +128,19 @@ def _of_headers(answer: httpx.Response) -> Release:
     return Release(**found)
 
 
-def _of_body(answer: httpx.Response) -> Release:
+def _of_body(response: httpx.Response) -> Release:
     try:
-        body = strict_json(answer.content)
+        body = strict_json(response.content)
     except ValueError:
-        whole = answer.request.url.path.endswith("version")  # `/version` answers `1.4.2`
-        body = {"build": answer.content[:200].decode("latin-1").strip()} if whole else None
+        # The body of `/version` may be just `1.4.2`.
+        whole = response.request.url.path.endswith("version")
+        body = {"build": response.content[:200].decode("latin-1").strip()} if whole else None
     if not isinstance(body, dict):
         return Release()
-    tables = [table := {_plain(key): value for key, value in body.items()}]
+    tables = [table := {_normal_key(key): value for key, value in body.items()}]
     for key, value in table.items():
         if isinstance(value, dict) and key in USUAL_TABLES:
-            tables.append({_plain(inner): part for inner, part in value.items()})
+            tables.append({_normal_key(inner): part for inner, part in value.items()})
     values = [(key, value) for table in tables for key, value in table.items()]
     return Release(
         version=_first(values, USUAL_VERSIONS, _VERSION),
@@ -147,61 +151,64 @@ def _of_body(answer: httpx.Response) -> Release:
 def _first(
     values: Sequence[tuple[str, Any]], keys: Sequence[str], form: re.Pattern[str]
 ) -> str | None:
-    """The first value of the most definite key that has the form; outer tables come first."""
+    """Return the first value of the most definite key with the form; outer tables come first."""
     for wanted in keys:
         for key, value in values:
-            text = _identity(value) if key == wanted else ""
+            text = _identifier(value) if key == wanted else ""
             if form.fullmatch(text) and (key != "build" or _is_commit(text) is (form is _COMMIT)):
                 return text
     return None
 
 
 def _is_commit(text: str) -> bool:
-    """Of `build` nobody says what it is: a number is not a commit."""
+    """Return True if the value of `build`, which may be either, is a commit: not a number."""
     return bool(_COMMIT.fullmatch(text)) and not text.isdecimal()
 
 
-def _identity(value: Any) -> str:
-    """The text that a value stands for: `{"id": {"full": "3e68e18…"}}` is the commit 3e68e18…"""
+def _identifier(value: Any) -> str:
+    """Return the identifier in a value: 3e68e18… in `{"id": {"full": "3e68e18…"}}`."""
     for keys in (("id", "sha", "hash"), ("full",)):
         if isinstance(value, Mapping):
             value = next((value[key] for key in keys if key in value), None)
     return value.strip() if isinstance(value, str) else ""
 
 
-def _plain(key: str) -> str:
+def _normal_key(key: str) -> str:
     return re.sub(r"[-_. ]", "", key).lower()
 
 
-class ReleaseSeen:
-    """The release that any answer of the run has told, kept in *file* for all its processes.
+class ReleaseObserver:
+    """The release in any response of the run, kept in *file* for all its processes.
 
-    It costs no request: the health check asks where a release is told anyway.
+    It costs no request: the health check requests a usual place anyway.
     """
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._known = Release()
 
-    def observe(self, answer: httpx.Response) -> None:
-        """Note what *answer* tells beyond what is known."""
+    def observe(self, response: httpx.Response) -> None:
+        """Record the version or commit in *response* that was not known yet."""
         if self._known.version and self._known.commit:
             return
-        told = derived(answer)
-        first = _is_about_the_service(answer) and not self.is_told
-        if first or _both(self._known, told) != self._known:
-            self._known = _both(self.release(), told)
+        found = derived(response)
+        first = _is_about_the_service(response) and not self.has_response
+        if first or _merged(self._known, found) != self._known:
+            self._known = _merged(self.release(), found)
             part = self._file.with_suffix(f".{os.getpid()}")
             part.write_bytes(msgspec.json.encode(self._known))
             part.replace(self._file)
 
     @property
-    def is_told(self) -> bool:
-        """Whether any process has had an answer about the service: asking again tells no more."""
+    def has_response(self) -> bool:
+        """Return True if any process has had a response about the service.
+
+        Then another request would not show more.
+        """
         return self._file.exists()
 
     def release(self) -> Release:
-        """What any process of the run has noted so far."""
+        """Return the release that the processes of the run have recorded so far."""
         try:
             return msgspec.json.decode(self._file.read_bytes(), type=Release)
         except (OSError, msgspec.MsgspecError):
@@ -214,8 +221,8 @@ def _text(value: Any) -> str | None:
     return str(value)[:LONGEST] or None
 
 
-def is_that(told: Release, wanted: Release) -> bool:
-    """The version is that one, and the commit too: one may be the other's abbreviation."""
-    if wanted.version is not None and told.version != wanted.version:
+def is_that(found: Release, wanted: Release) -> bool:
+    """Return True if version and commit are the wanted ones; a commit may be abbreviated."""
+    if wanted.version is not None and found.version != wanted.version:
         return False
-    return wanted.commit is None or same_commit(told.commit, wanted.commit)
+    return wanted.commit is None or same_commit(found.commit, wanted.commit)

@@ -1,4 +1,4 @@
-"""A target that the run starts itself, once, and stops for certain."""
+"""A target that the run starts itself, once, and always stops."""
 
 import http.client
 import os
@@ -21,25 +21,25 @@ from pytest_prodcheck.service import reaper
 
 HOST = "127.0.0.1"
 PORTS_TO_TRY = 3
-"""Between picking a free port and the service's bind another process may take it."""
+"""Attempts with another port: a free one may be taken before the service binds it."""
 
 GRACE = 5.0
-"""Seconds a service has to end after SIGTERM before it is killed."""
+"""Seconds that a service has to end after SIGTERM before it is killed."""
 
 FIRST_PATIENCE = 1.0
-"""Seconds for the first answer; doubled each time a service takes the call but stays silent."""
+"""Seconds for the first response; doubled each time a service accepts but does not respond."""
 
 _ANSI = re.compile(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)")
 _LONGEST_LINE = 300
 
 
 def data_of(log: Path) -> Path:
-    """The folder that `{folder}` stands for."""
+    """Return the folder for which `{folder}` stands."""
     return log.with_suffix(".data")
 
 
 class Service:
-    """A running service: `base_url` (with the port filled in), `port`, `pid`."""
+    """A running service, with `base_url` (with the port filled in), `port` and `pid`."""
 
     def __init__(
         self,
@@ -67,20 +67,20 @@ class Service:
 
     @classmethod
     def start(cls, target: Target, *, cwd: Path, log: Path) -> "Service":
-        """Start `target.start` in `cwd` and wait until it gives any HTTP answer.
+        """Start `target.start` in `cwd`, and return it after its first HTTP response.
 
         There is no shell. `{port}` becomes a free port (or the port that `base_url` names),
-        `{python}` this interpreter and `{folder}` the folder of `data_of(log)`. Programs
-        are looked up on PATH, then beside this interpreter. All output goes to `log`. UsageError
-        when the command is missing, ends, or does not answer within `target.start_timeout` seconds.
+        `{python}` this interpreter and `{folder}` the folder of `data_of(log)`. Programs are looked
+        up on PATH, then beside this interpreter. All output goes to `log`. Raises UsageError if the
+        command is missing, ends, or does not respond within `target.start_timeout` seconds.
         """
         words = _words(target)
         for left in reversed(range(PORTS_TO_TRY)):
             port = _port(target)
             service = cls._launch(target, words, port, cwd, log)
             try:
-                trouble = service._wait_for_answer(target)
-                if trouble is None:
+                failure = service._wait_for_response(target)
+                if failure is None:
                     return service
                 another = left > 0 and "{port}" in target.base_url and service._lost_its_port()
             except BaseException:
@@ -89,7 +89,7 @@ class Service:
             service.stop()
             if not another:
                 break
-        raise UsageError(trouble)
+        raise UsageError(failure)
 
     @classmethod
     def _launch(
@@ -103,28 +103,28 @@ class Service:
         environment = {
             **os.environ,
             reaper.MARK: mark,
-            # As a shell in an activated virtual environment would find it, but PATH goes first.
+            # As a shell in an activated virtual environment, but PATH goes first.
             "PATH": os.pathsep.join(filter(None, (os.environ.get("PATH", os.defpath), beside))),
-            # What a service printed last is what explains its end; do not lose it in a buffer.
+            # The last output explains the end of a service: it must not be lost in a buffer.
             "PYTHONUNBUFFERED": "1",
         }
         data_of(log).mkdir(parents=True, exist_ok=True)
         if not cwd.is_dir():
             raise UsageError(
                 f"{target.name}: the directory {cwd} to start `{command}` in does not exist.\n"
-                f"Run from the project's directory."
+                f"Run pytest from the project's directory."
             )
         log.parent.mkdir(parents=True, exist_ok=True)
-        # The watcher is first: a run killed after any line below leaves nothing behind.
-        heard, lifeline = os.pipe()
+        # The watcher starts first, so that a run that is killed later leaves nothing behind.
+        read_end, lifeline = os.pipe()
         watcher = subprocess.Popen(  # noqa: S603 - our own script
             [sys.executable, "-I", "-S", reaper.__file__, str(os.getpid()), mark],
-            stdin=heard,
+            stdin=read_end,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        os.close(heard)
+        os.close(read_end)
         try:
             with log.open("wb") as output:
                 process = subprocess.Popen(  # noqa: S603 - the user's own command, no shell
@@ -166,7 +166,7 @@ class Service:
 
     @property
     def ended(self) -> str | None:
-        """How the service ended (`exited with code 3`), or None while it runs."""
+        """Return how the service ended (`exited with code 3`), or None while it runs."""
         code = self._process.poll()
         if code is None:
             return None
@@ -178,74 +178,77 @@ class Service:
             return f"was killed by signal {-code}"
 
     def tail(self, lines: int = 20) -> str:
-        """The last lines it printed, without control characters; lines end after 300."""
+        """Return the last lines of its output, cut to 300 characters, no control characters."""
         with self._log.open("rb") as log:
             log.seek(max(0, log.seek(0, os.SEEK_END) - 64 * 1024))
             text = log.read().decode("utf-8", "replace")
-        shown = []
+        last = []
         for line in text.splitlines()[-lines:] if lines else []:
-            plain = _ANSI.sub("", line).replace("\t", "    ")[:_LONGEST_LINE]
-            shown.append("".join(c if c.isprintable() else "?" for c in plain))
-        return "\n".join(shown)
+            uncoloured = _ANSI.sub("", line).replace("\t", "    ")[:_LONGEST_LINE]
+            last.append("".join(c if c.isprintable() else "?" for c in uncoloured))
+        return "\n".join(last)
 
     def stop(self, *, grace: float = GRACE) -> None:
-        """End the service and all it started: SIGTERM, `grace` seconds, SIGKILL. Idempotent."""
+        """End the service and all its processes: SIGTERM, `grace` seconds, SIGKILL. Idempotent."""
         if self._stopped:
             return
-        if reaper.end(self.pid, self._mark, grace, look=self._process.poll):
+        if reaper.end(self.pid, self._mark, grace, poll=self._process.poll):
             self._process.wait()
         self._stopped = True
-        # Only now: until here the watcher stands in for a run that is killed while it stops.
+        # Not earlier: until here the watcher ends the service if the run is killed meanwhile.
         self._watcher.kill()
         self._watcher.wait()
         os.close(self._lifeline)
 
-    def _wait_for_answer(self, target: Target) -> str | None:
-        """None once it answers, whatever it answers; else what is wrong and the way out."""
+    def _wait_for_response(self, target: Target) -> str | None:
+        """Return None after any response; otherwise the failure and the remedy."""
         deadline = time.monotonic() + target.start_timeout
         prefix = urlsplit(self.base_url).path.rstrip("/")
         health = prefix + "/" + (target.health or "").lstrip("/")
-        asking, other = health, prefix + "/"
+        path, other = health, prefix + "/"
         patience = FIRST_PATIENCE
         while True:
-            asked = time.monotonic()
-            left = deadline - asked
-            answered = left > 0 and self._answers(asking, min(patience, left))
-            where = f"http://{HOST}:{self.port}{health}"
-            # Looked at after the answer: that may have come from somebody else on this port.
-            if how := self.ended:
-                return self._trouble(
-                    f"{how} before it answered at {where}",
+            began = time.monotonic()
+            left = deadline - began
+            responded = left > 0 and self._responds(path, min(patience, left))
+            url = f"http://{HOST}:{self.port}{health}"
+            # Checked after the response, which may be another process's on this port.
+            if end := self.ended:
+                return self._failure(
+                    f"{end} before it responded at {url}",
                     f"Make the command run by itself, then correct `start` of "
                     f"[targets.{target.name}].",
                 )
-            if answered:
+            if responded:
                 return None
             if left <= 0:
-                return self._trouble(
-                    f"did not answer at {where} within {target.start_timeout:g} s",
+                return self._failure(
+                    f"did not respond at {url} within {target.start_timeout:g} s",
                     f"Make it listen on {HOST}:{{port}}, or raise `start_timeout` of "
                     f"[targets.{target.name}].",
                 )
-            if time.monotonic() - asked >= patience:
-                asking, other, patience = other, asking, patience * 2
+            if time.monotonic() - began >= patience:
+                path, other, patience = other, path, patience * 2
             time.sleep(0.02)
 
-    def _trouble(self, how: str, way_out: str) -> str:
+    def _failure(self, fact: str, remedy: str) -> str:
         output = self.tail(20)
-        said = f"Its last output (all of it in {self._log}):" if output else "It printed nothing."
+        heading = (
+            f"Its last output (all of it in {self._log}):" if output else "It printed nothing."
+        )
         quoted = "".join(f"\n    {line}" for line in output.splitlines())
-        return f"`{self.command}` {how}.\n{said}{quoted}\n{way_out}"
+        return f"`{self.command}` {fact}.\n{heading}{quoted}\n{remedy}"
 
-    def _answers(self, path: str, seconds: float) -> bool:
+    def _responds(self, path: str, seconds: float) -> bool:
         # A plain connection to a literal address: no proxy, no name lookup, no redirect.
         connection: http.client.HTTPConnection
         if self.base_url.startswith("https:"):
-            anyone = ssl.create_default_context()
-            anyone.check_hostname = False  # is it up? Who it is, the checks will ask
-            anyone.verify_mode = ssl.CERT_NONE
+            # Whether it is up, not who it is: the checks verify the certificate.
+            unverified = ssl.create_default_context()
+            unverified.check_hostname = False
+            unverified.verify_mode = ssl.CERT_NONE
             connection = http.client.HTTPSConnection(
-                HOST, self.port, timeout=seconds, context=anyone
+                HOST, self.port, timeout=seconds, context=unverified
             )
         else:
             connection = http.client.HTTPConnection(HOST, self.port, timeout=seconds)
@@ -259,7 +262,7 @@ class Service:
         return True
 
     def _lost_its_port(self) -> bool:
-        """It ended because another process had taken the port that was free before."""
+        """Return True if it ended because another process had taken the port meanwhile."""
         output = self.tail(200).lower()
         return self.ended is not None and (
             "address already in use" in output or "eaddrinuse" in output or not _is_free(self.port)
@@ -288,16 +291,16 @@ def _words(target: Target) -> list[str]:
 
 
 def _port(target: Target) -> int:
-    """A port that was free a moment ago, or the one `base_url` names."""
+    """Return a port that was free a moment ago, or the one in `base_url`."""
     if "{port}" in target.base_url:
         return _free_port()
     parts = urlsplit(target.base_url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     if not _is_free(port):
-        # A service left from yesterday would be tested instead of the one just started.
+        # An old process would be tested instead of the service just started.
         raise UsageError(
             f"{target.name}: another process already listens on port {port} of {HOST}.\n"
-            f"Stop it, or use {{port}} in both base_url and `start` to have a free one picked."
+            f"Stop it, or use {{port}} in both base_url and `start`, which picks a free port."
         )
     return port
 

@@ -1,4 +1,4 @@
-"""A connection to a target outside a run of tests: for commands, and for a watchdog."""
+"""A connection to a target outside a test run, for commands and the watchdog of drills."""
 
 import os
 import tempfile
@@ -10,27 +10,29 @@ import msgspec
 
 from pytest_prodcheck.config import Settings, load
 from pytest_prodcheck.http.client import LiveClient
-from pytest_prodcheck.http.throttle import Chain
+from pytest_prodcheck.http.throttle import Throttle
 from pytest_prodcheck.http.transport import LiveTransport
 from pytest_prodcheck.model import Record
 from pytest_prodcheck.redaction.redactor import redactor_of
 
 
-class Alone(Record):
-    """The settings of a target, clients on it, and what takes secrets out of a text."""
+class StandaloneTarget(Record):
+    """The settings of a target, clients for it, and a function that redacts texts."""
 
     settings: Settings
     connect: Callable[[], LiveClient]
     connect_anew: Callable[[], AbstractContextManager[LiveClient]]
-    """A client whose first request opens a connection, and which closes it in the end."""
+    """Returns a client that opens a connection of its own, and closes it at the end."""
     clean: Callable[[str], str]
 
 
 @contextmanager
-def alone(choice: str, *, root: Path, base_url: str = "") -> Iterator[Alone]:
-    """Clients with the rate and the credentials of the target, as in a run; *base_url* is where it
-    really is, if not where the configuration says. How many requests they send, time alone
-    bounds. Raises UsageError."""
+def standalone_target(choice: str, *, root: Path, base_url: str = "") -> Iterator[StandaloneTarget]:
+    """Connect to the target *choice* with its rate and credentials, as in a run.
+
+    *base_url* is its real address, if that differs from the configuration. The number of requests
+    has no limit. Raises UsageError.
+    """
     settings = load(choice, root=root, environ=os.environ)
     if base_url:
         target = msgspec.structs.replace(settings.target, base_url=base_url)
@@ -40,24 +42,24 @@ def alone(choice: str, *, root: Path, base_url: str = "") -> Iterator[Alone]:
 
 
 @contextmanager
-def connected(settings: Settings) -> Iterator[Alone]:
-    """As `alone`, with settings that somebody has."""
+def connected(settings: Settings) -> Iterator[StandaloneTarget]:
+    """Connect to a target as `standalone_target` does, with given settings."""
     target = settings.target
     redactor = redactor_of(settings.secrets, os.environ)
     with tempfile.TemporaryDirectory(prefix="prodcheck-") as work:
-        chain = Chain(Path(work) / "chain", rate=target.rate, budget=None, breaker=False)
-        transport = LiveTransport(target, chain)
+        throttle = Throttle(Path(work) / "throttle", rate=target.rate, budget=None, breaker=False)
+        transport = LiveTransport(target, throttle)
 
         @contextmanager
         def connect_anew() -> Iterator[LiveClient]:
-            own = LiveTransport(msgspec.structs.replace(target, concurrency=1), chain)
+            own = LiveTransport(msgspec.structs.replace(target, concurrency=1), throttle)
             try:
                 yield LiveClient(target, own, redact=redactor.text)
             finally:
                 own.close()
 
         try:
-            yield Alone(
+            yield StandaloneTarget(
                 settings=settings,
                 connect=lambda: LiveClient(target, transport, redact=redactor.text),
                 connect_anew=connect_anew,
@@ -65,4 +67,4 @@ def connected(settings: Settings) -> Iterator[Alone]:
             )
         finally:
             transport.close()
-            chain.close()
+            throttle.close()

@@ -35,7 +35,7 @@ from pytest_prodcheck.store.run_directory import Folder
 from pytest_prodcheck.verdict.judge import EXIT_BY_RULING
 
 if TYPE_CHECKING:
-    from pytest_prodcheck.http.throttle import Chain
+    from pytest_prodcheck.http.throttle import Throttle
     from pytest_prodcheck.service.service import Service
     from pytest_prodcheck.session.guard_lifetime import GuardLife
     from pytest_prodcheck.session.release_query import ReleaseQuery
@@ -69,7 +69,7 @@ class Controller:
         reports: Reports,
         service: Service | None,
         for_workers: dict[str, Any],
-        throttle: Chain,
+        throttle: Throttle,
         release: ReleaseQuery,
         life: GuardLife,
     ) -> None:

@@ -37,8 +37,8 @@ class ReleaseQuery(threading.Thread):
 
             nonlocal told_by_answers
             seen = context.release_seen
-            told_by_answers = bool(seen and seen.is_told)
-            if seen and (seen.is_told or not place_of_release(target)):
+            told_by_answers = bool(seen and seen.has_response)
+            if seen and (seen.has_response or not place_of_release(target)):
                 return seen.release()
             return ask_anew()
 

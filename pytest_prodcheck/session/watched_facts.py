@@ -18,7 +18,7 @@ from pytest_prodcheck.verdict.manifest import missing
 from pytest_prodcheck.verdict.releases import is_another
 
 if TYPE_CHECKING:
-    from pytest_prodcheck.http.throttle import Chain
+    from pytest_prodcheck.http.throttle import Throttle
     from pytest_prodcheck.service.service import Service
     from pytest_prodcheck.session.release_query import ReleaseQuery
 
@@ -40,7 +40,7 @@ class WatchedFacts:
         log: RunLog,
         folder: Folder,
         redactor: Redactor,
-        throttle: Chain,
+        throttle: Throttle,
         service: Service | None,
         release: ReleaseQuery,
         required: tuple[str, ...],

@@ -1,4 +1,4 @@
-"""The entries of a journal: one struct for each kind, told apart by `"kind"` in the JSON.
+"""The entries of a journal: one struct for each kind, which `"kind"` names in the JSON.
 
 A new field needs a default, so that journals of older versions can still be read.
 """
@@ -9,24 +9,24 @@ from pytest_prodcheck.model import Part, Planned, Problem, Record, Release, Run,
 
 
 class Begin(Run, tag_field="kind", tag="begin"):
-    """The head of a run: id, target, policy, settings; what is found out later is empty."""
+    """The head of a run: id, target, policy, settings; facts that are found later are empty."""
 
 
 class Plan(Record, tag_field="kind", tag="planned"):
-    """The frozen set of checks; of a shard, also the ids of the `whole` plan."""
+    """The final set of checks; for a shard, also the ids of the `whole` plan."""
 
     checks: tuple[Planned, ...]
     whole: tuple[str, ...] = ()
 
 
 class Report(Record, tag_field="kind", tag="report"):
-    """A pytest report, serialised by pytest itself, with our facts under `prodcheck`."""
+    """A pytest report, serialized by pytest itself, with our facts under `prodcheck`."""
 
     data: dict[str, Any]
 
 
 class CollectReport(Record, tag_field="kind", tag="collectreport"):
-    """Likewise of a file that could not be collected, for the reporters."""
+    """A pytest report on a file that could not be collected, for the reporters."""
 
     data: dict[str, Any]
 
@@ -36,27 +36,27 @@ class ProblemFound(Problem, tag_field="kind", tag="problem"):
 
 
 class PartOnly(Part, tag_field="kind", tag="part"):
-    """Why the run is only a part of what the team planned; see `model.Part`."""
+    """The reason why the run is only a part of the team's plan; see `model.Part`."""
 
 
 class WarningGiven(Warned, tag_field="kind", tag="warning"):
-    """What a check warned of."""
+    """A warning that a check gave."""
 
 
 class ReleaseSeen(Record, tag_field="kind", tag="release"):
-    """What is deployed."""
+    """The release that is deployed."""
 
     release: Release
 
 
 class ServiceLog(Record, tag_field="kind", tag="service"):
-    """Last lines of a service that the run started."""
+    """The last lines of the log of a service that the run started."""
 
     log: str
 
 
 class TrafficCounted(Record, tag_field="kind", tag="traffic"):
-    """What all requests of the run add up to: a check keeps the evidence alone."""
+    """Totals of all requests of the run; a check itself keeps only those that are evidence."""
 
     requests: int
     failed: int
@@ -64,12 +64,12 @@ class TrafficCounted(Record, tag_field="kind", tag="traffic"):
 
 
 class End(Record, tag_field="kind", tag="end"):
-    """The run was closed in order."""
+    """The orderly end of a run."""
 
     finished: str
     duration_s: float
     entries: int | None = None
-    """How many entries came before; None in older journals."""
+    """Number of entries before this one; None in older journals."""
 
 
 Entry: TypeAlias = (

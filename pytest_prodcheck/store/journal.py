@@ -1,7 +1,7 @@
-"""The journal: one JSON line per fact, on its way to the disk before anybody else sees it.
+"""The journal of a run: one JSON line per fact, written before the fact is used anywhere else.
 
 It is the only source of truth. A live run, a run of many workers, merged shards and a
-killed run that is recovered are all the same thing: entries (see `entries`), folded into a Run.
+killed run that is recovered are all entries (see `entries`), folded into a Run.
 """
 
 import json
@@ -19,7 +19,7 @@ from pytest_prodcheck.model import (
     Check,
     Exchange,
     Failure,
-    FlagsTold,
+    FlagReading,
     Part,
     Planned,
     Problem,
@@ -46,13 +46,13 @@ from pytest_prodcheck.store.entries import (
 from pytest_prodcheck.store.traffic import Traffic
 
 Data = dict[str, Any]
-"""A report of pytest, as pytest itself serialises it."""
+"""A report of pytest, as pytest itself serializes it."""
 
 
 class Journal:
-    """Appends entries to a file and keeps them, so that a full disk cannot lose a verdict.
+    """A file of entries, also kept in memory, so that a full disk cannot lose a verdict.
 
-    `failure` is the first error of writing, if any: the run goes on, and cannot pass.
+    `failure` is the first error of writing, if any: the run continues, but cannot pass.
     """
 
     def __init__(self, path: Path) -> None:
@@ -63,14 +63,14 @@ class Journal:
         self.open()
 
     def open(self) -> None:
-        """Go on writing after `close`; raises OSError."""
+        """Open the file, also again after `close`; raises OSError."""
         self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
     def write(self, entry: Entry) -> None:
-        """Add one entry. One `write(2)` a line: a kill leaves at most one torn last line."""
+        """Add one entry, with one `write(2)` a line: a kill leaves at most one torn last line."""
         self.entries.append(entry)
         if self._file is None or self.failure:
-            return  # after half a line, another one would make both unreadable
+            return  # after half a line, the next one would be unreadable too
         line = memoryview(encode(entry) + b"\n")
         try:
             while line:
@@ -79,7 +79,7 @@ class Journal:
             self.failure = self.failure or error
 
     def close(self) -> None:
-        """Onto the disk itself. Later entries are kept in memory only."""
+        """Sync the file to the disk and close it; later entries are kept in memory only."""
         if self._file is None:
             return
         try:
@@ -92,7 +92,7 @@ class Journal:
 
 
 def encode(data: Any) -> bytes:
-    """Strict JSON, also of text that is no Unicode (a lone surrogate becomes `?`)."""
+    """Return strict JSON, also of text that is not Unicode (a lone surrogate becomes `?`)."""
     try:
         return msgspec.json.encode(data)
     except UnicodeEncodeError:
@@ -104,7 +104,7 @@ _DECODER: msgspec.json.Decoder[Entry] = msgspec.json.Decoder(Entry)
 
 
 def read(path: Path) -> Iterator[Entry]:
-    """The entries of a journal; a torn last line, as a kill leaves it, is passed over."""
+    """Yield the entries of a journal; a last line that a kill has torn is skipped."""
     with path.open("rb") as lines:
         for line in lines:
             try:
@@ -116,10 +116,10 @@ def read(path: Path) -> Iterator[Entry]:
 
 
 def fold(entries: Iterable[Entry], state: State = "finished") -> Run:
-    """All that the entries say, as one Run.
+    """Return the facts of all entries as one Run.
 
     A check that reported several times (the same id twice, several vantages) has its worst
-    outcome. Raises ValueError when there is no `begin`.
+    outcome. Raises ValueError if there is no `begin`.
     """
     fold = _Fold()
     for entry in entries:
@@ -128,7 +128,7 @@ def fold(entries: Iterable[Entry], state: State = "finished") -> Run:
 
 
 class _Fold:
-    """What the entries so far say."""
+    """The facts of the entries so far."""
 
     def __init__(self) -> None:
         self._head: Begin | None = None
@@ -167,12 +167,12 @@ class _Fold:
                 self._end = entry
 
     def run(self, state: State) -> Run:
-        """Return the Run. Raises ValueError when it never began."""
+        """Return the Run; raises ValueError if there is no `begin`."""
         head = self._head
         if not head:
             raise ValueError("the journal has no beginning: it is empty or not a prodcheck journal")
         checks = [self._check(id_) for id_ in dict.fromkeys((*self._plan, *self._reports))]
-        reports = [report for told in self._reports.values() for report in told]
+        reports = [report for of_check in self._reports.values() for report in of_check]
         traffic = self._traffic if self._traffic.requests else _traffic(checks)
         return Run(
             run_id=head.run_id,
@@ -206,11 +206,11 @@ class _Fold:
 
 
 def _traffic(checks: Iterable[Check]) -> Traffic:
-    """Of a run that was killed before it could count: what its reports tell of."""
+    """Return the totals by the reports alone, for a run that was killed before it could count."""
     traffic = Traffic()
     for check in checks:
         if check.category == "rollback":
-            continue  # what a drill asks is asked of a target that it has made fail on purpose
+            continue  # a drill's requests go to a target that it has made fail on purpose
         for one in check.exchanges:
             if one.kind != "withheld":
                 answered = one.elapsed_ms if one.status is not None else None
@@ -219,7 +219,7 @@ def _traffic(checks: Iterable[Check]) -> Traffic:
 
 
 def _measured(reports: Iterable[Data]) -> dict[str, float]:
-    """The largest value of each name that any report tells."""
+    """Return the largest value of each name in any report."""
     found: dict[str, float] = {}
     for report in reports:
         for name, value in (report.get("prodcheck") or {}).get("measured", {}).items():
@@ -227,25 +227,28 @@ def _measured(reports: Iterable[Data]) -> dict[str, float]:
     return found
 
 
-def _flags(reports: Iterable[Data]) -> FlagsTold:
-    """As the last report has them that tells any."""
-    told = [flags for report in reports if (flags := (report.get("prodcheck") or {}).get("flags"))]
-    return msgspec.convert(told[-1], FlagsTold) if told else FlagsTold()
+def _flags(reports: Iterable[Data]) -> FlagReading:
+    """Return the flags of the last report that has any."""
+    found = [flags for report in reports if (flags := _facts(report).get("flags"))]
+    return msgspec.convert(found[-1], FlagReading) if found else FlagReading()
 
 
 def _unplanned(id_: str, reports: list[Data]) -> Planned:
-    """A report nobody planned (its worker died before it could say): taken as it tells."""
-    told: Data = next((r["prodcheck"] for r in reports if r.get("prodcheck")), {})
-    return Planned(id=id_, category=told.get("category"), severity=told.get("severity", "major"))
+    """Return the plan of a check that was not planned, by its own reports.
+
+    Its worker died before it could report its plan.
+    """
+    facts: Data = next((r["prodcheck"] for r in reports if r.get("prodcheck")), {})
+    return Planned(id=id_, category=facts.get("category"), severity=facts.get("severity", "major"))
 
 
 _WORST_FIRST = ("failed", "not_run", "known", "skipped", "flaky", "passed")
 
 
 def _check(planned: Planned, reports: list[Data]) -> Check:
-    """The outcome of a check from the reports of its phases, in order of arrival."""
+    """Return the outcome of a check from the reports of its phases, in order of arrival."""
     if not planned.permitted:
-        return _as(planned, "not_permitted", planned.reason, [])
+        return _check_of(planned, "not_permitted", planned.reason, [])
     attempts: list[list[Data]] = []
     for report in reports:
         if report["when"] == "setup" or not attempts:
@@ -254,25 +257,25 @@ def _check(planned: Planned, reports: list[Data]) -> Check:
     rerun = [a for a in attempts if any(r["outcome"] == "rerun" for r in a)]
     final = [a for a in attempts if a not in rerun]
     if not final:
-        return _as(planned, "not_run", planned.reason or "did not run", reports)
+        return _check_of(planned, "not_run", planned.reason or "did not run", reports)
     outcome, message = min(
         (_attempt(attempt) for attempt in final), key=lambda o: _WORST_FIRST.index(o[0])
     )
     if rerun and outcome == "passed":
         outcome, message = "flaky", f"passed after {len(rerun)} failed attempt(s)"
-    return _as(planned, outcome, message, reports)
+    return _check_of(planned, outcome, message, reports)
 
 
 def _attempt(phases: list[Data]) -> tuple[Any, str]:
-    """Outcome and message of one try. Passed needs setup, call and teardown, all passed."""
+    """Return outcome and message of one attempt; to pass, setup, call and teardown must pass."""
     for report in phases:
         if report["outcome"] == "failed":
             return "failed", message_of(report)
     for report in phases:
-        told = report.get("prodcheck") or {}
+        facts = _facts(report)
         for outcome in ("not_run", "known"):
-            if told.get(outcome):
-                return outcome, told[outcome]
+            if facts.get(outcome):
+                return outcome, facts[outcome]
     for report in phases:
         if report["outcome"] != "passed" or "wasxfail" in report:
             return "skipped", message_of(report)
@@ -282,11 +285,16 @@ def _attempt(phases: list[Data]) -> tuple[Any, str]:
     return "passed", ""
 
 
+def _facts(report: Data) -> Data:
+    """Return our own facts in a report of pytest."""
+    return report.get("prodcheck") or {}
+
+
 def message_of(report: Data) -> str:
-    """One readable sentence or two of why this report is not a plain pass."""
-    told = report.get("prodcheck") or {}
-    if told.get("message"):
-        return str(told["message"])
+    """Return a sentence or two on why this report did not simply pass."""
+    facts = _facts(report)
+    if facts.get("message"):
+        return str(facts["message"])
     if "wasxfail" in report:
         return f"expected to fail: {report['wasxfail']}".rstrip(": ")
     longrepr = report.get("longrepr")
@@ -298,15 +306,17 @@ def message_of(report: Data) -> str:
     return str(longrepr or "failed")
 
 
-def _as(planned: Planned, outcome: Any, message: str, reports: list[Data]) -> Check:
-    told = [report.get("prodcheck") or {} for report in reports]
+def _check_of(planned: Planned, outcome: Any, message: str, reports: list[Data]) -> Check:
+    found = [_facts(report) for report in reports]
     failures = tuple(
-        msgspec.convert(failure, Failure) for facts in told for failure in facts.get("failures", ())
+        msgspec.convert(failure, Failure)
+        for facts in found
+        for failure in facts.get("failures", ())
     )
     return Check(
         id=planned.id,
         category=planned.category,
-        severity=_severity(planned, outcome, told),
+        severity=_severity(planned, outcome, found),
         outcome=outcome,
         duration_s=round(sum(report.get("duration", 0.0) for report in reports), 6),
         message=message,
@@ -314,20 +324,22 @@ def _as(planned: Planned, outcome: Any, message: str, reports: list[Data]) -> Ch
         failures=failures,
         exchanges=tuple(
             msgspec.convert(exchange, Exchange)
-            for facts in told
+            for facts in found
             for exchange in facts.get("exchanges", ())
         ),
     )
 
 
-def _severity(planned: Planned, outcome: str, told: list[Data]) -> Severity:
-    """Return how much a check counts: the worst of what was found where it has failed, else as it
-    was planned. What a team has marked critical stays so."""
+def _severity(planned: Planned, outcome: str, reported: list[Data]) -> Severity:
+    """Return the severity of a check: that of its worst failure if it failed, else as planned.
+
+    A check that a team has marked critical stays so.
+    """
     if outcome not in ("failed", "flaky", "known") or planned.severity == "critical":
         return planned.severity
     found = [
         failure.get("severity") or planned.severity
-        for facts in told
+        for facts in reported
         if "message" in facts
         for failure in facts.get("failures") or [{}]
     ]
@@ -335,7 +347,7 @@ def _severity(planned: Planned, outcome: str, told: list[Data]) -> Severity:
 
 
 def _reason(outcome: str, reports: list[Data], failures: Sequence[Failure]) -> Reason | None:
-    """Why a check has not passed: the worst of what was found, else the phase that says so."""
+    """Return the reason why a check has not passed: its worst failure's, else by the phase."""
     if outcome in ("passed", "not_permitted", "flaky"):
         return None
     if outcome in ("not_run", "skipped"):

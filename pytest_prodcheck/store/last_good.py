@@ -1,5 +1,4 @@
-"""The last release that passed, for each target: where to go back to, and what the next one is
-compared with."""
+"""The last release that passed, for each target: for a rollback, and to compare the next one."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -19,13 +18,13 @@ class Good(Record):
 
     last: LastRelease
     spec_of: LastRelease
-    """Whose document it is: not every run reads one."""
+    """The release whose document it is: not every run reads one."""
     spec: dict[str, Any]
     """Empty when no run has."""
 
     @property
     def source(self) -> str:
-        """`release 1.4.2 (run 20260101T000000-abcdef)`"""
+        """Return `release 1.4.2 (run 20260101T000000-abcdef)`."""
         run = f"run {self.spec_of.run_id}"
         release = self.spec_of.release.version or self.spec_of.release.commit
         return f"release {release} ({run})" if release else run
@@ -40,14 +39,14 @@ class LastGood(Record):
     """Vantage -> category -> the checks that passed in its last run that passed."""
 
     def followed_by(self, good: Good) -> "LastGood":
-        """The same with one more. A release that passes again does not displace the one before."""
+        """Return it with one more; a release that passes again does not displace the one before."""
         now, before = good.last.release, self.newest.last.release
         another = now != before and Release() not in (now, before)
         older = self.newest if another else self.older
         return LastGood(newest=good, older=older, passed=self.passed)
 
     def with_passed(self, run: Run) -> "LastGood":
-        """The same with the checks that passed in *run*."""
+        """Return it with the checks that passed in *run*."""
         found: dict[str, PassedBefore] = {}
         for category in {check.category for check in run.checks if check.category}:
             checks = [c.id for c in run.checks if c.category == category and c.outcome == "passed"]
@@ -62,7 +61,7 @@ class LastGood(Record):
 def remember(
     base: Path, run: Run, views: Sequence[Run], spec: dict[str, Any]
 ) -> Callable[[], None]:
-    """Store below *base* that *run* was promoted; return what undoes it.
+    """Store below *base* that *run* was promoted; return the function that undoes it.
 
     *views* are the run as each vantage saw it. *spec* is the document that it read; empty: none,
     and the one known before stays. A run that ended after this one is not displaced.
@@ -86,12 +85,12 @@ def remember(
 
 
 def keep(base: Path, target: str, found: LastGood) -> None:
-    """Store it below *base*, the folder of all runs, in place of an older one."""
+    """Store *found* below *base*, the folder of all runs, in place of an older one."""
     Folder(base).write(_name(target), msgspec.json.encode(found).decode())
 
 
 def put_back(base: Path, target: str, before: LastGood | None) -> None:
-    """Undo `keep`: what was stored before it, or nothing."""
+    """Undo `keep` by storing *before* again, or nothing."""
     if before:
         keep(base, target, before)
     else:
@@ -99,9 +98,9 @@ def put_back(base: Path, target: str, before: LastGood | None) -> None:
 
 
 def last_good(base: Path, target: str) -> LastGood | None:
-    """What is stored for *target*; None when there is nothing that can be read.
+    """Return the stored record of *target*; None if there is none that can be read.
 
-    A damaged file is put aside: the run goes on as if there were none.
+    A damaged file is renamed, and the run continues as if there were none.
     """
     path = base / _name(target)
     try:
@@ -115,7 +114,7 @@ def last_good(base: Path, target: str) -> LastGood | None:
 
 
 def remembered(base: Path, target: str) -> tuple[LastRelease, ...]:
-    """The releases alone, newest first."""
+    """Return the last releases that passed, newest first."""
     found = last_good(base, target)
     if not found:
         return ()
@@ -123,7 +122,7 @@ def remembered(base: Path, target: str) -> tuple[LastRelease, ...]:
 
 
 def passed_before(base: Path, target: str, vantage: str) -> dict[str, PassedBefore]:
-    """Return, by category, what passed in the last run on *target* from *vantage* that passed."""
+    """Return, by category, the checks that passed in the last passing run from *vantage*."""
     found = last_good(base, target)
     return found.passed.get(vantage, {}) if found else {}
 

@@ -1,4 +1,4 @@
-"""Several journals made one: the shards of a run, or one run seen from several vantages."""
+"""The merge of several journals: the shards of a run, or one run seen from several vantages."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -26,19 +26,20 @@ from pytest_prodcheck.verdict.releases import same_release
 
 
 def merge(journals: Sequence[list[Entry]], run_id: str) -> list[Entry]:
-    """The entries of one journal that says what all of them say.
+    """Return the entries of one journal with the facts of all.
 
-    Raises UsageError when they are not about the same target under the same policy, or do not
+    Raises UsageError if they are not about the same target under the same policy, or do not
     belong to one plan.
     """
     runs = [fold(entries) for entries in journals]
     for run in runs[1:]:
-        theirs = _decisive(run)
-        for what, ours in _decisive(runs[0]).items():
+        theirs = _shared_settings(run)
+        for what, ours in _shared_settings(runs[0]).items():
             if theirs[what] != ours:
                 raise UsageError(
                     f"run {run.run_id} has another {what} than run {runs[0].run_id} "
-                    f"({theirs[what]}, not {ours}); only runs on one target under one policy merge"
+                    f"({theirs[what]}, not {ours}). Only runs on one target under one policy can "
+                    "be merged."
                 )
     refuse_other_plans(runs, journals)
     suffix = _suffixes(runs)
@@ -47,7 +48,7 @@ def merge(journals: Sequence[list[Entry]], run_id: str) -> list[Entry]:
     for run, journal in zip(runs, journals, strict=True):
         entries += [_renamed(e, suffix(run)) for e in journal if not isinstance(e, Begin | End)]
         entries += map(_entry, unfinished(journal))
-    unclear = [*_missing_shards(runs), *_lacking(runs), *_releases(runs)]
+    unclear = [*_missing_shards(runs), *_missing_required(runs), *_different_releases(runs)]
     unclear += _conflicts(runs) if several else []
     entries += map(_entry, unclear)
     ends = [entry for journal in journals for entry in journal if isinstance(entry, End)]
@@ -62,7 +63,7 @@ def merge(journals: Sequence[list[Entry]], run_id: str) -> list[Entry]:
 
 
 def by_vantage(run: Run, journals: Sequence[list[Entry]]) -> list[Run]:
-    """Return the merged *run* as each vantage saw it, with the ids that its own runs know."""
+    """Return the merged *run* as each vantage saw it, with the ids of its own runs."""
     parts = [fold(entries) for entries in journals]
     suffix = _suffixes(parts)
     views = {part.target.vantage: (part.target, suffix(part)) for part in parts}
@@ -83,13 +84,15 @@ def by_vantage(run: Run, journals: Sequence[list[Entry]]) -> list[Run]:
 
 
 def drills_left(run: Path) -> list[Problem]:
-    """What the drills of a killed run may have left changed."""
+    """Return the changes that drills of a killed run may have left on the target."""
     return [Problem(what="drill", detail=detail) for detail in left_behind(run)]
 
 
 def unfinished(journal: list[Entry]) -> list[Problem]:
-    """A journal without an end is that of a run that was killed; its end tells how many lines came
-    before."""
+    """Return the problem of a journal that is incomplete; none for a complete one.
+
+    Without an end, the run was killed. The end has the number of lines before it.
+    """
     run_id = journal[0].run_id if isinstance(journal[0], Begin) else ""
     for position, entry in enumerate(journal):
         if isinstance(entry, End):
@@ -102,9 +105,9 @@ def unfinished(journal: list[Entry]) -> list[Problem]:
 
 
 def never_judged(run: Path) -> list[Problem]:
-    """Return that a run was killed between the end of its journal and its verdict.
+    """Return the problem of a run that was killed between its journal's end and its verdict.
 
-    What was refused after the end, no journal tells then.
+    In that case no journal has the violations after the end.
     """
     try:
         content = msgspec.json.decode((run / "verdict.json").read_bytes(), type=dict[str, Any])
@@ -116,8 +119,8 @@ def never_judged(run: Path) -> list[Problem]:
     return [Problem(what="stopped", detail=detail)]
 
 
-def _decisive(run: Run) -> dict[str, Any]:
-    """What runs must share, by the name that a person knows it by."""
+def _shared_settings(run: Run) -> dict[str, Any]:
+    """Return the settings that all runs must share, by the names that users know."""
     return {
         "target": run.target.name,
         "base_url": run.target.base_url,
@@ -143,13 +146,13 @@ def _head(runs: list[Run], run_id: str) -> Begin:
         unscored=(),
         problems=(),
         shard=None,
-        command=_whole(runs[0].command, keep_vantage=len(vantages) == 1),
+        command=_whole_command(runs[0].command, keep_vantage=len(vantages) == 1),
     )
     return Begin(**msgspec.structs.asdict(head))
 
 
 def _passed_before(runs: list[Run]) -> dict[str, PassedBefore]:
-    """What each part knows of the last run that passed, with the ids of the merged run."""
+    """Return each part's record of the last run that passed, with the ids of the merged run."""
     suffix = _suffixes(runs)
     found: dict[str, PassedBefore] = {}
     for run in runs:
@@ -163,13 +166,13 @@ def _passed_before(runs: list[Run]) -> dict[str, PassedBefore]:
 
 
 def _suffixes(runs: list[Run]) -> Callable[[Run], str]:
-    """What is added to the ids of a run, where there are several vantages."""
+    """Return a function from a run to the suffix of its ids: "" if there is one vantage only."""
     several = len({run.target.vantage for run in runs}) > 1
     return lambda run: f" @{run.target.vantage}" if several else ""
 
 
-def _whole(command: str, *, keep_vantage: bool) -> str:
-    """The command that repeats the whole run, and not the part that *command* made."""
+def _whole_command(command: str, *, keep_vantage: bool) -> str:
+    """Return the command that repeats the whole run rather than the part of *command*."""
     gone = "shard" if keep_vantage else "(?:shard|vantage)"
     return re.sub(rf" --prodcheck-{gone}[= ](?:'[^']*'|\S+)", "", command)
 
@@ -194,7 +197,7 @@ def _entry(problem: Problem) -> ProblemFound:
 
 
 def _missing_shards(runs: list[Run]) -> list[Problem]:
-    """Each vantage needs all parts: what one has not asked, another has not seen from there."""
+    """Return a problem for each shard that is missing; each vantage needs all of them."""
     present = {(run.target.vantage, run.shard) for run in runs if run.shard}
     whole = {(vantage, shard.partition("/")[2]) for vantage, shard in present}
     return [
@@ -205,8 +208,8 @@ def _missing_shards(runs: list[Run]) -> list[Problem]:
     ]
 
 
-def _releases(runs: list[Run]) -> list[Problem]:
-    """A deploy between two parts: neither release was checked as a whole."""
+def _different_releases(runs: list[Run]) -> list[Problem]:
+    """Return a problem if parts saw different releases, neither of which was checked as a whole."""
     seen: list[Release] = []
     for run in runs:
         if run.release != Release() and not any(same_release(run.release, one) for one in seen):
@@ -217,8 +220,8 @@ def _releases(runs: list[Run]) -> list[Problem]:
     return [Problem(what="required", detail=f"the runs saw different releases: {names}")]
 
 
-def _lacking(runs: list[Run]) -> list[Problem]:
-    """The manifest of a run in parts, which no part could judge."""
+def _missing_required(runs: list[Run]) -> list[Problem]:
+    """Return a problem for each check that the manifest requires and no part planned."""
     if not any(run.shard for run in runs):
         return []
     planned = {check.id: check for run in runs for check in run.checks}
@@ -227,7 +230,10 @@ def _lacking(runs: list[Run]) -> list[Problem]:
 
 
 def _conflicts(runs: list[Run]) -> list[Problem]:
-    """Well from here, ill from there: the target may be well, and somebody cannot see it."""
+    """Return a problem for each check that passed from one vantage and failed from another.
+
+    The target may be healthy, but not reachable from everywhere.
+    """
     outcomes: dict[str, dict[str, str]] = {}
     for run in runs:
         for check in run.checks:

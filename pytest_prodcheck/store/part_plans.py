@@ -1,4 +1,4 @@
-"""Whether several runs are parts of one plan: only then do they prove a whole together."""
+"""The check that several runs are parts of one plan, and so prove the whole of it together."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,11 +9,11 @@ from pytest_prodcheck.model import Planned, Run
 from pytest_prodcheck.store.entries import Entry, Plan
 
 NAMED = 3
-"""Checks that a message names."""
+"""Number of checks that a message names."""
 
 
 def refuse_other_plans(runs: Sequence[Run], journals: Sequence[list[Entry]]) -> None:
-    """Raise UsageError unless all *runs* had one plan, of which each ran all or its shard.
+    """Raise UsageError unless all *runs* had the same plan, and each ran all of it or its shard.
 
     A run that was killed before its plan was made has none to compare.
     """
@@ -21,25 +21,25 @@ def refuse_other_plans(runs: Sequence[Run], journals: Sequence[list[Entry]]) -> 
         for run in runs:
             if run.part and not run.part.chosen:
                 raise UsageError(
-                    f"run {run.run_id} is not a whole part: {run.part.text}; run it without -k and "
-                    "the like, then merge"
+                    f"run {run.run_id} is not a whole part: {run.part.text}. Run it again without "
+                    "-k and similar options, then merge."
                 )
     first = runs[0]
     for run in runs[1:]:
-        if differs := _configured_otherwise(first, run):
+        if differs := _configuration_difference(first, run):
             raise UsageError(
-                f"run {run.run_id} has another {differs} than run {first.run_id}; only parts of "
-                "one plan merge"
+                f"run {run.run_id} has another {differs} than run {first.run_id}. Only parts of "
+                "one plan can be merged."
             )
     plans = [_plan(journal) for journal in journals]
     known = [(run, plan) for run, plan in zip(runs, plans, strict=True) if plan]
     for run, plan in known[1:]:
-        if differs := _planned_otherwise(*known[0], run, plan):
-            raise UsageError(f"{differs}; only parts of one plan merge")
+        if differs := _plan_difference(*known[0], run, plan):
+            raise UsageError(f"{differs}. Only parts of one plan can be merged.")
 
 
-def _configured_otherwise(one: Run, other: Run) -> str:
-    """Return what *other* was given otherwise; empty when nothing is."""
+def _configuration_difference(one: Run, other: Run) -> str:
+    """Return the option or section in which *other* differs; "" if there is none."""
     if one.selection != other.selection:
         return f"-m ({other.selection or 'none'}, not {one.selection or 'none'})"
     names = {**one.configuration, **other.configuration}
@@ -48,7 +48,7 @@ def _configured_otherwise(one: Run, other: Run) -> str:
 
 
 class _Plan(msgspec.Struct):
-    """What one run planned, and the ids that all parts of it plan together."""
+    """The checks that one run planned, and the ids that all its parts plan together."""
 
     checks: dict[str, Planned]
     whole: set[str]
@@ -64,12 +64,12 @@ def _plan(journal: list[Entry]) -> _Plan | None:
     return _Plan(checks=checks, whole=whole or set(checks))
 
 
-def _planned_otherwise(one: Run, ours: _Plan, other: Run, theirs: _Plan) -> str:
-    """Return how the plan of *other* differs; empty when it does not."""
+def _plan_difference(one: Run, ours: _Plan, other: Run, theirs: _Plan) -> str:
+    """Return a sentence on how the plan of *other* differs; "" if it does not."""
     if lacking := ours.whole - theirs.whole:
-        return f"run {one.run_id} planned {_named(lacking)}, and run {other.run_id} did not"
+        return f"run {one.run_id} planned {_first_of(lacking)}, and run {other.run_id} did not"
     if lacking := theirs.whole - ours.whole:
-        return f"run {other.run_id} planned {_named(lacking)}, and run {one.run_id} did not"
+        return f"run {other.run_id} planned {_first_of(lacking)}, and run {one.run_id} did not"
     for id_ in ours.checks.keys() & theirs.checks.keys():
         here, there = ours.checks[id_], theirs.checks[id_]
         for name in ("category", "severity", "permitted"):
@@ -81,7 +81,8 @@ def _planned_otherwise(one: Run, ours: _Plan, other: Run, theirs: _Plan) -> str:
     return ""
 
 
-def _named(ids: Iterable[str]) -> str:
-    some = sorted(ids)
-    more = f" and {len(some) - NAMED} more" if len(some) > NAMED else ""
-    return ", ".join(some[:NAMED]) + more
+def _first_of(ids: Iterable[str]) -> str:
+    """Return the first NAMED ids as text, and how many more there are."""
+    ordered = sorted(ids)
+    more = f" and {len(ordered) - NAMED} more" if len(ordered) > NAMED else ""
+    return ", ".join(ordered[:NAMED]) + more

@@ -1,4 +1,4 @@
-"""Taking turns: what one process of a run does while no other does."""
+"""A lock between the processes of a run."""
 
 import fcntl
 from collections.abc import Iterator
@@ -7,11 +7,11 @@ from pathlib import Path
 
 
 @contextmanager
-def turn(path: Path, *, shared: bool = False) -> Iterator[None]:
-    """Have *path* (a file to be made) to oneself; with `shared`, together with all who share."""
+def process_lock(path: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold the lock at *path*, a file that is made; `shared` ones may be held together."""
     how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     with path.with_suffix(".gate").open("a") as gate, path.with_suffix(".turn").open("a") as own:
-        # Who waits at the gate for its turn is overtaken by nobody.
+        # The gate makes the lock fair: whoever waits there cannot be overtaken.
         fcntl.flock(gate, how)
         fcntl.flock(own, how)
         fcntl.flock(gate, fcntl.LOCK_UN)

@@ -1,4 +1,4 @@
-"""The folder of a run: files appear whole or not at all, and `latest` points to it."""
+"""The folder of a run, whose files appear complete or not at all; `latest` points to it."""
 
 import os
 import secrets
@@ -11,7 +11,7 @@ from pytest_prodcheck.errors import UsageError
 
 
 class Folder:
-    """`prodcheck-report/<run id>/`. `work` is for the processes of the run, until its end."""
+    """The folder `prodcheck-report/<run id>/`; `work` is for the run's processes until its end."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -20,15 +20,15 @@ class Folder:
 
     @classmethod
     def create(cls, base: Path) -> "Folder":
-        """A new run's folder in *base*, and `latest` pointing to it.
+        """Create a new run's folder in *base*, point `latest` to it, and return it.
 
-        Raises UsageError when *base* cannot hold it: read-only, a file, a link elsewhere.
+        Raises UsageError if *base* cannot hold it: read-only, a file, a link elsewhere.
         """
-        remedy = "name a folder that can be written with --prodcheck-report DIR"
+        remedy = "Name a writable folder with --prodcheck-report DIR."
         if base.is_symlink():
             raise UsageError(
                 f"{base} is a link to {base.readlink()}: reports are not written "
-                f"through links; {remedy}"
+                f"through links. {remedy}"
             )
         run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
         folder = cls(base / run_id)
@@ -37,19 +37,19 @@ class Folder:
             folder._point_latest()
         except OSError as error:
             reason = error.strerror or error
-            raise UsageError(f"{base} cannot hold the report: {reason}; {remedy}") from error
+            raise UsageError(f"{base} cannot hold the report: {reason}. {remedy}") from error
         return folder
 
     @classmethod
     def at(cls, path: Path) -> "Folder":
-        """An empty folder for a run, at exactly *path*. Raises UsageError."""
+        """Create an empty folder for a run at exactly *path*, and return it; raises UsageError."""
         try:
             path.mkdir(parents=True, exist_ok=True)
             if any(path.iterdir()):
-                raise UsageError(f"{path} is not empty; name a new folder with --output DIR")
+                raise UsageError(f"{path} is not empty. Name a new folder with --output DIR.")
         except OSError as error:
             reason = error.strerror or error
-            raise UsageError(f"{path} cannot hold a run: {reason}; name another folder") from error
+            raise UsageError(f"{path} cannot hold a run: {reason}. Name another folder.") from error
         return cls(path)
 
     def _point_latest(self) -> None:
@@ -62,9 +62,9 @@ class Folder:
             raise
 
     def write(self, name: str, text: str, *, durable: bool = False) -> None:
-        """Put *text* into file *name*: after a kill it holds the old content or the new.
+        """Write *text* to file *name*; after a kill it has either the old content or the new.
 
-        *durable*: also after a power cut, for some milliseconds of waiting for the disk.
+        *durable*: also after a power cut, which costs some milliseconds for the disk.
         """
 
         def fill(part: Path) -> None:
@@ -76,7 +76,7 @@ class Folder:
         self.replace(name, fill)
 
     def replace(self, name: str, fill: Callable[[Path], object]) -> None:
-        """Let *fill* write a file beside *name*, then put it in its place at one stroke."""
+        """Have *fill* write a file beside *name*, then move it into place atomically."""
         part = self.path / f".{name}.part"
         try:
             fill(part)
@@ -85,12 +85,12 @@ class Folder:
             part.unlink(missing_ok=True)
 
     def tidy(self) -> None:
-        """Drop what only the processes of the run needed."""
+        """Remove the files that only the processes of the run needed."""
         shutil.rmtree(self.work, ignore_errors=True)
 
 
 def drop_latest(base: Path) -> None:
-    """A run that could not begin must not leave an older run's verdict as the latest."""
+    """Remove the link `latest`, so that a run that could not begin has no verdict there."""
     latest = base / "latest"
     if latest.is_symlink():
         latest.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The exchanges of a run, counted by all of its processes."""
+"""The count of a run's exchanges, shared by all of its processes."""
 
 import contextlib
 import os
@@ -10,19 +10,19 @@ from pytest_prodcheck.store.traffic import Traffic
 
 
 class Measured(Record):
-    """One exchange as the limits see it; status None: no answer came."""
+    """One exchange as the limits see it; status None: there was no response."""
 
     status: int | None
     elapsed_ms: float
 
     @property
     def failed(self) -> bool:
-        """No answer, or the server says that it is its own fault."""
+        """Return True if there was no response, or a 5xx."""
         return self.status is None or self.status >= 500
 
     @property
     def refused(self) -> bool:
-        """A 4xx costs a server nothing: its speed says nothing about the service."""
+        """Return True for a 4xx, whose speed says nothing about the service."""
         return self.status is not None and 400 <= self.status < 500
 
 
@@ -33,9 +33,9 @@ class Tally:
         self._path = path
 
     def add(self, exchanges: Iterable[Exchange], *, generated: bool = False) -> None:
-        """Count these exchanges; those that were withheld never happened.
+        """Count these exchanges, except those that were withheld.
 
-        `generated`: they are cases of the contract suite, which no limit judges.
+        `generated`: they are cases of the contract suite, to which no limit applies.
         """
         mark = "g" if generated else "-"
         lines = [
@@ -46,18 +46,18 @@ class Tally:
         if lines:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
             descriptor = os.open(self._path, flags, 0o600)
-            # One write each time, which no other process can come between.
+            # A single write, so that other processes cannot write in between.
             try:
                 os.write(descriptor, "".join(lines).encode())
             finally:
                 os.close(descriptor)
 
     def measured(self) -> list[Measured]:
-        """Every exchange so far that limits judge, in the order of counting."""
+        """Return every exchange so far to which limits apply, in the order of counting."""
         return [one for one, generated in self._read() if not generated]
 
     def traffic(self) -> Traffic:
-        """What all exchanges of the run add up to, generated ones too."""
+        """Return the totals of all exchanges of the run, generated ones too."""
         traffic = Traffic()
         for one, _ in self._read():
             traffic.count(one.elapsed_ms if one.status is not None else None, one.failed)
@@ -66,7 +66,7 @@ class Tally:
     def _read(self) -> Iterator[tuple[Measured, bool]]:
         with contextlib.suppress(FileNotFoundError), self._path.open() as lines:
             for line in lines:
-                # A process killed while it wrote leaves half a line.
+                # A process that was killed while writing leaves half a line.
                 with contextlib.suppress(ValueError):
                     status, elapsed, mark = line.split()
                     one = Measured(status=int(status) or None, elapsed_ms=float(elapsed))

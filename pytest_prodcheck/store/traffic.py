@@ -1,4 +1,4 @@
-"""What the exchanges of a run add up to, in little room: parts of a run can be joined."""
+"""Totals of the exchanges of a run, in little memory; those of several parts can be added."""
 
 from collections import Counter
 
@@ -7,28 +7,28 @@ from pytest_prodcheck.store.entries import TrafficCounted
 
 
 class Traffic:
-    """Counts of requests, of failed ones, and of latencies in steps of four digits.
+    """Counts of requests, of failed ones, and of latencies rounded to four digits.
 
-    There are at most 9,000 steps between 10 ms and 100 ms, as many up to 1 s, and so on: thousands
-    of requests or millions take the same room.
+    There are at most 9,000 steps between 10 ms and 100 ms, as many up to 1 s, and so on: millions
+    of requests take no more memory than thousands.
     """
 
     def __init__(self) -> None:
         self.requests = 0
         self.failed = 0
-        """No answer, or a 5xx."""
+        """Requests without a response, or with a 5xx."""
         self.steps: Counter[str] = Counter()
-        """Milliseconds (`"12.34"`) -> how many answers took that long."""
+        """Milliseconds (`"12.34"`) -> number of responses that took that long."""
 
     def count(self, answered_ms: float | None, failed: bool) -> None:
-        """Add one exchange; `answered_ms` is None where no answer came."""
+        """Count one exchange; `answered_ms` is None if there was no response."""
         self.requests += 1
         self.failed += failed
         if answered_ms is not None:
             self.steps[f"{answered_ms:.4g}"] += 1
 
     def add(self, counted: TrafficCounted) -> None:
-        """Add what `entry` returned for another part of the run."""
+        """Add the counts of another part of the run, as its `entry` returned them."""
         self.requests += counted.requests
         self.failed += counted.failed
         self.steps.update(counted.steps)
@@ -38,7 +38,7 @@ class Traffic:
         return TrafficCounted(requests=self.requests, failed=self.failed, steps=dict(self.steps))
 
     def metrics(self) -> Metrics:
-        """Requests, share of failed ones, and percentiles by nearest rank."""
+        """Return the number of requests, the share that failed, and percentiles (nearest rank)."""
         if not self.requests:
             return Metrics()
         ascending = sorted((float(step), times) for step, times in self.steps.items())
@@ -52,7 +52,7 @@ class Traffic:
 
 
 def _percentile(ascending: list[tuple[float, int]], answered: int, percent: int) -> float:
-    """The smallest value, in milliseconds, that *percent* of all do not exceed."""
+    """Return the smallest value, in milliseconds, that *percent* of all values do not exceed."""
     left = max(-(-percent * answered // 100), 1)
     for value, times in ascending:
         left -= times

@@ -1,13 +1,13 @@
-"""What drills have changed and not yet undone: on the disk before anything is changed.
+"""The undo journal of drills: each change is on the disk before it is made.
 
 One JSON line per step, `{"step": …}`, each of them synced before the next thing happens:
 
-    begin      which drill, on which target, and the flags as they were
-    switch     the switch is about to be flipped     switched   it was
+    begin      the drill, its target, and the flags before it
+    switch     the switch is about to be flipped     switched   it was flipped
     write      something is about to be written      written    it was, and is at `path`
-    unwritten  it was refused                        kept       it was, and may stay
-    restore    somebody is about to undo it          restored   it was, and somebody looked
-    removed    what was written is gone              left       what nobody could undo
+    unwritten  the write was refused                 kept       it was written, and may stay
+    restore    the switch is about to be undone      restored   it was, and this was verified
+    removed    a written thing was removed           left       changes that could not be undone
     end        nothing is left
 """
 
@@ -21,49 +21,49 @@ from typing import Any
 
 import msgspec
 
-from pytest_prodcheck.model import FlagsTold, Record
+from pytest_prodcheck.model import FlagReading, Record
 
 FILE = "drills.jsonl"
-"""In the folder of the run."""
+"""Name of the file in the run's folder."""
 
 
 class Begin(Record):
-    """What somebody else needs to know to undo a drill."""
+    """The facts that another process needs to undo a drill."""
 
     drill: str
     mark: str
-    """Stands in whatever the drill writes."""
+    """Text in everything that the drill writes."""
     run: str
     choice: str
-    """What `--target` was given."""
+    """The value of `--target`."""
     target: str
     base_url: str
     root: str
-    """Folder where the search for the configuration begins."""
+    """Folder in which the search for the configuration begins."""
     switch: str
     restore: str
     own_service: bool = False
-    """The run had started the service: it is gone with the run."""
-    before: FlagsTold = FlagsTold()
+    """The run had started the service, which ends with the run."""
+    before: FlagReading = FlagReading()
     started: str = ""
 
 
 class Rehearsal(Record):
-    """One drill, as far as its steps tell."""
+    """The state of one drill, by its steps so far."""
 
     begin: Begin
     switched: bool = False
-    """It may be: the intent is written, the undoing is not."""
+    """The switch may be flipped: the intent is written, the undoing is not."""
     writing: int = 0
-    """How many things may have been written of which nobody knows where they are."""
+    """Number of things that may have been written to an unknown path."""
     written: tuple[str, ...] = ()
-    """Paths of what is still there."""
+    """Paths of written things that are still there."""
     ended: bool = False
     left: tuple[str, ...] = ()
 
     @property
     def leftovers(self) -> list[str]:
-        """What may still be changed on the target, one sentence each."""
+        """Return a sentence for each change that may still be on the target."""
         if self.ended:
             return []
         begin, found = self.begin, []
@@ -73,23 +73,23 @@ class Rehearsal(Record):
                 f"{begin.target}: undo it with {begin.restore}"
             )
         found += [
-            f"what drill {begin.drill!r} wrote may still be at {path}: look there"
+            f"data that drill {begin.drill!r} wrote may still be at {path}: check it"
             for path in self.written
         ]
         if self.writing:
             found.append(
-                f"what drill {begin.drill!r} was about to write may be there; it holds the text "
-                f"{begin.mark}"
+                f"data that drill {begin.drill!r} was about to write may exist; it contains "
+                f"the text {begin.mark}"
             )
         return found
 
 
 class UndoJournal:
-    """Appends steps; raises OSError when one cannot be stored, and then nothing may be done.
+    """A journal of steps; OSError means that a step could not be stored and must not be taken.
 
-    All its steps are of the drill with this *mark*. `clean` takes secrets out of a line before it
-    is written. `tell` is given each line before the disk is. The steps are kept in memory too: what
-    becomes of the file meanwhile changes nothing. `spare`: a disk that fails raises nothing.
+    All its steps belong to the drill with this *mark*. `clean` removes secrets from a line before
+    it is written. `tell` gets each line before the disk does. The steps are kept in memory too, so
+    that later changes of the file do not matter. `spare`: a failing disk raises nothing.
     """
 
     def __init__(
@@ -104,9 +104,10 @@ class UndoJournal:
         self._steps = [*_entries(before)]
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         if before and not before.endswith(b"\n"):
-            os.write(self._file, b"\n")  # lest the next step be lost with the torn one
+            os.write(self._file, b"\n")  # otherwise the next step would be lost with the torn line
 
     def write(self, step: str, **facts: Any) -> None:
+        """Append one step and sync it to the disk; raises OSError."""
         line = self._clean(
             msgspec.json.encode({"step": step, "mark": self._mark, **facts}).decode()
         )
@@ -119,12 +120,12 @@ class UndoJournal:
             os.fsync(self._file)
 
     def take(self, lines: bytes) -> None:
-        """Take note of steps that somebody else has written."""
+        """Add steps that another process has written."""
         self._steps += _entries(lines)
 
     @property
     def rehearsal(self) -> Rehearsal:
-        """The drill, as far as its steps tell."""
+        """Return the state of the drill, by its steps so far."""
         return _folded(self._steps)[self._mark]
 
     def close(self) -> None:
@@ -132,7 +133,7 @@ class UndoJournal:
 
 
 def rehearsals(path: Path) -> dict[str, Rehearsal]:
-    """The drills of a journal by their marks; a torn line, as a kill leaves it, is passed over."""
+    """Return the drills of a journal by their marks; a line that a kill has torn is skipped."""
     return _folded(_entries(path.read_bytes())) if path.exists() else {}
 
 
@@ -175,7 +176,7 @@ def _entries(lines: bytes) -> Iterator[dict[str, Any]]:
 
 
 def unfinished(base: Path) -> list[tuple[Path, Rehearsal]]:
-    """Drills of all runs below *base* that have left something, or may have."""
+    """Return the drills of all runs below *base* that have left, or may have left, a change."""
     return [
         (path, rehearsal)
         for path in sorted(base.glob(f"*/{FILE}"))
@@ -186,7 +187,7 @@ def unfinished(base: Path) -> list[tuple[Path, Rehearsal]]:
 
 
 def left_behind(run: Path) -> list[str]:
-    """What the drills of a run may have left changed on the target, one sentence each."""
+    """Return a sentence for each change that a run's drills may have left on the target."""
     return [
         f"{sentence}; or run `prodcheck drill restore`"
         for rehearsal in rehearsals(run / FILE).values()
@@ -195,7 +196,7 @@ def left_behind(run: Path) -> list[str]:
 
 
 def under_way(run: Path) -> bool:
-    """Whether somebody may still be undoing a drill of this run."""
+    """Return True if another process may still be undoing a drill of this run."""
     return any(
         rehearsal.leftovers and not rehearsal.left for rehearsal in rehearsals(run / FILE).values()
     )

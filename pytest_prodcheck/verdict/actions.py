@@ -1,8 +1,8 @@
-"""The decision matrix at work: which rows apply, on what evidence, and which exclude each other.
+"""The decision matrix: the rows that apply to a run, their evidence, and conflicts between them.
 
 A row's `when` is the rule of a finding of at least medium confidence, a check's id (both as globs),
-or a figure of the run against a limit: `latency.p95 > 1000`. Rows come in this order: severity,
-then deadline, then the order of the file, the rows of a ready-made matrix last.
+or a comparison of a figure of the run with a limit: `latency.p95 > 1000`. Rows are ordered by
+severity, then deadline, then their order in the file, the rows of a ready-made matrix last.
 """
 
 import re
@@ -20,11 +20,11 @@ from pytest_prodcheck.model import (
     Release,
     Run,
     Veto,
-    flags_shown,
+    flags_text,
 )
 
 FIGURES = ("requests", "error_rate", "latency.p50", "latency.p95", "latency.p99")
-"""What every run measures; latencies in milliseconds, the rate as a share from 0 to 1."""
+"""Figures of every run; latencies in milliseconds, the rate as a share from 0 to 1."""
 
 _FIGURE = re.compile(r"([A-Za-z_]\w*(?:\.\w+)*)\s*(>=|<=|>|<)\s*(\d+(?:\.\d+)?)")
 _COMPARISON = re.compile(r"[<>=]\s*-?[\d.]|\s[<>=]+\s")
@@ -34,33 +34,36 @@ _ON, _OFF = ("true", "on", "1", "yes"), ("false", "off", "0", "no")
 
 
 def refusal(when: str) -> str:
-    """Why `when` cannot be a figure against a limit though it looks like one; else empty."""
+    """Return the reason why `when` looks like a comparison but is not a valid one; "" if it is."""
     if match := _FIGURE.fullmatch(when.strip()):
         if match[1].startswith("latency.") and match[1] not in FIGURES:
-            return f"{match[1]} is not measured; there are {', '.join(FIGURES[2:])}"
+            return f"{match[1]} is not measured; the figures are {', '.join(FIGURES[2:])}"
         return ""
     if "[" in when or not _COMPARISON.search(when):
         return ""
     return (
-        "is no figure against a limit; write it like latency.p95 > 1000 (milliseconds), "
-        "error_rate > 0.001 (a share), or the name of what a check measured"
+        "is not a comparison of a figure with a limit; write latency.p95 > 1000 (milliseconds), "
+        "error_rate > 0.001 (a share), or compare a value that a check measured, by its name"
     )
 
 
 def seconds(within: str) -> int | None:
-    """How soon, of `5 min` and the like; None when it cannot be read."""
+    """Return a duration like `5 min` in seconds; None if it cannot be read."""
     match = _WITHIN.fullmatch(within.strip())
     return int(match[1]) * _SECONDS[match[2][0]] if match else None
 
 
 def is_figure(action: Action) -> bool:
-    """Whether it is about a figure, which needs no failed check."""
+    """Return True if the row compares a figure, which needs no failed check."""
     return bool(_FIGURE.fullmatch(action.when.strip()))
 
 
 def matching(run: Run, findings: Sequence[Finding]) -> tuple[Action, ...]:
-    """The rows that apply, in order, each with its evidence; one that would lead into no operating
-    mode together with those before it is there too, refused with a way out."""
+    """Return the rows that apply, in order, each with its evidence.
+
+    A row that would lead into no operating mode, together with those before it, is included as
+    refused, with a remedy.
+    """
     found = [
         msgspec.structs.replace(action, evidence=evidence)
         for action in run.policy.actions
@@ -72,10 +75,10 @@ def matching(run: Run, findings: Sequence[Finding]) -> tuple[Action, ...]:
 def default_action(
     run: Run, actions: Sequence[Action], vetoed: Sequence[Veto]
 ) -> tuple[Action, ...]:
-    """Return *actions*; where the configuration has none, a critical failure calls for a rollback.
+    """Return *actions*; if the configuration has none, a rollback for a critical failure.
 
-    Only to a release that passed here and is known to be another: without one, nobody can say
-    that the release is at fault.
+    It leads only to a release that passed here and is known to be another one: otherwise it is
+    unknown whether the release is at fault.
     """
     critical = [veto for veto in vetoed if veto.kind == "critical"]
     good = run.last_good
@@ -109,15 +112,15 @@ def _evidence(when: str, run: Run, findings: Sequence[Finding]) -> Iterable[str]
             yield f"{match[1]} is {value:g}"
         return
     for finding in findings:
-        # With a low confidence as much speaks against it: nobody rolls back on a guess.
-        if finding.confidence != "low" and _fits(finding.rule, when):
+        # With a low confidence there is as much evidence against it: too little for a rollback.
+        if finding.confidence != "low" and _matches(finding.rule, when):
             yield f"{finding.rule}: {finding.evidence[0] if finding.evidence else finding.title}"
     for check in run.checks:
-        if check.outcome == "failed" and _fits(check.id, when):
+        if check.outcome == "failed" and _matches(check.id, when):
             yield f"{check.id} failed"
 
 
-def _fits(name: str, when: str) -> bool:
+def _matches(name: str, when: str) -> bool:
     return name == when or fnmatchcase(name, when)
 
 
@@ -131,7 +134,7 @@ def _holds(value: float, sign: str, limit: float) -> bool:
 
 
 def figures(metrics: Metrics) -> dict[str, float]:
-    """All figures of a run by the names that `when` uses."""
+    """Return all figures of a run by the names that `when` uses."""
     found: dict[str, float] = {"requests": metrics.requests}
     if metrics.requests:
         found["error_rate"] = metrics.error_rate
@@ -139,21 +142,23 @@ def figures(metrics: Metrics) -> dict[str, float]:
     return found | metrics.measured
 
 
-# --- what actions do to the flags -------------------------------------------------------------
+# --- the effects of actions on flags -------------------------------------------------------------
 
 
 def effects(action: Action, flags: Iterable[str] = ()) -> dict[str, bool]:
-    """What an action sets, as its text says: `set ENABLE_WRITES=false`. Names in capitals are
-    taken for flags; *flags* are others."""
+    """Return the flags that an action sets, by its text: `set ENABLE_WRITES=false`.
+
+    Names in capitals are taken for flags; *flags* are others.
+    """
     names = "|".join(["[A-Z][A-Z0-9_]{2,}", *map(re.escape, flags)])
     found = re.findall(rf"(?<!\w)({names})\s*=\s*['\"]?(\w+)", action.action)
     return {flag: text.lower() in _ON for flag, text in found if text.lower() in (*_ON, *_OFF)}
 
 
 def _composed(actions: Iterable[Action], run: Run) -> Iterable[Action]:
-    """Those that can be carried out one after the other, then those that cannot.
+    """Return the actions that can be carried out one after another, then those that cannot.
 
-    One that would lead into no mode is looked at again when others have changed the flags.
+    One that would lead into no mode is tried again when others have changed the flags.
     """
     modes, state = run.policy.modes, dict(run.flags.values)
     flags = {flag for needs in modes.values() for flag in needs}
@@ -178,8 +183,8 @@ def _composed(actions: Iterable[Action], run: Run) -> Iterable[Action]:
     for action in waiting:
         sets = effects(action, flags)
         opposed = [flag for flag, on in sets.items() if wanted.get(flag, on) != on]
-        way_out = _way_out(sets, state | wanted | sets, opposed, by, modes)
-        done.append(msgspec.structs.replace(action, refused=way_out))
+        refused_because = _refusal_and_remedy(sets, state | wanted | sets, opposed, by, modes)
+        done.append(msgspec.structs.replace(action, refused=refused_because))
     return done
 
 
@@ -189,7 +194,7 @@ def _excluded(
     state: Mapping[str, bool],
     modes: Mapping[str, Mapping[str, bool]],
 ) -> bool:
-    """Whether it is against what was asked for before, or leads into no mode."""
+    """Return True if it contradicts an action before it, or leads into no mode."""
     if any(wanted.get(flag, on) != on for flag, on in sets.items()):
         return True
     after = {**state, **wanted, **sets}
@@ -201,7 +206,7 @@ def _possible(needs: Mapping[str, bool], values: Mapping[str, bool]) -> bool:
     return all(values.get(flag, on) == on for flag, on in needs.items())
 
 
-def _way_out(
+def _refusal_and_remedy(
     sets: Mapping[str, bool],
     after: Mapping[str, bool],
     opposed: Sequence[str],
@@ -212,8 +217,8 @@ def _way_out(
     if opposed:
         facts = f"{first} it would set {', '.join(opposed)} both on and off"
     else:
-        facts = f"{first} it would mean {INVALID} ({flags_shown(after)})"
+        facts = f"{first} it would mean {INVALID} ({flags_text(after)})"
     fitting = [name for name, needs in modes.items() if _possible(needs, sets)]
     choice = f"; the mode that fits it alone is {' or '.join(fitting)}" if fitting else ""
-    after_that = "carry out the other one first, and this one when that is undone"
-    return f"{facts}: {after_that if by else 'change the other flag first'}{choice}"
+    one_by_one = "carry out the other one first, and this one when that is undone"
+    return f"{facts}: {one_by_one if by else 'change the other flag first'}{choice}"

@@ -1,9 +1,9 @@
-"""Names for what went wrong: a table of rules, each with evidence for and against.
+"""The diagnosis of a run: a table of rules, each with evidence for and against.
 
-A rule looks at a whole Run and answers with a Finding or None. It reads the rules and subjects
-of failures, exchanges, and the service's log, never the message of a check. It never claims one
-cause: it says what speaks for it, what against it, and which check would tell. New rules go into
-`RULES`; their names are what `[[actions]]` match.
+A rule looks at a whole Run and returns a Finding or None. It reads the rules and subjects of
+failures, exchanges, and the service's log, never the message of a check. It never claims a single
+cause: it gives the evidence for it, the evidence against it, and a check that would decide. New
+rules are added to `RULES`; `[[actions]]` match their names.
 """
 
 import json
@@ -17,30 +17,30 @@ from pytest_prodcheck.model import Check, Exchange, Failure, Finding, Record, Ru
 
 
 def diagnose(run: Run) -> tuple[Finding, ...]:
-    """What the failures of *run* have in common; empty when nothing failed."""
+    """Return a finding for each likely cause of the failures of *run*; empty if nothing failed."""
     if not any(
         check.outcome in ("failed", "not_run", "flaky") for check in (*run.checks, *run.unscored)
     ):
         return ()
     found = [finding for rule in RULES if (finding := rule(run))]
-    return (*found, *signs(run))
+    return (*found, *findings_by_failure(run))
 
 
 def unreachable(run: Run) -> Finding | None:
     sent = [x for x in _exchanges(run) if x.kind != "withheld"]
-    silent = [x for x in sent if x.status is None and x.kind in _SILENCE]
+    silent = [x for x in sent if x.status is None and x.kind in _NO_RESPONSE]
     if not silent or len(silent) * 2 < len(sent):
         return None
     kinds = Counter(x.kind or "unknown" for x in silent)
     answered = len(sent) - len(silent)
     return Finding(
         rule="target.unreachable",
-        title="the target does not answer",
+        title="the target does not respond",
         confidence="low" if answered else "high",
         evidence=tuple(f"{n} requests ended in a {kind} failure" for kind, n in kinds.items()),
-        against=(f"{answered} requests were answered",) if answered else (),
-        next_check=f"ask {run.target.base_url} from another network: is it the target, or here?",
-        remedy="read the deploy log: did the process start, and bind the port it was given?",
+        against=(f"{answered} requests had a response",) if answered else (),
+        next_check=f"request {run.target.base_url} from another network: does it fail there too?",
+        remedy="read the deploy log: did the process start, and listen on the port it was given?",
     )
 
 
@@ -53,7 +53,7 @@ def maintenance_page(run: Run) -> Finding | None:
     paths = {_path(x) for x in pages if x.body == common}
     if page is None or len(paths) < 2:
         return None
-    # Of checks that passed the run keeps no body, but its size.
+    # The run does not keep the bodies of checks that passed, but their sizes.
     others = [
         x
         for x in _exchanges(run)
@@ -63,10 +63,10 @@ def maintenance_page(run: Run) -> Finding | None:
         rule="target.maintenance_page",
         title="one HTML page is served for many paths, with status 200",
         confidence="low" if others else "high",
-        evidence=(f"the same page of {len(common)} characters at {_some(paths)}",),
-        against=(f"{len(others)} requests had other answers",) if others else (),
+        evidence=(f"the same page of {len(common)} characters at {_listed(paths)}",),
+        against=(f"{len(others)} requests had other responses",) if others else (),
         next_check="open one of these paths in a browser: who signed the page?",
-        remedy="switch maintenance mode off, or look at what stands in front of the service",
+        remedy="switch maintenance mode off, or look at the proxy in front of the service",
     )
 
 
@@ -76,20 +76,20 @@ def root_paths(run: Run) -> Finding | None:
     lost = {_path(x) for x in unwanted if _depth(x) == 1}
     nested = {_path(x) for x in answered if _depth(x) > 1 and 200 <= (x.status or 0) < 300}
     rooted = {_path(x) for x in answered if _depth(x) == 1 and 200 <= (x.status or 0) < 300}
-    # Where at least as many paths at the root answer, it is these paths and not the root.
+    # If at least as many paths at the root respond, the cause is these paths, not the root.
     if not lost or not nested or len(rooted) >= len(lost):
         return None
     edge = [x for x in unwanted if _is_edge(x)]
-    against = [f"{_some(rooted)} at the root answered"] if rooted else []
+    against = [f"{_listed(rooted)} at the root responded"] if rooted else []
     if edge:
         against.append(f"{len(edge)} of the 404s look like the platform's own, not the service's")
     return Finding(
         rule="routing.root_paths",
-        title="paths at the root are gone while nested ones answer",
+        title="paths at the root are missing while nested ones respond",
         confidence="medium" if against or len(lost) < 2 else "high",
-        evidence=(f"404 at {_some(lost)}", f"2xx at {_some(nested)}"),
+        evidence=(f"404 at {_listed(lost)}", f"2xx at {_listed(nested)}"),
         against=tuple(against),
-        next_check=f"ask for {_some({f'/api{path}' for path in lost})}: have the routes moved?",
+        next_check=f"request {_listed({f'/api{path}' for path in lost})}: have the routes moved?",
         remedy="compare the routes of this release with the last one; look at prefix and mounts",
     )
 
@@ -101,27 +101,27 @@ def edge_404(run: Run) -> Finding | None:
     well = {_path(x) for x in _exchanges(run) if x.status is not None and x.status < 400}
     return Finding(
         rule="platform.no_application",
-        title="the platform's edge answers 404 itself: no running service behind it",
+        title="the platform's edge returns 404 itself: no running service behind it",
         confidence="low" if well else "medium",
-        evidence=(f"{len(edge)} answers like {edge[0].body[:80]!r}",),
-        against=(f"{_some(well)} answered well",) if well else (),
-        next_check="ask again in a minute: a sleeping service may be waking",
+        evidence=(f"{len(edge)} responses like {edge[0].body[:80]!r}",),
+        against=(f"{_listed(well)} succeeded",) if well else (),
+        next_check="send the request again in a minute: a sleeping service may be waking up",
         remedy="look at the platform's deploy status: is a deployment active for this domain?",
     )
 
 
 def database(run: Run) -> Finding | None:
-    told = {
+    reported = {
         f"{_path(x)} says {where} is {value!r}"
         for x in _exchanges(run)
         for where, value in _facts(x)
         if _is_database_trouble(where, value)
     }
     failing = {_path(x) for x in _of_failed(run) if x.status in (500, 503)}
-    words = (_DRIVERS_WORDS.search(x.body) for x in _of_failed(run) if x.status in (500, 503))
-    told |= {f"a 5xx says {found[0]!r}" for found in words if found}
+    words = (_DRIVER_ERRORS.search(x.body) for x in _of_failed(run) if x.status in (500, 503))
+    reported |= {f"a 5xx says {found[0]!r}" for found in words if found}
     ours = sorted({one.message for _, one in _failures(run, "database.unreachable")})
-    if not told and not ours:
+    if not reported and not ours:
         return None
     # A runner outside the database's network cannot connect either.
     healthy = {
@@ -133,12 +133,14 @@ def database(run: Run) -> Finding | None:
     }
     against = [] if failing else ["no request failed with a 5xx"]
     if ours and healthy:
-        against.append(f"{_some(healthy)} answered well: the service may reach what we cannot")
+        against.append(
+            f"{_listed(healthy)} succeeded: the service may reach the database when this run cannot"
+        )
     return Finding(
         rule="database.unreachable",
-        title="the service cannot use its database" if told else "we cannot use the database",
-        confidence="high" if failing else "medium" if told else "low",
-        evidence=(*sorted(told), *([f"5xx at {_some(failing)}"] if failing else []), *ours),
+        title=f"{'the service cannot use its' if reported else 'this run cannot use the'} database",
+        confidence="high" if failing else "medium" if reported else "low",
+        evidence=(*sorted(reported), *([f"5xx at {_listed(failing)}"] if failing else []), *ours),
         against=tuple(against),
         next_check="connect to the database from inside the deployment: SELECT 1",
         remedy="check DATABASE_URL, the database's own status, and its connection limit",
@@ -153,12 +155,12 @@ def schema_drift(run: Run) -> Finding | None:
     broken = [x for x in _of_failed(run) if x.status is not None and x.status >= 500]
     return Finding(
         rule="database.schema_drift",
-        title="the database is not as the code expects it",
+        title="the database differs from what the code expects",
         confidence="high",
         evidence=(*lines[:_SHOWN], *([f"and {len(lines) - _SHOWN} more"] * (len(lines) > _SHOWN))),
         against=() if broken else ("no request failed with a 5xx",),
         next_check="is the last migration in the database's own table of migrations?",
-        remedy="run the migrations of this release, or correct what the code expects",
+        remedy="run the migrations of this release, or correct the schema that the code expects",
     )
 
 
@@ -171,25 +173,25 @@ def policy_conflict(run: Run) -> Finding | None:
         title="two row-level-security policies contradict each other: the wider one wins",
         confidence="high",
         evidence=tuple(lines[:_SHOWN]),
-        next_check="ask as a user without privileges: are rows of others among the answers?",
+        next_check="send a request as a user without privileges: does it return rows of others?",
         remedy="keep one policy for each command and role; drop those of older schema files",
     )
 
 
 def config_not_loaded(run: Run) -> Finding | None:
-    told = {
+    without_it = {
         _path(x)
         for x in _exchanges(run)
         for where, value in _facts(x)
         if where.endswith("config_loaded") and value is False
     }
-    if not told:
+    if not without_it:
         return None
     return Finding(
         rule="config.not_loaded",
         title="the service runs without its configuration",
         confidence="high",
-        evidence=(f"{_some(told)} says config_loaded is false",),
+        evidence=(f"{_listed(without_it)} says config_loaded is false",),
         next_check="list the variables that this deployment has, without their values",
         remedy="compare them with the last good release; redeploy with the missing ones",
     )
@@ -201,17 +203,17 @@ def server_errors(run: Run) -> Finding | None:
         return None
     well = {_path(x) for x in _exchanges(run) if x.status is not None and x.status < 400}
     relayed = [x for x in _of_failed(run) if x.status in (502, 504)]
-    against = [f"{_some(well)} answered well"] if well else []
+    against = [f"{_listed(well)} succeeded"] if well else []
     if relayed:
-        against.append(f"{len(relayed)} of them are 502 or 504, the words of a proxy")
+        against.append(f"{len(relayed)} of them are 502 or 504, which a proxy sends")
     return Finding(
         rule="server.errors",
-        title="the service answers with errors of its own",
+        title="the service responds with server errors (5xx)",
         confidence="medium" if relayed else "high",
-        evidence=(f"5xx at {_some(broken)}",),
+        evidence=(f"5xx at {_listed(broken)}",),
         against=tuple(against),
         next_check="read the service's log at the time of these requests, by their traceparent",
-        remedy="a 5xx right after a deploy is the release's: compare with the last good one",
+        remedy="a 5xx right after a deploy is the release's: compare it with the last good one",
     )
 
 
@@ -222,10 +224,10 @@ def slow(run: Run) -> Finding | None:
     answered = [x for check, _ in late for x in check.exchanges if x.status is not None]
     return Finding(
         rule="latency.slow",
-        title="answers come later than they may",
+        title="responses are slower than allowed",
         confidence="high" if len(late) > 1 else "medium",
         evidence=tuple(f"{check.id.rpartition('::')[2]}: {one.message}" for check, one in late[:3]),
-        against=() if len(late) > 1 else ("only one check was late",),
+        against=() if len(late) > 1 else ("only one check was too slow",),
         next_check=f"run again: is it as slow after {len(answered)} warm requests?",
         remedy="look at CPU, connection pool and slow queries since the deploy",
     )
@@ -237,7 +239,7 @@ def contract(run: Run) -> Finding | None:
         check
         for check in operations
         if check.outcome == "failed"
-        and any(one.rule.startswith(_OF_THE_DOCUMENT) for one in check.failures)
+        and any(one.rule.startswith(_DOCUMENT_RULES) for one in check.failures)
     ]
     if not broken:
         return None
@@ -245,53 +247,53 @@ def contract(run: Run) -> Finding | None:
     well = sum(check.outcome == "passed" for check in operations)
     return Finding(
         rule="contract.broken",
-        title="the service does not answer as its own OpenAPI document says",
+        title="the service does not behave as its own OpenAPI document says",
         confidence="high",
         evidence=tuple(
-            f"{title}: {_some({_name(check) for check in broken if title in check.titles})}"
+            f"{title}: {_listed({_name(check) for check in broken if title in check.titles})}"
             for title, _ in titles.most_common(5)
         ),
         against=(f"{well} contract checks passed",) if well else (),
-        next_check="send the curl command of a failure: is the answer wrong, or the document?",
-        remedy="correct the service where clients rely on the document, else the document",
+        next_check="send the curl command of a failure: is the response wrong, or the document?",
+        remedy="correct the service where clients rely on the document, otherwise the document",
     )
 
 
 def out_of_memory(run: Run) -> Finding | None:
-    return _said(
+    return _by_words(
         run,
         _OUT_OF_MEMORY,
         rule="process.out_of_memory",
         title="a process of the service runs out of memory",
         next_check="look at the memory of the instance over the last hour: a step, or a slope?",
-        remedy="restart the service, and watch its memory; a slope needs the last good release",
+        remedy="restart the service, and watch its memory; for a slope, roll back",
     )
 
 
 def storage_full(run: Run) -> Finding | None:
-    return _said(
+    return _by_words(
         run,
         _STORAGE_FULL,
         rule="storage.full",
         title="the service cannot write: its file system is full",
         next_check="df -h and df -i inside the deployment",
-        remedy="make room; where the database takes all writes, switch the file fallback off",
+        remedy="free some space; if the database takes all writes, switch the file fallback off",
     )
 
 
-def _said(run: Run, words: re.Pattern[str], **finding: Any) -> Finding | None:
-    """The finding, when a server error or the service's own log says these words."""
+def _by_words(run: Run, words: re.Pattern[str], **finding: Any) -> Finding | None:
+    """Return the finding if a server error or the service's own log contains these words."""
     errors = [x for x in _of_failed(run) if x.status is not None and x.status >= 500]
-    told = {f"{_path(x)} says {found[0]!r}" for x in errors if (found := words.search(x.body))}
+    lines = {f"{_path(x)} says {found[0]!r}" for x in errors if (found := words.search(x.body))}
     if found := words.search(run.service_log):
-        told.add(f"the log of the service says {found[0]!r}")
-    if not told:
+        lines.add(f"the log of the service says {found[0]!r}")
+    if not lines:
         return None
-    return Finding(confidence="medium", evidence=tuple(sorted(told)), **finding)
+    return Finding(confidence="medium", evidence=tuple(sorted(lines)), **finding)
 
 
-class _Sign(Record):
-    """What rules of failures stand for, all that begin alike together."""
+class _FailureFinding(Record):
+    """The finding for failures whose rules begin with one of some texts."""
 
     begins: tuple[str, ...]
     rule: str
@@ -300,85 +302,87 @@ class _Sign(Record):
     remedy: str
 
 
-SIGNS = (
-    _Sign(
+FAILURE_FINDINGS = (
+    _FailureFinding(
         begins=("flags.invalid_mode",),
         rule="flags.invalid_mode",
-        title="the feature flags make up no operating mode",
+        title="the feature flags do not match any operating mode",
         next_check="read the flags where the platform shows the variables of this deployment",
-        remedy="switch one of them on again, so that they mean a mode of [flags.modes]",
+        remedy="switch one of them on again, so that they match a mode of [flags.modes]",
     ),
-    _Sign(
+    _FailureFinding(
         begins=("flags.",),
         rule="flags.disagree",
-        title="flags, operating mode and what they switch do not agree",
-        next_check="ask the path that tells the flags twice: does each instance say the same?",
+        title="flags, operating mode and behaviour do not agree",
+        next_check="request the path of the flags twice: do all instances report the same?",
         remedy="redeploy, or restart the instances that still have the old values",
     ),
-    _Sign(
+    _FailureFinding(
         begins=("drill.write_lost", "drill.write_failed"),
         rule="rollback.loses_writes",
-        title="what is written while switched is lost, or refused",
+        title="data written while a switch is flipped is lost, or refused",
         next_check="repeat the drill, and look for one of the entries in every store",
-        remedy="do not rely on this switch in an emergency until it is mended",
+        remedy="do not rely on this switch in an emergency until it is fixed",
     ),
-    _Sign(
+    _FailureFinding(
         begins=("drill.breaker",),
         rule="rollback.breaker",
         title="the circuit breaker does not open or close as declared",
         next_check="read its log lines: opened after how many failures, and when half-open?",
         remedy="a restart closes it; compare threshold and cool-down with what is declared",
     ),
-    _Sign(
+    _FailureFinding(
         begins=("migration.",),
         rule="rollback.migration",
-        title="a migration closes the way back, or does not work as it should",
+        title="a migration prevents a rollback, or does not work as it should",
         next_check="rehearse it alone: pytest -m rollback -k the name of the migration",
-        remedy="mend it before the deploy; deployed already: do not roll back without a backup",
+        remedy="fix it before the deploy; if it is deployed, do not roll back without a backup",
     ),
-    _Sign(
+    _FailureFinding(
         begins=("drill.not_restored", "drill.left_behind"),
         rule="rollback.left_behind",
-        title="a drill could not be undone: the target is not as it was",
-        next_check="read the flags of the target, and what drills.jsonl of this run says",
-        remedy="prodcheck drill restore; if that fails, undo by hand what it names",
+        title="a drill could not be undone: the target has not been restored",
+        next_check="read the flags of the target, and drills.jsonl of this run",
+        remedy="run prodcheck drill restore; if that fails, undo by hand the changes that it names",
     ),
-    _Sign(
+    _FailureFinding(
         begins=("drill.",),
         rule="rollback.drill",
-        title="the way back does not work as it should",
-        next_check="flip the switch by hand on staging, and watch what the service says",
-        remedy="until it is mended, roll back by deploying the last good release",
+        title="a rehearsed rollback does not work as it should",
+        next_check="flip the switch by hand on staging, and watch the service's log",
+        remedy="until it is fixed, roll back by deploying the last good release",
     ),
 )
-"""The first that a rule fits names it."""
+"""The first one that fits a rule applies."""
 
 
-def signs(run: Run) -> list[Finding]:
-    """What failed checks say by a rule that is a finding of its own."""
-    told: dict[_Sign, list[Check]] = {}
+def findings_by_failure(run: Run) -> list[Finding]:
+    """Return a finding for each group of failures in FAILURE_FINDINGS."""
+    groups: dict[_FailureFinding, list[Check]] = {}
     for check in run.checks:
         for failure in check.failures if check.outcome == "failed" else ():
-            sign = next((one for one in SIGNS if failure.rule.startswith(one.begins)), None)
-            # A drill that was not begun says nothing about the way back.
+            kind = next(
+                (one for one in FAILURE_FINDINGS if failure.rule.startswith(one.begins)), None
+            )
+            # A drill that was not begun proves nothing about the rollback.
             unsteady = failure.rule == "drill.unsteady"
-            if sign and not unsteady and check not in told.setdefault(sign, []):
-                told[sign].append(check)
+            if kind and not unsteady and check not in groups.setdefault(kind, []):
+                groups[kind].append(check)
     return [
         Finding(
-            rule=sign.rule,
-            title=sign.title,
+            rule=kind.rule,
+            title=kind.title,
             confidence="high",
             evidence=tuple(f"{_name(check)}: {check.message[:300]}" for check in checks[:5]),
-            next_check=sign.next_check,
-            remedy=sign.remedy,
+            next_check=kind.next_check,
+            remedy=kind.remedy,
         )
-        for sign, checks in told.items()
+        for kind, checks in groups.items()
     ]
 
 
 _SHOWN = 5
-"""Pieces of evidence that are told."""
+"""Pieces of evidence that are listed."""
 
 RULES: tuple[Callable[[Run], Finding | None], ...] = (
     unreachable,
@@ -397,13 +401,13 @@ RULES: tuple[Callable[[Run], Finding | None], ...] = (
 )
 
 _POLICY_CONFLICT = "schema.policy_conflict"
-_OF_THE_DOCUMENT = ("contract.", "compatibility.")
-"""How rules begin that compare the service with an OpenAPI document."""
+_DOCUMENT_RULES = ("contract.", "compatibility.")
+"""Prefixes of the rules that compare the service with an OpenAPI document."""
 
-_SILENCE = {"connect", "dns", "timeout", "transport"}
-"""Kinds of failure in which nobody answered; a bad certificate or garbage is an answer."""
+_NO_RESPONSE = {"connect", "dns", "timeout", "transport"}
+"""Kinds of failure without any response; a bad certificate or garbage is a response."""
 
-_ILL = re.compile(
+_FAILING = re.compile(
     r"(connection )?(failed|failing|failure|down|error|unhealthy|unreachable|unavailable"
     r"|disconnected|lost|not[ _-]connected|offline|refused|timed?[ _-]?out)(?![\w-])"
     r"|(could not|cannot|unable to) connect",
@@ -417,15 +421,15 @@ _OUT_OF_MEMORY = re.compile(
 _STORAGE_FULL = re.compile(
     r"No space left on device|ENOSPC|[Dd]isk (quota exceeded|(is )?full)|database or disk is full"
 )
-_DRIVERS_WORDS = re.compile(
+_DRIVER_ERRORS = re.compile(
     r"OperationalError|could not connect to server|connection to server at|too many connections"
     r"|too many clients|unable to open database file|database is locked|SQLSTATE"
 )
-"""What database drivers say that no application says of itself."""
+"""Error texts of database drivers that applications do not write themselves."""
 
 
 def _checks(run: Run) -> tuple[Check, ...]:
-    """All but the drills: what is asked in one is asked of a target that fails on purpose."""
+    """Return all checks but the drills, in which the target fails on purpose."""
     return (*(check for check in run.checks if check.category != "rollback"), *run.unscored)
 
 
@@ -438,7 +442,7 @@ def _exchanges(run: Run) -> list[Exchange]:
 
 
 def _failures(run: Run, rule: str) -> list[tuple[Check, Failure]]:
-    """Failures of failed checks of one rule; of all that begin so, where it ends with a dot."""
+    """Return the failures of failed checks with one rule; a final dot makes it a prefix."""
     return [
         (check, failure)
         for check in _failed(run)
@@ -448,12 +452,12 @@ def _failures(run: Run, rule: str) -> list[tuple[Check, Failure]]:
 
 
 def _of_failed(run: Run) -> list[Exchange]:
-    """Exchanges of checks that did not pass: a 404 or 500 may be what one expects."""
+    """Return the exchanges of checks that did not pass: a check may expect a 404 or 500."""
     return [exchange for check in _not_passed(run) for exchange in check.exchanges]
 
 
 def _unwanted(run: Run, status: int) -> list[Exchange]:
-    """Exchanges with a status that a failure is about: a private path should answer 404."""
+    """Return the exchanges whose status is a failure: a private path should return 404."""
     return [
         exchange
         for check in _not_passed(run)
@@ -468,7 +472,7 @@ def _not_passed(run: Run) -> list[Check]:
 
 
 def _name(check: Check) -> str:
-    """The operation that a check is about, or the check's own name."""
+    """Return the operation of a check, or the check's own name."""
     test = check.id.rpartition("::")[2]
     return test.partition("[")[2].removesuffix("]") or test
 
@@ -486,12 +490,12 @@ def _is_html(exchange: Exchange) -> bool:
 
 
 def _is_edge(exchange: Exchange) -> bool:
-    """Hosting platforms answer 404 with their own JSON while no service is there."""
+    """Return True for a hosting platform's own 404, which it sends while no service runs."""
     return "application not found" in exchange.body.lower()
 
 
 def _is_database_trouble(where: str, value: Any) -> bool:
-    """`database.connected: false` is; `database_writes: false` is a flag that somebody set."""
+    """Return True for `database.connected: false`, but not for a flag: `database_writes: false`."""
     keys = re.split(r"[^a-z]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", where).lower())
     if not {"database", "db", "postgres", "postgresql", "mysql"}.intersection(keys):
         return False
@@ -500,14 +504,14 @@ def _is_database_trouble(where: str, value: Any) -> bool:
         return last in _STATES or last in ("database", "db", "postgres", "postgresql", "mysql")
     if last in ("error", "errors"):
         return isinstance(value, str) and value.lower() not in ("", "none")
-    return isinstance(value, str) and bool(_ILL.match(value.strip()))
+    return isinstance(value, str) and bool(_FAILING.match(value.strip()))
 
 
 def _facts(exchange: Exchange) -> Iterator[tuple[str, Any]]:
-    """Each scalar of a JSON answer with its dotted path."""
+    """Yield each scalar of a JSON response with its dotted path."""
     try:
         body = json.loads(exchange.body)
-    except (ValueError, RecursionError):  # no JSON, or nested as deep as no honest answer is
+    except (ValueError, RecursionError):  # not JSON, or nested deeper than any real response
         return
     queue: list[tuple[str, Any]] = [("", body)]
     while queue:
@@ -520,6 +524,8 @@ def _facts(exchange: Exchange) -> Iterator[tuple[str, Any]]:
             yield where, value
 
 
-def _some(paths: set[str]) -> str:
-    shown = sorted(paths)
-    return ", ".join(shown[:4]) + (f" and {len(shown) - 4} more" if len(shown) > 4 else "")
+def _listed(paths: set[str]) -> str:
+    """Return the first four paths as text, and how many more there are."""
+    ordered = sorted(paths)
+    more = f" and {len(ordered) - 4} more" if len(ordered) > 4 else ""
+    return ", ".join(ordered[:4]) + more

@@ -1,4 +1,4 @@
-"""The only place that says pass: a Run goes in, a Verdict comes out.
+"""The judgement of a Run, which results in a Verdict; no other module decides to pass.
 
 Arithmetic is exact (`fractions.Fraction`): 9 of 10 is 90, and 90 is not greater than 90.
 """
@@ -24,7 +24,7 @@ from pytest_prodcheck.model import (
     subject,
 )
 from pytest_prodcheck.verdict.actions import default_action, is_figure, matching
-from pytest_prodcheck.verdict.remarks import in_common
+from pytest_prodcheck.verdict.remarks import shared_remarks
 from pytest_prodcheck.verdict.vetoes import vetoes
 
 EXIT_BY_RULING = {"pass": 0, "fail": 1, "inconclusive": 6}
@@ -33,10 +33,10 @@ EXIT_INTERNAL = 3
 EXIT_USAGE = 4
 
 PROVES_FAILURE = {"violation", "collection", "target_down", "drill"}
-"""Problems after which the release is not good, whatever else is still unknown."""
+"""Problems that prove the release bad, whatever else is unknown."""
 
 UNCOUNTED = frozenset(("not_permitted", "known"))
-"""Outcomes that are left out on both sides of the score."""
+"""Outcomes that do not count for the score."""
 
 LEAVES_UNKNOWN = {
     "interrupted",
@@ -47,19 +47,19 @@ LEAVES_UNKNOWN = {
     "vantage",
     "usage",
 }
-"""Problems that leave something unproven. Any other problem is a failure of its own."""
+"""Problems that leave something unproven; any other problem is a failure of its own."""
 
 
 def judge(run: Run, findings: Iterable[Finding] = ()) -> Verdict:
-    """Decide on *run*: score, ruling, decision, reasons and exit code."""
+    """Return the verdict on *run*: score, ruling, decision, reasons and exit code."""
     findings = tuple(findings)
     scored = [check for check in run.checks if check.outcome not in UNCOUNTED]
     threshold = Fraction(Decimal(run.policy.threshold))
     vetoed = vetoes(scored, run)
     rows = matching(run, findings)
     unknown = _unknown(run, scored)
-    failures = [*_failures(run, vetoed), *_figures(rows)]
-    low = _too_low(run, scored, threshold)
+    failures = [*_failures(run, vetoed), *_critical_figures(rows)]
+    low = _low_scores(run, scored, threshold)
 
     ruling: Ruling
     if _is_proven_bad(run, vetoed, rows):
@@ -71,12 +71,12 @@ def judge(run: Run, findings: Iterable[Finding] = ()) -> Verdict:
     else:
         ruling = "pass"
     if ruling == "fail":
-        reasons = [*failures, *unknown, *low, *_part(run)]
+        reasons = [*failures, *unknown, *low, *_part_reasons(run)]
     else:
-        reasons = [*_part(run), *unknown, *(failures if unknown else _remarks(run))]
+        reasons = [*_part_reasons(run), *unknown, *(failures if unknown else _remarks(run))]
 
     exit_code = _exit_code(run, ruling, scored)
-    if ruling == "pass" and _part(run):
+    if ruling == "pass" and _part_reasons(run):
         ruling = "inconclusive"
     actions = default_action(run, rows, vetoed) if ruling == "fail" else rows
     if ruling != "fail" and not unknown:
@@ -85,7 +85,7 @@ def judge(run: Run, findings: Iterable[Finding] = ()) -> Verdict:
     return Verdict(
         verdict=ruling,
         decision=_decision(ruling, actions),
-        score=None if score is None else _shown(score, threshold),
+        score=None if score is None else _display_score(score, threshold),
         threshold=float(threshold),
         reasons=tuple(reasons),
         exit_code=exit_code,
@@ -104,18 +104,18 @@ def _decision(ruling: Ruling, actions: Sequence[Action]) -> Decision:
 
 
 def _is_proven_bad(run: Run, vetoed: Sequence[Veto], actions: Sequence[Action]) -> bool:
-    """Whether the release is bad whatever the checks that did not run would have said."""
+    """Return True if the release is bad, whatever the result of checks that did not run."""
     problems = {problem.what for problem in run.problems}
     if problems & PROVES_FAILURE:
         return True
-    if "vantage" in problems:  # ill from there, well from here: the network may be at fault
+    if "vantage" in problems:  # it failed from one vantage only: the network may be at fault
         return False
-    return bool(vetoed or _figures(actions) or _failed_unscored(run))
+    return bool(vetoed or _critical_figures(actions) or _failed_unscored(run))
 
 
-def _too_low(run: Run, scored: Sequence[Check], threshold: Fraction) -> list[str]:
-    """What does not score more than the threshold: the whole, or else the categories."""
-    bar = f"the score must be greater than {_plain(threshold)}"
+def _low_scores(run: Run, scored: Sequence[Check], threshold: Fraction) -> list[str]:
+    """Return a reason if the score, or else that of a category, is not above the threshold."""
+    bar = f"the score must be greater than {_decimal_text(threshold)}"
     score = _score(scored, run)
     if score is not None and score <= threshold:
         return [bar]
@@ -124,18 +124,18 @@ def _too_low(run: Run, scored: Sequence[Check], threshold: Fraction) -> list[str
         checks = [check for check in scored if check.category == name]
         score = _score(checks, run)
         if score is not None and score <= threshold:
-            shown = f"{_shown(score, threshold):g}"
+            shown = f"{_display_score(score, threshold):g}"
             low.append(f"{bar} in each category: {name} has {shown}")
     return low
 
 
 def _is_chosen(run: Run) -> bool:
-    """Whether files, ids or a shard were chosen, and nothing else narrows the run."""
+    """Return True if files, ids or a shard were chosen, and nothing else narrows the run."""
     return bool(run.shard) if run.part is None else run.part.chosen
 
 
-def _part(run: Run) -> list[str]:
-    """A part that passes promotes nothing: what was left out may not pass."""
+def _part_reasons(run: Run) -> list[str]:
+    """Return the reasons why a part of a run cannot promote: the rest might not pass."""
     parts = [f"{run.part.text}: a part of a run never promotes"] if run.part else []
     if run.shard:
         part, _, whole = run.shard.partition("/")
@@ -144,7 +144,7 @@ def _part(run: Run) -> list[str]:
 
 
 def counts_as_passed(check: Check, run: Run) -> bool:
-    """Passed; a check that passed only on a rerun does so on writable targets alone."""
+    """Return True if a check passed; one that passed only on a rerun counts on writable targets."""
     return check.outcome == "passed" or (check.outcome == "flaky" and not run.target.read_only)
 
 
@@ -158,13 +158,15 @@ def _score(checks: Sequence[Check], run: Run) -> Fraction | None:
 
 
 def _unknown(run: Run, scored: Sequence[Check]) -> list[str]:
-    """What stays unproven, as sentences; empty when all that was planned has run."""
+    """Return a sentence for each thing that is unproven; empty if the whole plan has run."""
     reasons = [p.detail for p in run.problems if p.what in LEAVES_UNKNOWN]
     if not scored:
         reasons.append("nothing was planned that counts: no check was proven")
         if run.unscored:
-            some = counted(len(run.unscored), "test")
-            reasons.append(f"{some} without a category: mark what counts, as @pytest.mark.smoke")
+            tests = counted(len(run.unscored), "test")
+            reasons.append(
+                f"{tests} without a category: mark those that count, with @pytest.mark.smoke"
+            )
     missing = [check for check in scored if check.outcome == "not_run"]
     if missing:
         reasons.append(f"{len(missing)} of {len(scored)} planned checks did not run")
@@ -172,7 +174,7 @@ def _unknown(run: Run, scored: Sequence[Check]) -> list[str]:
 
 
 def _failures(run: Run, vetoed: Sequence[Veto]) -> list[str]:
-    """What is bad, as sentences; the score is not among them."""
+    """Return a sentence for each thing that is bad, apart from the score."""
     reasons = [p.detail for p in run.problems if p.what not in LEAVES_UNKNOWN]
     outcomes = {check.id: check.outcome for check in run.checks}
     critical = [outcomes[veto.check] for veto in vetoed if veto.kind == "critical"]
@@ -191,8 +193,8 @@ def _failed_unscored(run: Run) -> list[Check]:
     return [check for check in run.unscored if check.outcome == "failed"]
 
 
-def _figures(actions: Sequence[Action]) -> list[str]:
-    """A critical row about a figure is a critical check: the team said what must be done then."""
+def _critical_figures(actions: Sequence[Action]) -> list[str]:
+    """Return a reason for each critical row about a figure, which counts like a critical check."""
     return [
         f"{action.evidence[0]}, and {action.when} calls for: {action.action}"
         for action in actions
@@ -209,21 +211,21 @@ _PHRASES = {
 
 
 def _remarks(run: Run) -> list[str]:
-    """What a reader of a pass should know all the same."""
-    remarks = in_common(run.checks)
+    """Return facts that a reader should know even of a pass."""
+    remarks = shared_remarks(run.checks)
     for severity in SEVERITIES:
         for outcome in ("failed", "skipped", "flaky", "known"):
-            some = [c for c in run.checks if c.severity == severity and c.outcome == outcome]
-            if some:
-                named = ", ".join(subject(check.id) for check in some[:_NAMED])
-                more = f" and {len(some) - _NAMED} more" if len(some) > _NAMED else ""
-                checks = counted(len(some), f"{severity} check")
+            found = [c for c in run.checks if c.severity == severity and c.outcome == outcome]
+            if found:
+                named = ", ".join(subject(check.id) for check in found[:_NAMED])
+                more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+                checks = counted(len(found), f"{severity} check")
                 remarks.append(f"{checks} {_PHRASES[outcome]}: {named}{more}")
     return remarks
 
 
 _NAMED = 3
-"""Checks that a remark names; the rest is counted."""
+"""Checks that a remark names; the others are counted."""
 
 
 def _categories(run: Run, threshold: Fraction) -> dict[str, Category]:
@@ -233,7 +235,7 @@ def _categories(run: Run, threshold: Fraction) -> dict[str, Category]:
         if scored:
             score = _score(scored, run)
             categories[name] = Category(
-                score=None if score is None else _shown(score, threshold),
+                score=None if score is None else _display_score(score, threshold),
                 planned=len(scored),
                 passed=sum(counts_as_passed(check, run) for check in scored),
             )
@@ -262,14 +264,17 @@ def _exit_code(run: Run, ruling: Ruling, scored: Sequence[Check]) -> int:
     return EXIT_BY_RULING[ruling]
 
 
-def _shown(score: Fraction, threshold: Fraction) -> float:
-    """Rounded down to two digits, or to as many as show it on its side of the threshold."""
+def _display_score(score: Fraction, threshold: Fraction) -> float:
+    """Return the score rounded down to two digits, or more if needed.
+
+    The rounded score must be on the same side of the threshold as the exact one.
+    """
     for digits in range(2, 12):
-        shown = Fraction(floor(score * 10**digits), 10**digits)
-        if (shown > threshold) == (score > threshold):
+        rounded = Fraction(floor(score * 10**digits), 10**digits)
+        if (rounded > threshold) == (score > threshold):
             break
-    return float(shown)
+    return float(rounded)
 
 
-def _plain(number: Fraction) -> str:
+def _decimal_text(number: Fraction) -> str:
     return f"{float(number):g}"

@@ -1,7 +1,7 @@
-"""Failures that a team has accepted for a while: each with a reason and a last day.
+"""Failures that a team accepts for a while, each with a reason and a last day.
 
-So an old API can have a gate today, and every entry is a debt with a date: once that is over, or
-once the check passes, the entry itself is a failure.
+So an old API can have a gate today, and every entry is a debt with a date: after that date, or once
+the check passes, the entry itself is a failure.
 """
 
 import json
@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pytest_prodcheck.model import Check, Record
 
 NAME = "known.toml"
-"""Beside the configuration."""
+"""Name of the file, which is beside the configuration."""
 
 
 class Known(Record):
@@ -24,18 +24,18 @@ class Known(Record):
     expires: date
     """The last day on which it is accepted."""
     failures: tuple[str, ...] = ()
-    """Titles of what may fail (`Server error`); empty: whatever fails."""
+    """Titles of the failures that are accepted (`Server error`); empty: all."""
 
 
 class KnownFailures:
-    """What the entries say of a check's result on the day *today*."""
+    """The entries of the file, applied to the results of checks on the day *today*."""
 
     def __init__(self, entries: Iterable[Known], today: date) -> None:
         self._entries = tuple(entries)
         self._today = today
 
     def accepted(self, check_id: str, failures: Sequence[str]) -> str:
-        """Why these failures are accepted, as a sentence; "" if one of them is not."""
+        """Return the reason why these failures are accepted; "" if one of them is not."""
         live = [one for one in self._about(check_id) if one.expires >= self._today]
         used: dict[Known, None] = {}
         for failure in failures or ("",):
@@ -47,18 +47,18 @@ class KnownFailures:
         return f"known failure: {reasons}"
 
     def expired(self, check_id: str) -> str:
-        """What to say of a failure whose acceptance is over; "" if there was none."""
+        """Return a remark on entries that have expired; "" if there are none."""
         over = [one for one in self._about(check_id) if one.expires < self._today]
         return "; ".join(f"expired in {NAME} on {one.expires} ({one.reason})" for one in over)
 
     def outdated(self, check_id: str) -> str:
-        """Why a check that passes is a failure all the same; "" if it is none."""
+        """Return the reason why a passing check fails for its entry; "" if it has none."""
         entries = [one for one in self._about(check_id) if "*" not in one.check]
         if not entries:
             return ""
         return (
-            f"this check passes, and {NAME} says that it fails ({entries[0].reason}): take the "
-            "entry out, so that nobody breaks it again unseen"
+            f"this check passes, but {NAME} says that it fails ({entries[0].reason}): remove the "
+            "entry, so that a new failure is noticed"
         )
 
     def _about(self, check_id: str) -> list[Known]:
@@ -66,16 +66,16 @@ class KnownFailures:
 
 
 def _matches(check_id: str, pattern: str) -> bool:
-    """Brackets are part of ids, so only `*` is special."""
+    """Return True if an id matches; only `*` is special, because ids contain brackets."""
     return fnmatchcase(check_id, pattern.replace("[", "[[]").replace("?", "[?]"))
 
 
 def entries_for(
     checks: Iterable[Check], existing: Sequence[Known], reason: str, expires: date, today: date
 ) -> list[Known]:
-    """An entry for each failed contract check, with those of its failures that none accepts yet.
+    """Return an entry for each failed contract check, with its failures not yet accepted.
 
-    Failures are known by their titles, their kind: the values in them differ from run to run.
+    Failures are identified by their titles, because their values differ from run to run.
     """
     entries = []
     for check in checks:
@@ -90,8 +90,8 @@ def entries_for(
     return entries
 
 
-def written(entries: Iterable[Known]) -> str:
-    """Entries as TOML; its basic strings are those of JSON."""
+def to_toml(entries: Iterable[Known]) -> str:
+    """Return entries as TOML, whose basic strings are like those of JSON."""
     texts = []
     for one in entries:
         lines = ["[[known]]", f"check = {json.dumps(one.check)}"]

@@ -1,4 +1,4 @@
-"""The manifest of a run: how many checks of a category, and which checks, must be planned."""
+"""The manifest of a run: the numbers of checks per category, and the checks, that it must plan."""
 
 import re
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ _REQUIREMENT = re.compile(r"\s*(\w+)\s*>=\s*(\d+)\s*")
 
 
 def requirement(text: str) -> tuple[str, int]:
-    """`smoke>=10` as ("smoke", 10). Raises UsageError for anything else."""
+    """Return `smoke>=10` as ("smoke", 10); raises UsageError for anything else."""
     match = _REQUIREMENT.fullmatch(text)
     if not match:
-        raise UsageError(f"{text!r} is not a requirement; write it like smoke>=10")
+        raise UsageError(f"{text!r} is not a requirement. Write it like smoke>=10.")
     if match[1] not in CATEGORIES:
         close = get_close_matches(match[1], CATEGORIES, 1)
         hint = f" Did you mean {close[0]}?" if close else ""
@@ -26,14 +26,14 @@ def requirement(text: str) -> tuple[str, int]:
 
 
 def missing(required: tuple[str, ...], planned: Sequence[Planned | Check]) -> list[str]:
-    """What the manifest demands (`smoke>=10`, or a glob over ids) and the plan lacks."""
+    """Return a sentence for each requirement (`smoke>=10`, a glob over ids) that is not met."""
     lacking = []
     for wanted in required:
         if ">=" in wanted:
             category, number = requirement(wanted)
             found = sum(check.category == category for check in planned)
             if found < number:
-                lacking.append(f"required are {category}>={number}, planned were {found}")
+                lacking.append(f"{category}>={number} is required, but {found} were planned")
         elif not any(fnmatchcase(check.id, wanted) for check in planned):
             lacking.append(f"required check {wanted} was not planned")
     return lacking

@@ -1,7 +1,7 @@
 """Failed checks that no score outweighs.
 
-A check vetoes when its severity is critical, when what it found is of a kind in the policy's
-`veto`, or when it passed in the last run of this target that passed.
+A failed check vetoes if its severity is critical, if its failure is of a kind in the policy's
+`veto`, or if it passed in the target's last passing run.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,7 +10,7 @@ from pytest_prodcheck.model import Check, Run, Veto, subject
 
 
 def vetoes(checks: Iterable[Check], run: Run) -> tuple[Veto, ...]:
-    """Return what *checks*, those of *run* that count, forbid."""
+    """Return the vetoes of *checks*, those of *run* that count."""
     passed_before = {
         check: before for before in run.passed_before.values() for check in before.checks
     }
@@ -30,7 +30,7 @@ def vetoes(checks: Iterable[Check], run: Run) -> tuple[Veto, ...]:
 
 
 def _counts_against(check: Check, run: Run) -> bool:
-    """Failed or skipped; on a read-only target, passed only when run again."""
+    """Return True if it failed or was skipped, or passed only on a rerun on a read-only target."""
     flaky = check.outcome == "flaky" and run.target.read_only
     return check.outcome in ("failed", "skipped") or flaky
 

@@ -1,6 +1,6 @@
-"""Would the release before survive this migration? It still runs while a deploy is rolled back.
+"""Changes of a migration that break the previous release, which runs again after a rollback.
 
-Additive and nullable is safe. What the migration itself has created is its own, and may change.
+Additive and nullable changes are safe. Objects that the migration itself has created may change.
 """
 
 import itertools
@@ -31,7 +31,7 @@ _WIDER = {
 
 
 def breaking(text: Text, earlier: tuple[Text, ...] = ()) -> tuple[Flaw, ...]:
-    """What of a migration breaks the release before; `earlier` ones tell the types of columns."""
+    """Return the breaking changes of a migration; `earlier` ones provide the types of columns."""
     return tuple(_breaking(text, earlier))
 
 
@@ -46,7 +46,7 @@ def _breaking(text: Text, earlier: tuple[Text, ...]) -> Iterator[Flaw]:
             new = (one.kind, one.name) in own if not one.table else one.table in tables
             if one.kind in _GONE and not new:
                 yield flaw(
-                    "migration.removed", place, f"drops {one}, which the release before uses"
+                    "migration.removed", place, f"drops {one}, which the previous release uses"
                 )
         for table, column in added_columns(statement):
             if table not in tables and required(column):
@@ -97,7 +97,7 @@ def _altered(
 
 
 def _renamed(statement: Statement, place: str, own: set[str]) -> Iterator[Flaw]:
-    """What sqlglot does not parse: `ALTER TYPE … RENAME VALUE`, `ALTER VIEW … SET SCHEMA`."""
+    """Yield renames that sqlglot does not parse: `ALTER TYPE … RENAME VALUE`."""
     upper = [word.upper() for word in statement.words]
     if statement.tree is not None or upper[:1] != ["ALTER"]:
         return
@@ -112,7 +112,7 @@ def _renamed(statement: Statement, place: str, own: set[str]) -> Iterator[Flaw]:
         and folded(statement.words[name]) not in own
     ):
         text = " ".join(statement.text.split())
-        yield flaw("migration.renamed", place, f"renames or moves what is used: {text[:80]}")
+        yield flaw("migration.renamed", place, f"renames or moves an object in use: {text[:80]}")
 
 
 def _of_new_columns(action: Any, table: str, columns: set[tuple[str, str]]) -> bool:
@@ -129,7 +129,7 @@ def _of_new_columns(action: Any, table: str, columns: set[tuple[str, str]]) -> b
 
 
 def _types(texts: tuple[Text, ...]) -> dict[tuple[str, str], Any]:
-    """The types of columns, as far as the migrations before tell them."""
+    """Return the types of columns that earlier migrations declare."""
     from sqlglot import exp
 
     found: dict[tuple[str, str], Any] = {}
@@ -148,7 +148,7 @@ def _types(texts: tuple[Text, ...]) -> dict[tuple[str, str], Any]:
 
 
 def _widens(before: Any, after: Any) -> bool:
-    """Whether every value of the one type is a value of the other, and is written alike."""
+    """Return True if every value of one type is a value of the other, in the same notation."""
     if before is None:
         return False
     old, new = before.this.name, after.this.name

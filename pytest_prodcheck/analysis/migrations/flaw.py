@@ -1,22 +1,22 @@
-"""What can be wrong with a migration: a flaw, and each rule with its severity and remedy."""
+"""A flaw of a migration, and the table of all rules with severity and remedy."""
 
 from pytest_prodcheck.model import Record, Severity
 
 
 class Flaw(Record, frozen=True):
-    """One thing that is wrong, where it is, and what to do."""
+    """One flaw, with its place and remedy."""
 
     rule: str
     """A key of `RULES`."""
     place: str
-    """`migrations/003_tiers.sql:12`, or the migration's name when no line is to blame."""
+    """`migrations/003_tiers.sql:12`, or the migration's name if no line is at fault."""
     message: str
     remedy: str
     severity: Severity
 
 
 class Rule(Record, frozen=True):
-    """How bad it is, and the way out."""
+    """The severity of a kind of flaw, and its remedy."""
 
     severity: Severity
     remedy: str
@@ -25,7 +25,7 @@ class Rule(Record, frozen=True):
 def flaw(
     rule: str, place: str, message: str, *, severity: Severity | None = None, remedy: str = ""
 ) -> Flaw:
-    """A Flaw with what the table says of its rule, unless something else is given."""
+    """Return a Flaw with severity and remedy of its rule, unless others are given."""
     stated = RULES[rule]
     return Flaw(
         rule=rule,
@@ -37,14 +37,14 @@ def flaw(
 
 
 _EXPAND = (
-    "expand first, contract a release later: the release before still runs while this one is "
+    "expand first, contract a release later: the previous release still runs while this one is "
     "rolled out or back"
 )
 
 READ = {
     "migration.drop": Rule(
         severity="major",
-        remedy="leave it to a later release, or to the rollback file; what is dropped is lost",
+        remedy="leave it to a later release, or to the rollback file; dropped data is lost",
     ),
     "migration.if_exists": Rule(
         severity="major", remedy="write IF EXISTS, so that it may run again after half a failure"
@@ -59,7 +59,7 @@ READ = {
     ),
     "migration.cascade": Rule(
         severity="major",
-        remedy="name what else has to go, in order; CASCADE takes along what nobody thought of",
+        remedy="drop the other objects explicitly, in order; CASCADE also drops unexpected ones",
     ),
     "migration.camel_case": Rule(
         severity="major",
@@ -75,10 +75,10 @@ READ = {
     ),
     "migration.unread": Rule(
         severity="minor",
-        remedy="nothing is known of it by reading; the rehearsal runs it all the same",
+        remedy="it cannot be checked by reading; the rehearsal still runs it",
     ),
 }
-"""Seen in the text alone."""
+"""Rules that need only the text."""
 
 BREAKING = {
     "migration.removed": Rule(severity="critical", remedy=_EXPAND),
@@ -89,10 +89,10 @@ BREAKING = {
     ),
     "migration.constrained": Rule(
         severity="minor",
-        remedy="make sure that the release before writes nothing that it would refuse",
+        remedy="make sure that the previous release writes nothing that it would refuse",
     ),
 }
-"""What the release before would not survive."""
+"""Rules on changes that the previous release would not survive."""
 
 REHEARSED = {
     "migration.fails": Rule(severity="critical", remedy="correct it; nothing was deployed yet"),
@@ -102,7 +102,7 @@ REHEARSED = {
     ),
     "migration.rows": Rule(
         severity="critical",
-        remedy="change the schema alone; move data in a step of its own, with a way back",
+        remedy="change the schema only; move data in a step of its own, with a rollback",
     ),
     "migration.filled": Rule(
         severity="minor", remedy="old rows had no value for it; make sure that this one is right"
@@ -116,14 +116,14 @@ REHEARSED = {
     ),
     "migration.rollback_after_use": Rule(
         severity="critical",
-        remedy="let the rollback first turn such rows into ones that the schema before takes "
-        "(UPDATE … WHERE …); until it does, take back the application alone and leave this "
+        remedy="let the rollback first convert such rows into ones that the previous schema "
+        "accepts (UPDATE … WHERE …); until then, roll back only the application and leave this "
         "migration applied",
     ),
     "migration.lost_after_use": Rule(
         severity="major",
-        remedy="copy such rows aside before the rollback, or let it keep them in a form that the "
-        "schema before takes",
+        remedy="copy such rows before the rollback, or let it keep them in a form that the "
+        "previous schema accepts",
     ),
     "migration.leftover": Rule(
         severity="critical", remedy="undo it in the rollback too, and roll back again"
@@ -136,15 +136,15 @@ REHEARSED = {
         severity="critical", remedy="after a rollback the next attempt must work as the first did"
     ),
     "migration.notice": Rule(
-        severity="major", remedy="see which branch of the script was taken, or correct `notices`"
+        severity="major", remedy="check which branch of the script was taken, or correct `notices`"
     ),
     "migration.unproven": Rule(
         severity="minor", remedy="name a file with rows of your own as `seed` in [migrations]"
     ),
 }
-"""Seen when it was run on a scratch database."""
+"""Rules that need a run on a scratch database."""
 
 RULES = READ | BREAKING | REHEARSED
 
 DATA_LOSS = frozenset(("migration.rows", "migration.not_restored"))
-"""Rules after which rows, or what they held, are gone."""
+"""Rules on the loss of rows or of their values."""

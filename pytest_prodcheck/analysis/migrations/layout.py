@@ -18,17 +18,17 @@ _NUMBER = re.compile(r"\d+")
 
 
 class Migration(Record, frozen=True):
-    """One step of a schema, and its way back if there is one."""
+    """One step of a schema, and its rollback if there is one."""
 
     name: str
     """`003_add_tiers`; with Alembic the revision."""
     apply: Path
     rollback: Path | None = None
-    """With Alembic the same file, whose `downgrade()` it is."""
+    """With Alembic the same file, which has a `downgrade()`."""
 
 
 class Folder(Record, frozen=True):
-    """All migrations of a project; with Alembic they are listed by Alembic itself."""
+    """All migrations of a project; those of Alembic are listed by Alembic itself."""
 
     path: Path
     tool: Tool
@@ -36,23 +36,23 @@ class Folder(Record, frozen=True):
 
     @property
     def records(self) -> bool:
-        """Whether the tool writes down what was applied, and so never applies it twice."""
+        """Return True if the tool records applied migrations, and so never applies one twice."""
         return self.tool != "sql"
 
 
 def folder(path: Path) -> Folder:
-    """What is in `path`. Raises UsageError when it is no folder of migrations."""
-    if not os.path.isdir(path):  # False, too, for what no folder can be called
+    """Return the migrations in `path`; raises UsageError if it is not a folder of migrations."""
+    if not os.path.isdir(path):  # False for an impossible name too
         raise UsageError(f"there is no folder {path.name}; correct the path")
     if any((path / name).is_file() for name in ("env.py", "alembic.ini")):
         return Folder(path=path, tool="alembic")
     prisma = sorted(path.glob("*/migration.sql"))
     if prisma:
         return Folder(path=path, tool="prisma", migrations=tuple(map(_prisma, prisma)))
-    migrations = _plain(path)
+    migrations = _sql_files(path)
     if not migrations:
         raise UsageError(
-            f"has no migrations: {path.name} holds neither NNN_name.sql, nor "
+            f"has no migrations: {path.name} contains neither NNN_name.sql, nor "
             "NAME/migration.sql (Prisma), nor env.py (Alembic)"
         )
     return Folder(path=path, tool="sql", migrations=migrations)
@@ -63,9 +63,12 @@ def _prisma(file: Path) -> Migration:
     return Migration(name=file.parent.name, apply=file, rollback=back)
 
 
-def _plain(path: Path) -> tuple[Migration, ...]:
-    """`001_x.sql` or `001_x.up.sql`, and back `001_x.down.sql`, `001_x.rollback.sql` or
-    `rollback/001_x.sql`. Numbers count as numbers: 10 comes after 9."""
+def _sql_files(path: Path) -> tuple[Migration, ...]:
+    """Return the migrations in plain SQL files, sorted by number: 10 comes after 9.
+
+    They are `001_x.sql` or `001_x.up.sql`, and their rollbacks `001_x.down.sql`,
+    `001_x.rollback.sql` or `rollback/001_x.sql`.
+    """
     forth: dict[str, Path] = {}
     back: dict[str, Path] = {}
     for file in sorted(path.glob("*.sql")):
@@ -93,7 +96,7 @@ def _plain(path: Path) -> tuple[Migration, ...]:
 
 
 def number(name: str) -> int | None:
-    """The number that a name begins with."""
+    """Return the number at the beginning of a name; None if there is none."""
     found = _NUMBER.match(name)
     return int(found[0]) if found else None
 

@@ -1,6 +1,6 @@
-"""What a statement creates, drops and uses, by name.
+"""The names of the objects that a statement creates, drops and uses.
 
-Names are compared as the database does: folded to lower case unless quoted, without a schema.
+Names are compared as in the database: in lower case unless quoted, without a schema.
 """
 
 from collections.abc import Iterator
@@ -29,15 +29,16 @@ class Named(Record, frozen=True):
     """`TABLE`, `COLUMN`, `CONSTRAINT`, …"""
     name: str
     table: str = ""
-    """Whose column, trigger or policy it is."""
+    """Table of a column, trigger or policy."""
     guarded: bool = False
-    """IF EXISTS, IF NOT EXISTS, OR REPLACE, or behind a condition."""
+    """With IF EXISTS, IF NOT EXISTS, OR REPLACE, or a condition."""
     cascade: bool = False
     renamed: bool = False
-    """It was there under another name."""
+    """It existed with another name."""
 
     @property
     def key(self) -> tuple[str, str, str]:
+        """Return kind, name and table, for comparison."""
         return self.kind, self.name, self.table
 
     def __str__(self) -> str:
@@ -46,12 +47,12 @@ class Named(Record, frozen=True):
 
 
 def folded(identifier: str) -> str:
-    """A name as the database keeps it; `identifier` has its quotes still."""
+    """Return a name as the database stores it; `identifier` still has its quotes."""
     return identifier[1:-1] if identifier[:1] in ('"', "`") else identifier.lower()
 
 
 def created(statement: Statement) -> tuple[Named, ...]:
-    """Objects and columns that come into being."""
+    """Return the objects and columns that a statement creates."""
     return tuple(_created(statement))
 
 
@@ -88,7 +89,7 @@ def _created(statement: Statement) -> Iterator[Named]:
 
 
 def dropped(statement: Statement) -> tuple[Named, ...]:
-    """Objects and columns that are gone afterwards."""
+    """Return the objects and columns that a statement drops."""
     return tuple(_dropped(statement))
 
 
@@ -125,7 +126,7 @@ def _dropped(statement: Statement) -> Iterator[Named]:
 
 
 def _header(statement: Statement) -> Iterator[Named]:
-    """What the first words say: `CREATE OR REPLACE FUNCTION f`, `DROP POLICY IF EXISTS p ON t`."""
+    """Yield the object in the first words: `CREATE OR REPLACE FUNCTION f`, `DROP POLICY p ON t`."""
     words = statement.words
     upper = [word.upper() for word in words]
     position = 1
@@ -139,7 +140,7 @@ def _header(statement: Statement) -> Iterator[Named]:
     while position < len(words) and upper[position] in ("IF", "NOT", "EXISTS", "CONCURRENTLY"):
         guarded = guarded or upper[position] == "EXISTS"
         position += 1
-    if position >= len(words) or upper[position] == "ON":  # an index may go without a name
+    if position >= len(words) or upper[position] == "ON":  # an index may have no name
         return
     while words[position + 1 : position + 2] == (".",) and position + 2 < len(words):
         position += 2
@@ -155,9 +156,9 @@ def _header(statement: Statement) -> Iterator[Named]:
 
 
 def used(statement: Statement) -> tuple[tuple[str, str], ...]:
-    """Kind and name of the objects that must be there before: tables (or views) and functions.
+    """Return kind and name of the objects that must exist before: tables (or views) and functions.
 
-    Only what must exist at that moment: the body of a function is looked at when it is called.
+    The body of a function does not count, because it is resolved when the function is called.
     """
     return tuple(dict.fromkeys(_used(statement)))
 
@@ -204,7 +205,7 @@ def _is_routine(tree: Any) -> bool:
 
 
 def name_of(node: Any) -> str:
-    """The folded name of whatever sqlglot names: a table, a column, a constraint, a function."""
+    """Return the folded name of a node of sqlglot: a table, a column, a constraint, a function."""
     from sqlglot import exp
 
     while not isinstance(node, exp.Identifier):
@@ -216,6 +217,6 @@ def name_of(node: Any) -> str:
 
 
 def folded_of(identifier: Any) -> str:
-    """The name of a sqlglot Identifier as the database keeps it."""
+    """Return the name of a sqlglot Identifier as the database stores it."""
     name: str = identifier.name
     return name if identifier.args.get("quoted") else name.lower()

@@ -1,7 +1,7 @@
-"""Over all migrations of a folder: nothing is used before it is there, or dropped while used.
+"""The order of all migrations: nothing is used before its creation, or dropped while in use.
 
-Only what the folder itself proves is said: an object that it never creates may have been there
-before its first migration.
+Only flaws that the folder itself proves are reported: an object that it never creates may have
+existed before its first migration.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,11 +13,11 @@ from pytest_prodcheck.analysis.migrations.reading import Statement
 from pytest_prodcheck.analysis.migrations.rules import Text
 
 _KIND = {"TABLE": "TABLE", "VIEW": "TABLE", "FUNCTION": "FUNCTION"}
-"""Views are asked like tables."""
+"""Views are used like tables."""
 
 
 def numbering(names: Iterable[str]) -> tuple[Flaw, ...]:
-    """Two migrations with one number: which is first depends on who sorts."""
+    """Return a flaw for each number that two migrations share, so that their order is undefined."""
     found = []
     first: dict[int, str] = {}
     for name in names:
@@ -38,7 +38,7 @@ def numbering(names: Iterable[str]) -> tuple[Flaw, ...]:
 
 
 def forth(texts: Sequence[Text]) -> tuple[Flaw, ...]:
-    """What is used before it is created; `texts` apply, in their order."""
+    """Return a flaw for each object that is used before its creation; `texts` apply, in order."""
     return tuple(_forth(texts))
 
 
@@ -55,13 +55,16 @@ def _forth(texts: Sequence[Text]) -> Iterator[Flaw]:
         for kind, name in used(statement):
             made, place = made_at.get((kind, name), (position, ""))
             if made > position:
-                what = f"{_what(statement)} uses {kind.lower()} {name}"
-                message = f"{what}, which is created only at {place}"
+                use = f"{_object_of(statement)} uses {kind.lower()} {name}"
+                message = f"{use}, which is created only at {place}"
                 yield flaw("migration.order", text.at(statement), message)
 
 
 def back(text: Text, applied: Sequence[Text]) -> tuple[Flaw, ...]:
-    """What a rollback drops before something that needs it; `applied` say what needs what."""
+    """Return a flaw for each object that a rollback drops before another that needs it.
+
+    `applied` are the texts that created them.
+    """
     needs: dict[tuple[str, str], set[tuple[str, str]]] = {}
     for statement in (each for one in applied for each in one.statements):
         for made in created(statement):
@@ -78,10 +81,10 @@ def _back(text: Text, needs: dict[tuple[str, str], set[tuple[str, str]]]) -> Ite
 
 
 def _too_early(one: Named, other: Named) -> str:
-    outcome = "CASCADE takes it along" if one.cascade else "the database refuses that"
+    outcome = "CASCADE drops that too" if one.cascade else "the database refuses that"
     return f"drops {one} before {other}, which needs it: {outcome}"
 
 
-def _what(statement: Statement) -> str:
+def _object_of(statement: Statement) -> str:
     made = created(statement)
     return str(made[0]) if made else f"{statement.words[0].upper()} …"

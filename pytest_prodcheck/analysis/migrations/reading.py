@@ -1,8 +1,8 @@
-"""SQL as statements, each with its line, parsed by sqlglot.
+"""The parsing of SQL into statements with their lines, by sqlglot.
 
-What sqlglot takes for a mere command (functions, policies, `DO` blocks) is a list of tokens. An
-ALTER TABLE of which it cannot read one action is read action by action. Of a `DO` block the
-statements inside are read too; they are `guarded` where they stand behind a condition.
+Statements that sqlglot treats as commands (functions, policies, `DO` blocks) are lists of tokens.
+An ALTER TABLE with an action that it cannot read is read action by action. The statements inside a
+`DO` block are read too; they are `guarded` if they depend on a condition.
 """
 
 import itertools
@@ -23,7 +23,7 @@ _AFTER = ("BEGIN", "THEN", "ELSE", "LOOP")
 """PL/pgSQL words that a statement may follow."""
 
 _WITH_COLUMNS = ("INDEX", "TABLE", "VIEW")
-"""Kinds of which the rules ask for more than the first words of CREATE and DROP say."""
+"""Kinds for which the rules need more than the first words of CREATE and DROP."""
 
 _BEFORE_A_KIND = (
     *("FOREIGN", "GLOBAL", "LOCAL", "MATERIALIZED", "OR", "RECURSIVE", "REPLACE", "TEMP"),
@@ -35,7 +35,7 @@ _HARMLESS = (
     *("NOTIFY", "PRAGMA", "REFRESH", "REINDEX", "RELEASE", "RESET", "REVOKE", "ROLLBACK"),
     *("CALL", "SAVEPOINT", "SECURITY", "SET", "SHOW", "START", "VACUUM", "CLUSTER", "DISCARD"),
 )
-"""First words of what neither adds nor takes away anything that the rules speak of."""
+"""First words of statements that neither add nor remove anything that the rules cover."""
 
 _HARMLESS_ALTER = (
     *("AGGREGATE", "DATABASE", "DEFAULT", "EXTENSION", "FOREIGN", "FUNCTION", "INDEX", "OPERATOR"),
@@ -43,7 +43,7 @@ _HARMLESS_ALTER = (
     *("STATISTICS", "SUBSCRIPTION", "TRIGGER", "TYPE", "DOMAIN", "USER", "GROUP", "SCHEMA"),
     *("VIEW", "MATERIALIZED", "LANGUAGE", "EVENT", "TABLESPACE", "COLLATION", "CAST", "RULE"),
 )
-"""Kinds whose ALTER is understood by its words: only what is renamed or moved matters."""
+"""Kinds whose ALTER is understood by its words, because only renames and moves matter."""
 
 _HARMLESS_ACTIONS = (
     ("ATTACH", "PARTITION"),
@@ -54,13 +54,13 @@ _HARMLESS_ACTIONS = (
     ("INHERIT",),
     ("NO", "FORCE"),
     ("OWNER", "TO"),
-    ("RENAME",),  # told by its words
+    ("RENAME",),  # recognized by its words
     ("REPLICA", "IDENTITY"),
     ("RESET", "("),
     ("SET", "("),
     ("SET", "ACCESS"),
     ("SET", "LOGGED"),
-    ("SET", "SCHEMA"),  # told by its words
+    ("SET", "SCHEMA"),  # recognized by its words
     ("SET", "TABLESPACE"),
     ("SET", "UNLOGGED"),
     ("SET", "WITHOUT"),
@@ -69,7 +69,7 @@ _HARMLESS_ACTIONS = (
 """Beginnings of actions of ALTER TABLE that sqlglot does not read and that need no rule."""
 
 _HARMLESS_OF_COLUMN = ("STATISTICS", "STORAGE", "COMPRESSION", "(", "GENERATED", "INCREMENT")
-"""What may follow `ALTER COLUMN name SET`, likewise."""
+"""Words after `ALTER COLUMN name SET` that sqlglot does not read and that need no rule."""
 
 
 class Statement(Record, frozen=True):
@@ -78,32 +78,32 @@ class Statement(Record, frozen=True):
     text: str
     line: int
     words: tuple[str, ...]
-    """Its tokens; quoted names in double quotes, however they are quoted in the file."""
+    """Its tokens, with quoted names in double quotes."""
     tree: Any = None
     """A sqlglot expression; None when it could not be parsed."""
     guarded: bool = False
-    """It runs on a condition only."""
+    """It runs only on a condition."""
     trouble: str = ""
-    """Why it, or a part of it, could not be read."""
+    """The reason why it, or a part of it, could not be read."""
     client: bool = False
-    """Only a program like psql understands it, no database."""
+    """A command for a program like psql, which no database understands."""
     data: str | None = None
     """The lines of a `COPY … FROM stdin`."""
 
     def starts(self, *words: str) -> bool:
-        """Whether it begins with these words, in any case."""
+        """Return True if it begins with these words, in upper or lower case."""
         return tuple(word.upper() for word in self.words[: len(words)]) == words
 
 
 def statements(sql: str, dialect: Dialect) -> tuple[Statement, ...]:
-    """All statements of a file in order, with those inside its `DO` blocks after each of them."""
+    """Return all statements of a file in order, with those in a `DO` block after it."""
     return tuple(_read(sql, dialect))
 
 
 def split(sql: str, dialect: Dialect) -> tuple[Statement, ...]:
-    """The statements of a file as they would be sent one by one, not parsed.
+    """Return the statements of a file as they would be sent one by one, not parsed.
 
-    What cannot be split is one with `trouble`: the rest of the file, or a command of a client.
+    Text that cannot be split is one with `trouble`: the rest of the file, or a client's command.
     """
     return tuple(_statement(sql, piece) for piece in pieces(sql, dialect))
 
@@ -123,9 +123,9 @@ def _read(sql: str, dialect: Dialect) -> Iterator[Statement]:
     for piece in pieces(sql, dialect):
         statement = _statement(sql, piece)
         if piece.trouble:
-            what = "the file cannot be split into statements from here on: "
-            what = "cannot be read: " if piece.client else what
-            yield msgspec.structs.replace(statement, trouble=what + piece.trouble)
+            rest = "the file cannot be split into statements from here on: "
+            prefix = "cannot be read: " if piece.client else rest
+            yield msgspec.structs.replace(statement, trouble=prefix + piece.trouble)
         elif statement.starts("DO"):
             inside, trouble = _in_block(statement, piece.tokens, dialect)
             yield msgspec.structs.replace(statement, trouble=trouble)
@@ -140,7 +140,7 @@ def _read(sql: str, dialect: Dialect) -> Iterator[Statement]:
 def _parsed(
     statement: Statement, written: Sequence[Token], dialect: Dialect
 ) -> Iterator[Statement]:
-    """The statement with its tree; an ALTER TABLE that has none, as one statement per action."""
+    """Yield the statement with its tree; an ALTER TABLE without one as a statement per action."""
     from sqlglot import exp
 
     if statement.starts("CREATE", "RULE") or statement.starts("CREATE", "OR", "REPLACE", "RULE"):
@@ -154,18 +154,18 @@ def _parsed(
     if tree is None and statement.starts("ALTER", "TABLE"):
         yield from _actions(statement, written, dialect)
     elif tree is None and not trouble and not _is_harmless(statement.words):
-        what = " ".join(statement.words[:4])
-        yield msgspec.structs.replace(statement, trouble=f"cannot be parsed: {what} …")
+        first = " ".join(statement.words[:4])
+        yield msgspec.structs.replace(statement, trouble=f"cannot be parsed: {first} …")
     else:
         yield msgspec.structs.replace(statement, tree=tree, trouble=trouble)
 
 
 def _tree(text: str, dialect: Dialect) -> tuple[Any, str]:
-    """What sqlglot reads, None for a mere command; and why it cannot be parsed."""
+    """Return sqlglot's tree, None for a command; and the reason why it cannot be parsed."""
     import sqlglot
     from sqlglot import exp
 
-    # It warns of what it takes for a mere command; we look for ourselves.
+    # It warns of statements that it treats as commands; they are checked here.
     logger = logging.getLogger("sqlglot")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -191,7 +191,7 @@ def _is_harmless(words: Sequence[str]) -> bool:
 def _actions(
     statement: Statement, written: Sequence[Token], dialect: Dialect
 ) -> Iterator[Statement]:
-    """Each action of an ALTER TABLE as an ALTER TABLE of its own."""
+    """Yield each action of an ALTER TABLE as an ALTER TABLE of its own."""
     from sqlglot import exp
 
     head = _head(written)
@@ -216,7 +216,7 @@ def _actions(
 
 
 def _head(written: Sequence[Token]) -> int:
-    """How many tokens `ALTER TABLE IF EXISTS ONLY schema.name *` has."""
+    """Return the number of tokens of `ALTER TABLE IF EXISTS ONLY schema.name *`."""
     position = 2
     while position < len(written) and written[position].upper in ("IF", "EXISTS", "ONLY"):
         position += 1
@@ -259,7 +259,7 @@ def _is_harmless_action(upper: Sequence[str]) -> bool:
 def _in_block(
     statement: Statement, written: Sequence[Token], dialect: Dialect
 ) -> tuple[list[Statement], str]:
-    """The statements inside a `DO` block, and why not all of them can be known."""
+    """Return the statements inside a `DO` block, and the reason why some cannot be known."""
     quoted = next((one for one in written if one.kind == "dollar"), None)
     if quoted is None:
         return [], "its body is not quoted with $$, and cannot be read"
@@ -271,7 +271,7 @@ def _in_block(
     above = statement.text.count("\n", 0, quoted.start - written[0].start)
     found: list[Statement] = []
     trouble = ""
-    handled = _handles_what_is_there([one.upper for one in inside])
+    handled = _handles_existing_objects([one.upper for one in inside])
     conditions = 0
     position = 0
     while position < len(inside):
@@ -280,7 +280,7 @@ def _in_block(
         if word == "IF":
             conditions += -1 if before == "END" else _begins(before)
         if word == "EXECUTE" and _begins(before):
-            trouble = "it runs SQL that is put together as text (EXECUTE), which cannot be read"
+            trouble = "it runs SQL that is built as text (EXECUTE), which cannot be read"
         if word in _VERBS and _begins(before):
             end = _end(inside, position)
             first, last = inside[position], inside[end - 1]
@@ -296,15 +296,15 @@ def _in_block(
     return found, trouble
 
 
-def _handles_what_is_there(upper: Sequence[str]) -> bool:
-    """Whether a block goes on when something is there already, or is not: as Drizzle writes it."""
+def _handles_existing_objects(upper: Sequence[str]) -> bool:
+    """Return True if a block handles existing or missing objects by exception, as Drizzle does."""
     if ("EXCEPTION", "WHEN") not in itertools.pairwise(upper):
         return False
     return any(word.startswith(("DUPLICATE_", "UNDEFINED_")) or word == "OTHERS" for word in upper)
 
 
 def _end(inside: Sequence[Token], position: int) -> int:
-    """Where the statement of a block ends: at its semicolon outside of parentheses."""
+    """Return the end of a statement in a block: its semicolon outside of parentheses."""
     depth = 0
     for end in range(position, len(inside)):
         depth += {"(": 1, ")": -1}.get(inside[end].text, 0)
@@ -314,7 +314,7 @@ def _end(inside: Sequence[Token], position: int) -> int:
 
 
 def _begins(before: str) -> bool:
-    """Whether a PL/pgSQL statement may begin after this word."""
+    """Return True if a PL/pgSQL statement may begin after this word."""
     return before in ("", ";", *_AFTER)
 
 

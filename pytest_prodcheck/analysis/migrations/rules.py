@@ -1,4 +1,4 @@
-"""What is wrong with a migration by reading it: its own statements, and its place in the folder."""
+"""The flaws of a migration that are visible in its own statements."""
 
 import re
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from pytest_prodcheck.model import Record, Severity
 
 _CAMEL = re.compile(r"[a-z0-9][A-Z]|[A-Z]{2}[a-z]|^[A-Z][a-z]")
 _RECREATED = ("TRIGGER", "POLICY", "TYPE", "DOMAIN", "CONSTRAINT", "FUNCTION", "VIEW", "INDEX")
-"""What may be dropped to be made anew in one file: no row is lost by it."""
+"""Kinds that a file may drop and create again, because no row is lost."""
 
 _NO_GUARD = {
     "TRIGGER": "write DROP TRIGGER IF EXISTS before it, or CREATE OR REPLACE TRIGGER",
@@ -24,11 +24,11 @@ _NO_GUARD = {
     "DOMAIN": "put it in a DO block that looks into pg_type: it has no IF NOT EXISTS",
     "CONSTRAINT": "write DROP CONSTRAINT IF EXISTS before it: ADD CONSTRAINT has no IF NOT EXISTS",
 }
-"""How PostgreSQL makes what has no IF NOT EXISTS."""
+"""Remedies for the kinds that have no IF NOT EXISTS in PostgreSQL."""
 
 
 class Text(Record, frozen=True):
-    """The SQL of one direction of a migration, read."""
+    """The parsed SQL of one direction of a migration."""
 
     place: str
     """`migrations/003_tiers.sql`."""
@@ -36,17 +36,17 @@ class Text(Record, frozen=True):
     dialect: Dialect
     rollback: bool = False
     generated: bool = False
-    """Its lines are not those of the file: Alembic made it."""
+    """Alembic generated it, so its lines are not those of the file."""
 
     def at(self, statement: Statement) -> str:
-        """Where a statement is, for messages."""
+        """Return the place of a statement, for messages."""
         if self.generated:
             return f"{self.place}: {' '.join(statement.text.split())[:60]}"
         return f"{self.place}:{statement.line}"
 
 
 def flaws(text: Text, *, recorded: bool = False) -> tuple[Flaw, ...]:
-    """What is wrong with the statements of one file; `recorded`: its tool applies it once only."""
+    """Return the flaws of the statements of one file; `recorded`: its tool applies it only once."""
     return tuple(_flaws(text, recorded))
 
 
@@ -88,10 +88,9 @@ def _of_created(
     one: Named, text: Text, place: str, before: list[Named], recorded: bool
 ) -> Iterator[Flaw]:
     cleared = any(each.key == one.key and each.guarded for each in before)
-    # SQLite has no IF NOT EXISTS for what belongs to a table.
-    hopeless = text.dialect == "sqlite" and one.kind in ("COLUMN", "CONSTRAINT")
-    hopeless = hopeless or (text.dialect == "sqlite" and one.renamed)
-    if one.guarded or cleared or recorded or hopeless or _renamed(one, before):
+    # SQLite has no IF NOT EXISTS for the parts of a table.
+    impossible = text.dialect == "sqlite" and (one.renamed or one.kind in ("COLUMN", "CONSTRAINT"))
+    if one.guarded or cleared or recorded or impossible or _renamed(one, before):
         return
     remedy = _NO_GUARD.get(one.kind, "") if text.dialect == "postgresql" else ""
     if one.renamed:
@@ -105,7 +104,7 @@ def _of_created(
 
 
 def _renamed(one: Named, before: list[Named]) -> bool:
-    """SQLite's way to change a table: a new one is filled, and renamed over the old one."""
+    """Return True if a table replaces one dropped before it, as SQLite changes tables."""
     return one.kind == "TABLE" and any(each.key == one.key for each in before)
 
 
@@ -118,12 +117,12 @@ def _not_null(statement: Statement, text: Text, place: str) -> Iterator[Flaw]:
                 "migration.not_null",
                 place,
                 f"adds column {name_of(column)} to {table} as NOT NULL without a default: it fails "
-                "on a table with rows, and the release before cannot insert",
+                "on a table with rows, and the previous release cannot insert rows",
             )
 
 
 def added_columns(statement: Statement) -> Iterator[tuple[str, Any]]:
-    """Table and sqlglot's definition of each column that is added to a table."""
+    """Yield table and sqlglot's definition of each column that is added to a table."""
     from sqlglot import exp
 
     if isinstance(statement.tree, exp.Alter):
@@ -133,7 +132,7 @@ def added_columns(statement: Statement) -> Iterator[tuple[str, Any]]:
 
 
 def required(column: Any) -> bool:
-    """Whether a column definition asks for a value that nobody gives."""
+    """Return True if a column definition requires a value and has no default."""
     from sqlglot import exp
 
     kinds = [one.kind for one in column.args.get("constraints", ())]
@@ -164,7 +163,7 @@ def _cascade(statement: Statement, place: str) -> Iterator[Flaw]:
                 place,
                 f"deletes rows whenever their row of {to} is deleted (ON DELETE CASCADE)",
                 severity="minor",
-                remedy="write ON DELETE RESTRICT, unless these rows mean nothing without the other",
+                remedy="write ON DELETE RESTRICT, unless these rows are useless without the other",
             )
 
 
@@ -186,5 +185,5 @@ def _camel_case(statement: Statement, place: str) -> Iterator[Flaw]:
 
 
 def place_of(file: Path, root: Path) -> str:
-    """A file as messages name it: with the name of its folder of migrations in front."""
+    """Return a file's name for messages: with its folder of migrations in front."""
     return f"{root.name}/{file.relative_to(root).as_posix()}"

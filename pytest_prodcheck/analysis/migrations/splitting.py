@@ -1,12 +1,12 @@
-r"""Where each SQL statement of a file ends, as psql and SQLite's own shell see it.
+r"""The splitting of a file into SQL statements, as psql and SQLite's own shell do it.
 
-A semicolon ends a statement unless it stands in quotes, in a comment, in parentheses
+A semicolon ends a statement unless it is in quotes, in a comment, in parentheses
 (`CREATE RULE … DO ( a; b )`) or in a body: `BEGIN ATOMIC … END` of a PostgreSQL function, or a
 trigger of SQLite. Each statement of a body ends with a semicolon, so the END of the body is the one
-that follows a semicolon; any other END belongs to a CASE or is the name of something.
+after a semicolon; any other END belongs to a CASE or is a name.
 
-What only a client understands (`\connect` of psql, `DELIMITER` of mysql, `.read` of sqlite3), and
-what never ends, is a piece with a `trouble`.
+A client's command (`\connect` of psql, `DELIMITER` of mysql, `.read` of sqlite3), and text without
+an end, is a piece with a `trouble`.
 
 Sources: PostgreSQL's psqlscan.l and gram.y (`routine_body_stmt_list`), SQLite's complete.c.
 """
@@ -21,7 +21,7 @@ from pytest_prodcheck.analysis.database_urls import Dialect
 _SPACE = r"[ \t\n\r\f\v]"
 _COMMENT = r"--[^\n\r]*+"
 _ESCAPED = r"(?:[^'\\]|\\.|'')*+'"
-# A string goes on after white space with a line break in it, by the rules of its first part.
+# A string continues after white space with a line break, by the rules of its first part.
 _CONTINUED = rf"(?:(?:[ \t\f\v]|{_COMMENT})*+[\n\r](?:{_SPACE}|{_COMMENT})*+'{_ESCAPED})*+"
 
 _POSTGRESQL = re.compile(
@@ -58,29 +58,29 @@ _END_OF_DATA = re.compile(r"^\\\.[ \t\r]*$", re.MULTILINE)
 _COMMAND = re.compile(r"\\(\S*)[ \t]*([^\n\r]*)")
 
 _ONLY_SHOWN = ("echo", "qecho", "warn", "timing", "pset", "restrict", "unrestrict", "encoding")
-"""Commands of psql that change nothing but what it prints."""
+"""Commands of psql that only change its output."""
 
 _PRINTING = ("ON_ERROR_STOP", "ECHO", "QUIET", "VERBOSITY", "SHOW_CONTEXT")
-"""Variables of psql that change what it prints, and whether it goes on after an error."""
+"""Variables of psql that change its output, or if it continues after an error."""
 
 
 class Token(NamedTuple):
     """A word, a name in quotes, a string, a number, or a single other character."""
 
     kind: str
-    """`word`, `name`, `string`, `dollar`, `number`, `mark`; `open` for a quote never closed."""
+    """`word`, `name`, `string`, `dollar`, `number`, `mark`; `open` for an unclosed quote."""
     text: str
     start: int
     end: int
 
     @property
     def upper(self) -> str:
-        """The text of a word in capitals; "" for what is in quotes, which is never a keyword."""
+        """Return the text of a word in capitals; "" for quoted text, which is never a keyword."""
         return self.text.upper() if self.kind in ("word", "mark") else ""
 
     @property
     def word(self) -> str:
-        """The text; a name in quotes is in double quotes, however it is quoted in the file."""
+        """Return the text, with a quoted name in double quotes."""
         if self.kind == "name" and self.text[0] in "`[":
             inner = self.text[1:-1].replace("``", "`").replace('"', '""')
             return f'"{inner}"'
@@ -88,7 +88,7 @@ class Token(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """One statement of a file, or what is no statement and why."""
+    """One statement of a file, or other text and the reason why it is not a statement."""
 
     tokens: tuple[Token, ...]
     start: int
@@ -97,13 +97,13 @@ class Piece(NamedTuple):
     data: str | None = None
     """The lines that follow a `COPY … FROM stdin`."""
     trouble: str = ""
-    """Why it cannot be read."""
+    """The reason why it cannot be read."""
     client: bool = False
-    """No database understands it, only a program like psql."""
+    """A command for a program like psql, which no database understands."""
 
 
 def tokens(sql: str, dialect: Dialect, start: int = 0) -> Iterator[Token]:
-    """The tokens from `start` on, without comments. A quote that is never closed is the last."""
+    """Yield the tokens from `start` on, without comments; an unclosed quote is the last."""
     pattern = _SQLITE if dialect == "sqlite" else _POSTGRESQL
     position = start
     while position < len(sql):
@@ -126,7 +126,7 @@ def tokens(sql: str, dialect: Dialect, start: int = 0) -> Iterator[Token]:
 
 
 def _after_comment(sql: str, start: int) -> int | None:
-    """Where a comment of PostgreSQL ends, which may hold others."""
+    """Return the end of a comment of PostgreSQL, which may contain others."""
     depth = 0
     for found in _OPENS_OR_CLOSES.finditer(sql, start):
         depth += 1 if found[0] == "/*" else -1
@@ -136,7 +136,7 @@ def _after_comment(sql: str, start: int) -> int | None:
 
 
 def pieces(sql: str, dialect: Dialect) -> Iterator[Piece]:
-    """The statements of a file in order."""
+    """Yield the statements of a file in order."""
     splitter = _Splitter(sql, dialect)
     position: int | None = 0
     while position is not None:
@@ -146,7 +146,7 @@ def pieces(sql: str, dialect: Dialect) -> Iterator[Piece]:
 
 
 class _Splitter:
-    """Reads one piece after the other, and remembers what changes how strings are read."""
+    """A reader of pieces, with the settings that change how strings are read."""
 
     def __init__(self, sql: str, dialect: Dialect) -> None:
         self.sql = sql
@@ -155,37 +155,37 @@ class _Splitter:
         """`standard_conforming_strings` was set to off: a backslash may escape a quote."""
 
     def next(self, position: int) -> tuple[Piece | None, int | None]:
-        """The piece at `position`, and where the next one begins; None at the end."""
+        """Return the piece at `position`, and the start of the next one; None at the end."""
         current: list[Token] = []
         depth = 0
         body = False
         for token in tokens(self.sql, self.dialect, position):
-            if not current and (told := self._of_client(token)):
-                return told
+            if not current and (command := self._client_command(token)):
+                return command
             if token.kind == "open":
                 return self._rest(current or [token], f"{token.text} is never closed"), None
             if token.text == "\\" and self.dialect == "postgresql":
                 return self._command_within(current, token)
             if self.backslashes and token.kind == "string" and _is_ambiguous(token.text):
-                what = "with standard_conforming_strings off, where this string ends is not certain"
-                return self._rest([*current, token], what, client=True), None
+                reason = "with standard_conforming_strings off, the end of this string is uncertain"
+                return self._rest([*current, token], reason, client=True), None
             if token.upper == ";" and not depth and not body:
                 return self._ended(current, token)
             current.append(token)
             depth += {"(": 1, ")": -1}.get(token.upper, 0)
             if depth < 0:
-                return self._rest(current, ") closes nothing"), None
+                return self._rest(current, ") has no opening parenthesis"), None
             if not depth:
                 body = self._in_body(current, body)
         if not current:
             return None, None
         if depth or body:
-            what = "the body is never ended with END" if body else "( is never closed"
-            return self._rest(current, what), None
+            reason = "the body has no END" if body else "( is never closed"
+            return self._rest(current, reason), None
         return self._ended(current, None)[0], None
 
     def _in_body(self, current: list[Token], body: bool) -> bool:
-        """Whether the next token is inside a body, in which a semicolon ends no statement."""
+        """Return True if the next token is inside a body, where a semicolon ends no statement."""
         last = current[-1].upper
         before = current[-2].upper if len(current) > 1 else ""
         if body:
@@ -218,28 +218,30 @@ class _Splitter:
         return piece, after
 
     def _copied(self, piece: Piece, after: int) -> tuple[Piece, int | None]:
-        """A COPY with its data, which begins on the next line and ends with a line `\\.`."""
+        """Return a COPY with its data, which begins on the next line and ends with a line `\\.`."""
         line_end = self.sql.find("\n", after)
         line_end = len(self.sql) if line_end < 0 else line_end
         if any(True for _ in tokens(self.sql[after:line_end], self.dialect)):
-            what = "what follows on the line of COPY … FROM stdin cannot be told from its data"
-            return piece._replace(trouble=what, client=True), line_end
+            reason = "text after COPY … FROM stdin on its line cannot be distinguished from data"
+            return piece._replace(trouble=reason, client=True), line_end
         found = _END_OF_DATA.search(self.sql, line_end + 1)
         end = found.start() if found else len(self.sql)
         data = self.sql[line_end + 1 : end]
         return piece._replace(data=data), found.end() if found else None
 
-    # --- what only a client understands ---
+    # --- commands of clients ---
 
-    def _of_client(self, token: Token) -> tuple[Piece | None, int | None] | None:
-        """A command of a client where a statement should begin; None when there is none."""
+    def _client_command(self, token: Token) -> tuple[Piece | None, int | None] | None:
+        """Return a client's command where a statement should begin; None if there is none."""
         if token.upper == "DELIMITER":
-            what = "DELIMITER is a command of mysql's client; write the file without it"
-            return self._rest([token], what, client=True), None
+            reason = "DELIMITER is a command of mysql's client; write the file without it"
+            return self._rest([token], reason, client=True), None
         if token.text == "." and self.dialect == "sqlite":
             end = self._line_end(token.start)
             words = self.sql[token.start : end].split()
-            return self._alone(token, end, f"{words[0]} is a command of sqlite3's shell"), end
+            return self._client_piece(
+                token, end, f"{words[0]} is a command of sqlite3's shell"
+            ), end
         if token.text != "\\" or self.dialect != "postgresql":
             return None
         end = self._line_end(token.start)
@@ -251,26 +253,26 @@ class _Splitter:
         )
         if shown and "\\" not in rest:
             return None, end
-        return self._alone(token, end, f"\\{name} is a command of psql"), end
+        return self._client_piece(token, end, f"\\{name} is a command of psql"), end
 
     def _command_within(self, current: list[Token], token: Token) -> tuple[Piece, int]:
         end = self._line_end(token.start)
         found = _COMMAND.match(self.sql, token.start)
         assert found, "it begins with a backslash"
-        what = f"\\{found[1]} is a command of psql"
-        return Piece(tuple(current), current[0].start, end, trouble=what, client=True), end
+        reason = f"\\{found[1]} is a command of psql"
+        return Piece(tuple(current), current[0].start, end, trouble=reason, client=True), end
 
-    def _alone(self, token: Token, end: int, what: str) -> Piece:
-        return Piece((token,), token.start, end, trouble=what, client=True)
+    def _client_piece(self, token: Token, end: int, reason: str) -> Piece:
+        return Piece((token,), token.start, end, trouble=reason, client=True)
 
     def _line_end(self, position: int) -> int:
         end = self.sql.find("\n", position)
         return len(self.sql) if end < 0 else end
 
-    def _rest(self, current: list[Token], what: str, *, client: bool = False) -> Piece:
-        """All from here on: where its statements end is not certain."""
+    def _rest(self, current: list[Token], reason: str, *, client: bool = False) -> Piece:
+        """Return the rest of the file as one piece: the ends of its statements are unknown."""
         start = current[0].start
-        return Piece(tuple(current), start, len(self.sql), trouble=what, client=client)
+        return Piece(tuple(current), start, len(self.sql), trouble=reason, client=client)
 
 
 def _from_stdin(words: list[str]) -> bool:
@@ -278,7 +280,7 @@ def _from_stdin(words: list[str]) -> bool:
 
 
 def _psql_variable(current: list[Token]) -> str:
-    """`:name` where SQL has no colon; in brackets it is a slice, `[1:n]`."""
+    """Return `:name` where SQL has no colon; in brackets it would be a slice, `[1:n]`."""
     brackets = 0
     for before, colon, name in zip(current, current[1:], current[2:], strict=False):
         brackets += {"[": 1, "]": -1}.get(before.text, 0)
@@ -289,7 +291,7 @@ def _psql_variable(current: list[Token]) -> str:
 
 
 def _is_ambiguous(string: str) -> bool:
-    """Whether a string ends elsewhere when a backslash in it escapes what follows."""
+    """Return True if a string would end elsewhere with backslashes as escapes."""
     if string[:1] in "eE":
         return False
     found = re.match(r"[^']*'" + _ESCAPED, string, re.DOTALL)

@@ -1,10 +1,10 @@
-"""The alternatives of a schema (`oneOf`, `anyOf`, several types), paired by what they say.
+"""The alternatives of a schema (`oneOf`, `anyOf`, several types), paired by their content.
 
-Neither the name of an alternative nor its place is on the wire: frameworks rename components
-(`Card` to `Card-Input`), inline them, and write them in another order. So those that say the same
-are paired first, then those that are most alike, and what is left has no counterpart. A pair that
-is compared without a finding proves that its alternative is still understood, however it was found;
-a poor pairing can only be too severe.
+Neither the name of an alternative nor its place is sent: frameworks rename components (`Card` to
+`Card-Input`), inline them, and change their order. So equal alternatives are paired first, then the
+most similar ones, and the rest has no counterpart. A pair that is compared without a finding proves
+that its alternative is still understood, however it was paired; a poor pairing can only be too
+severe.
 """
 
 import json
@@ -17,15 +17,15 @@ from pytest_prodcheck.analysis.openapi_diff.schema import Key, Schemas, Shape, n
 from pytest_prodcheck.analysis.openapi_refs import table
 
 MAX_FEATURES = 400
-"""Of one alternative, from which on no further level is looked at."""
+"""Features of one alternative after which no deeper level is read."""
 
 MAX_LEVELS = 6
 
-ALIKE = 0.2
-"""Share of features in common from which two objects are taken for versions of one."""
+MIN_SIMILARITY = 0.2
+"""Share of common features from which two objects count as versions of one."""
 
 SAME_NAME = 0.3
-"""Added to that share where both have one name: they may differ in all else."""
+"""Added to that share if both have the same name: they may differ in everything else."""
 
 _TYPES = ("array", "boolean", "integer", "number", "object", "string")
 _ONLY: dict[str, dict[str, Any]] = {kind: {"type": kind} for kind in _TYPES}
@@ -33,31 +33,31 @@ _FOLLOWED = ("$ref", "allOf", "oneOf", "anyOf", "discriminator", "$defs", "defin
 _NOTES = ("title", "description", "summary", "default", "example", "examples", "deprecated")
 _MARKS = ("nullable", "x-nullable", "readOnly", "writeOnly", "xml", "externalDocs", "$comment")
 _BESIDE = frozenset((*_FOLLOWED, *_NOTES, *_MARKS, "$id", "$schema"))
-"""Keywords that say nothing of a value, or are followed on their own."""
+"""Keywords that do not restrict a value, or are followed separately."""
 
 
 class Choice(NamedTuple):
     """One way to satisfy a schema that has several."""
 
     name: str
-    """For the report; no two of one schema are alike."""
+    """Unique name in its schema, for the report."""
     shape: Shape
     label: str
-    """Its name where the document gives it one, not only a type."""
+    """Its name in the document, if it has more than a type."""
 
 
 class Profile(NamedTuple):
-    """What an alternative says, in a form that can be compared with another document's."""
+    """The content of an alternative, in a form that can be compared with another document's."""
 
     types: frozenset[str] | None
     features: frozenset[str]
     """`.name:string`, `.name!` for a required one, `.kind="card"`, `[]:integer` …"""
     tags: dict[str, frozenset[str]]
-    """Property -> the values that it may have, where they are listed."""
+    """Property -> its allowed values, if they are listed."""
 
 
 class Alternatives:
-    """The alternatives of one document's schemas, each worked out once."""
+    """The alternatives of one document's schemas, each computed once."""
 
     def __init__(self, schemas: Schemas) -> None:
         self._schemas = schemas
@@ -65,13 +65,13 @@ class Alternatives:
         self._profiles: dict[Key, Profile] = {}
 
     def of(self, shape: Shape) -> tuple[Choice, ...]:
-        """Every alternative: those of alternatives included, one for each type, enums joined."""
+        """Return every alternative: nested ones too, one for each type, with enums joined."""
         found = self._choices.get(shape.key)
         if found is None:
-            found = self._choices[shape.key] = tuple(self._worked_out(shape))
+            found = self._choices[shape.key] = tuple(self._computed(shape))
         return found
 
-    def _worked_out(self, shape: Shape) -> Iterator[Choice]:
+    def _computed(self, shape: Shape) -> Iterator[Choice]:
         flat = [each for one in self._flat(shape) for each in self._by_type(one)]
         seen: set[str] = set()
         for position, (name, nodes) in enumerate(self._with_enums_joined(flat)):
@@ -81,7 +81,7 @@ class Alternatives:
             yield Choice(unique, self._schemas.shape(nodes), label)
 
     def _flat(self, shape: Shape) -> Iterator[tuple[str, Nodes]]:
-        """Alternatives of alternatives, too; one that leads back to itself adds nothing."""
+        """Yield alternatives, nested ones too; one that leads back to itself adds nothing."""
         if not shape.union:
             yield shape.names[0], shape.nodes
             return
@@ -100,12 +100,12 @@ class Alternatives:
                 waiting.extendleft((inner, each) for each in reversed(inner.union))
 
     def _beside(self, shape: Shape) -> Nodes:
-        """What a value must be whichever alternative it is."""
+        """Return the schemas that a value must satisfy in any alternative."""
         stated = ({k: v for k, v in p.items() if _constrains(k)} for p in shape.parts)
         return (*(each for each in stated if each), *shape.more_unions)
 
     def _tagged(self, shape: Shape, node: Any) -> Nodes:
-        """The value by which a discriminator knows this alternative, where it does not say so."""
+        """Return the discriminator's value for this alternative, if it has none itself."""
         stated = next((p["discriminator"] for p in shape.parts if "discriminator" in p), None)
         name, reference = table(stated).get("propertyName"), table(node).get("$ref")
         if not isinstance(name, str) or not isinstance(reference, str):
@@ -130,7 +130,7 @@ class Alternatives:
             yield from ((kind, (*nodes, _ONLY[kind])) for kind in sorted(types))
 
     def _with_enums_joined(self, flat: list[tuple[str, Nodes]]) -> list[tuple[str, Nodes]]:
-        """`anyOf: [{const: a}, {const: b}]` means `enum: [a, b]`."""
+        """Return `enum: [a, b]` for `anyOf: [{const: a}, {const: b}]`."""
         listed: dict[tuple[str, ...], set[str]] = {}
         others = []
         for name, nodes in flat:
@@ -148,7 +148,7 @@ class Alternatives:
         ]
 
     def profile(self, shape: Shape) -> Profile:
-        """What the shape says, within MAX_LEVELS and MAX_FEATURES, the outer first."""
+        """Return the content of a shape, within MAX_LEVELS and MAX_FEATURES, outer levels first."""
         found = self._profiles.get(shape.key)
         if found is None:
             found = self._profiles[shape.key] = self._profiled(shape)
@@ -162,7 +162,7 @@ class Alternatives:
                 features.update(_features(path, each, root=not depth))
             if len(features) > MAX_FEATURES:
                 break
-            # A whole level, or none of it: the order of alternatives must not matter.
+            # A whole level, or none of it, because the order of alternatives must not matter.
             level = [inner for path, each in level for inner in self._inside(path, each)]
         tags = {}
         for name, nodes in shape.properties.items():
@@ -204,22 +204,24 @@ def _features(path: str, shape: Shape, *, root: bool) -> Iterator[str]:
 
 
 class Side(NamedTuple):
-    """The alternatives of one document, and what reads them."""
+    """The alternatives of one document, and their reader."""
 
     choices: tuple[Choice, ...]
     alternatives: Alternatives
 
 
 def paired(wanted: Side, offered: Side, *, as_text: bool) -> list[tuple[Choice, Choice | None]]:
-    """Each wanted alternative with the offered one that it is compared with; None: there is none.
+    """Return each wanted alternative with its offered counterpart; None: there is none.
 
-    `as_text`: what is compared is text on the wire, so that any text may be a string.
+    `as_text`: the values are sent as text, so that any of them may be a string.
     """
     scores: list[tuple[float, int, int, int]] = []
     for i, one in enumerate(wanted.choices):
         mine = wanted.alternatives.profile(one.shape)
         for j, other in enumerate(offered.choices):
-            score = _alike(one, mine, other, offered.alternatives.profile(other.shape), as_text)
+            score = _similarity(
+                one, mine, other, offered.alternatives.profile(other.shape), as_text
+            )
             if score is not None:
                 scores.append((-score, abs(i - j), i, j))
     scores.sort()
@@ -237,8 +239,10 @@ def paired(wanted: Side, offered: Side, *, as_text: bool) -> list[tuple[Choice, 
     ]
 
 
-def _alike(one: Choice, mine: Profile, other: Choice, its: Profile, as_text: bool) -> float | None:
-    """How much they have in common, 2 and more for all of it; None: they are different things."""
+def _similarity(
+    one: Choice, mine: Profile, other: Choice, its: Profile, as_text: bool
+) -> float | None:
+    """Return the similarity, 2 and more if equal; None if they are not comparable."""
     named = bool(one.label) and one.label == other.label
     bonus = SAME_NAME if named else 0.0
     if mine.types is None or its.types is None:
@@ -254,7 +258,7 @@ def _alike(one: Choice, mine: Profile, other: Choice, its: Profile, as_text: boo
     every = mine.features | its.features
     share = len(mine.features & its.features) / len(every) if every else 0.5
     if mine.types == {"object"} == its.types and mine.features and its.features and not named:
-        return share if share >= ALIKE else None
+        return share if share >= MIN_SIMILARITY else None
     return 0.1 + 0.8 * share + bonus + (0.05 if mine.types == its.types else 0)
 
 

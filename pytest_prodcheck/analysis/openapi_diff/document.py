@@ -1,6 +1,6 @@
-"""One reading of OpenAPI 2.0, 3.0 and 3.1: the parts of a document that clients depend on.
+"""One model of OpenAPI 2.0, 3.0 and 3.1: the parts of a document that clients depend on.
 
-A document may be malformed in any way: what is not of the expected kind counts as absent.
+A document may be malformed in any way: a part that is not of the expected kind counts as absent.
 """
 
 import re
@@ -11,18 +11,18 @@ from pytest_prodcheck.analysis.openapi_refs import METHODS, array, pointed, reso
 from pytest_prodcheck.model import Record
 
 ANY_MEDIA = "*/*"
-"""What a document of 2.0 takes or returns when it does not say."""
+"""The media type of a document of 2.0 that declares none."""
 
 NOT_PARAMETERS = {"accept", "content-type", "authorization"}
-"""Header parameters that OpenAPI tells readers to ignore: other parts describe them."""
+"""Header parameters that OpenAPI says to ignore, because other parts describe them."""
 
 Nodes = tuple[Any, ...]
-"""Schemas as the document writes them; a value must satisfy each of them."""
+"""Schemas as they are in the document; a value must satisfy each of them."""
 
 
 Encoding = Literal["json", "form", "list", "text"]
-"""How a value is on the wire: JSON; a form, whose fields are text; a text that holds a whole list,
-`1,2`; or a text of one value."""
+"""The encoding of a value: JSON; a form, whose fields are text; a text with a whole list, `1,2`; or
+a text of one value."""
 
 
 class Parameter(Record):
@@ -35,7 +35,7 @@ class Parameter(Record):
     schema: Nodes
     encoding: Encoding = "text"
     serialization: str = ""
-    """How a list or an object is written: `form`, `form, exploded`, `deepObject` …"""
+    """The style of a list or an object: `form`, `form, exploded`, `deepObject` …"""
 
 
 class Body(Record):
@@ -58,11 +58,11 @@ class Operation(Record):
     path: str
     deprecated: bool
     parameters: dict[tuple[str, str], Parameter]
-    """By `in` and name; those of the path by their position in it, for their names may change."""
+    """By `in` and name; those of the path by their position, because their names may change."""
     body: Body | None
     responses: dict[str, Response]
     security: tuple[Alternative, ...]
-    """Ways to be let in; an empty one needs no credentials. No way at all: it is unreadable."""
+    """Alternatives for access; an empty one needs no credentials. None at all: it is unreadable."""
 
 
 class Document:
@@ -73,11 +73,11 @@ class Document:
         self._is_swagger = "swagger" in self._spec
 
     def target(self, reference: Any) -> Any:
-        """What `#/a/b` points at; None for nothing, or for a place outside the document."""
+        """Return the value at `#/a/b`; None if it is not in the document."""
         return pointed(self._spec, reference)
 
     def resolved(self, value: Any) -> Mapping[str, Any]:
-        """The table that `value` is or refers to; empty when there is none."""
+        """Return the table that `value` is or refers to; empty if there is none."""
         return resolved(self._spec, value)
 
     def operations(self) -> Iterator[Operation]:
@@ -111,7 +111,7 @@ class Document:
     def _parameters(
         self, path: str, stated: list[Mapping[str, Any]]
     ) -> dict[tuple[str, str], Parameter]:
-        """A later definition, that of the operation, replaces an earlier one of its path."""
+        """Return the parameters; a definition of the operation replaces that of the path."""
         positions = {name: str(n) for n, name in enumerate(re.findall(r"\{([^{}]*)\}", path))}
         parameters = {}
         for each in self._separately(stated):
@@ -131,7 +131,7 @@ class Document:
         return parameters
 
     def _separately(self, stated: list[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-        """An object in the query is one parameter for each property: `page=1` or `filter[a]=1`."""
+        """Yield a query object as one parameter per property: `page=1` or `filter[a]=1`."""
         for each in stated:
             schema = self.resolved(each.get("schema"))
             inside = table(schema.get("properties"))
@@ -172,7 +172,7 @@ class Document:
     def _swagger_body(
         self, operation: Mapping[str, Any], stated: list[Mapping[str, Any]]
     ) -> Body | None:
-        """The body of 2.0 is a parameter, or many: each field of a form is one."""
+        """Return the body of 2.0, which is a parameter, or one for each field of a form."""
         bodies = [each for each in stated if each.get("in") == "body"]
         fields = {str(each.get("name")): each for each in stated if each.get("in") == "formData"}
         needed = [name for name, each in fields.items() if each.get("required") is True]
@@ -217,7 +217,7 @@ class Document:
         )
 
     def security_schemes(self) -> dict[str, str]:
-        """Name -> kind in words: `http bearer`, `apiKey header X-Key`."""
+        """Return name -> kind in words: `http bearer`, `apiKey header X-Key`."""
         components = table(self._spec.get("components"))
         stated = self._spec.get("securityDefinitions", components.get("securitySchemes"))
         schemes = {}
@@ -243,7 +243,7 @@ _COLLECTIONS = {
 
 
 def _serialization(stated: Mapping[str, Any], where: str) -> str:
-    """How a list is written: the style, and whether each item stands on its own (`explode`)."""
+    """Return the style of a list, with `exploded` if each item is separate."""
     if stated.get("content"):
         return "content"
     default = "form" if where in ("query", "cookie") else "simple"
@@ -263,7 +263,7 @@ def _media_type(name: Any) -> str:
 
 
 def _content(value: Any) -> dict[str, Nodes]:
-    """JSON first: of two media types with one schema, a change is told for the first."""
+    """Return the media types, JSON first: a change of a shared schema is reported for the first."""
     found = {
         _media_type(name): (table(media).get("schema", {}),) for name, media in table(value).items()
     }

@@ -1,4 +1,4 @@
-"""What of an operation is gone, or asks for more than it did."""
+"""The parts of operations that are gone, or require more than before."""
 
 import re
 from collections import defaultdict
@@ -25,10 +25,10 @@ FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 def breaking_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
-    """Every change from `old` to `new` that can break a client of `old`, by place and rule.
+    """Return every change from `old` to `new` that can break a client of `old`, by place and rule.
 
-    Both are parsed OpenAPI documents (2.0, 3.0 or 3.1, not necessarily the same). What is
-    malformed in them counts as absent; nothing is raised for it.
+    Both are parsed OpenAPI documents (2.0, 3.0 or 3.1, not necessarily the same). Malformed parts
+    count as absent; nothing is raised for them.
     """
     before, after = Document(old), Document(new)
     found = [*_security_schemes(before, after), *_operations(before, after)]
@@ -57,7 +57,7 @@ def _operations(old: Document, new: Document) -> Iterator[Change]:
 
 
 def _shape(path: str) -> str:
-    """The path without the names of its parameters, which no client sends."""
+    """Return the path without the names of its parameters, which no client sends."""
     return re.sub(r"\{[^{}]*\}", "{}", path)
 
 
@@ -89,10 +89,10 @@ def _operation(
     yield from _body(f"{place} · request body", was.body, now.body, comparison)
     for status, response in was.responses.items():
         here = f"{place} · response {status}"
-        answers = _answers(status, was.responses, now.responses)
-        for answer in answers:
-            yield from _response(here, response, answer, comparison)
-        if answers:
+        successors = _successors(status, was.responses, now.responses)
+        for successor in successors:
+            yield from _response(here, response, successor, comparison)
+        if successors:
             continue
         if status.startswith("2") and now.responses:
             left = ", ".join(now.responses)
@@ -150,7 +150,7 @@ def _parameter(
 
 
 def _both_hold_several(was: Shape, now: Shape) -> bool:
-    """Lists or objects: a single value is written alike in every style."""
+    """Return True for lists or objects: a single value is the same in every style."""
     return all(bool((shape.types or frozenset()) & {"array", "object"}) for shape in (was, now))
 
 
@@ -186,11 +186,14 @@ def _body(
 # --- responses
 
 
-def _answers(
+def _successors(
     status: str, old: Mapping[str, Response], new: Mapping[str, Response]
 ) -> list[Response]:
-    """The new responses where `status` was: its own, that of its class (`2XX`), those left of it
-    where it was a class or the only success, the default."""
+    """Return the new responses for `status`.
+
+    These are its own, that of its class (`2XX`), the remaining ones if it was a class or the only
+    success, or the default.
+    """
     for key in (status, f"{status[:1]}XX"):
         if key in new:
             return [new[key]]
@@ -210,7 +213,7 @@ def _response(place: str, was: Response, now: Response, comparison: Comparison) 
             here = _with_media_type(place, kind)
             yield from comparison.changes("response-body", here, schema, given, seen)
         else:
-            left = ", ".join(now.content) or "an answer without a body"
+            left = ", ".join(now.content) or "a response without a body"
             yield change(
                 "response-media-type-removed",
                 f"{place} · {kind}",
@@ -244,19 +247,19 @@ def _header(
 
 
 def _covering(kind: str, content: Mapping[str, Nodes]) -> Nodes | None:
-    """The schema for `kind`, under its own name or a range such as `application/*`."""
+    """Return the schema for `kind`, by its own name or a range such as `application/*`."""
     if kind in content:
         return content[kind]
     return next((content[other] for other in content if fnmatchcase(kind, other)), None)
 
 
 def _covered(kind: str, content: Mapping[str, Nodes]) -> Nodes | None:
-    """The schema of the first type that the range `kind` includes."""
+    """Return the schema of the first type that the range `kind` includes."""
     return next((content[other] for other in content if fnmatchcase(other, kind)), None)
 
 
 def _with_media_type(place: str, kind: str) -> str:
-    """JSON goes without saying."""
+    """Return the place with its media type, which is left out for JSON."""
     return place if kind in ("application/json", "*/*") else f"{place} · {kind}"
 
 
@@ -264,7 +267,7 @@ def _with_media_type(place: str, kind: str) -> str:
 
 
 def _old_names(old: Document, new: Document) -> dict[str, str]:
-    """New name of a security scheme -> old one, where only the name is another."""
+    """Return new name of a security scheme -> old one, for schemes that were only renamed."""
     before, after = old.security_schemes(), new.security_schemes()
     free = {kind: name for name, kind in before.items() if kind and name not in after}
     return {name: free[kind] for name, kind in after.items() if name not in before and kind in free}
@@ -273,19 +276,19 @@ def _old_names(old: Document, new: Document) -> dict[str, str]:
 def _security(
     place: str, old: Iterable[Alternative], new: tuple[Alternative, ...]
 ) -> Iterator[Change]:
-    """Whoever was let in must still be: by an alternative that asks for no more."""
+    """Yield a change for each alternative that no longer grants access."""
     if not new:
         return
     for was in old:
         if any(_satisfies(was, now) for now in new):
             continue
-        asked = " or ".join(sorted(_login(now) for now in new))
+        needed = " or ".join(sorted(_login(now) for now in new))
         rule = "api-security-removed"
         if not was:
             rule = "api-security-added"
         elif any(now.keys() <= was.keys() for now in new):
             rule = "api-security-scope-added"
-        yield change(rule, place, f"{_login(was)} was enough, {asked} is required")
+        yield change(rule, place, f"{_login(was)} was enough, {needed} is required")
 
 
 def _satisfies(was: Alternative, now: Alternative) -> bool:

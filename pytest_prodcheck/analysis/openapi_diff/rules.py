@@ -1,9 +1,9 @@
-"""Every rule that a change can break, under the id that oasdiff publishes where it has one.
+"""All rules on breaking changes, with the ids of oasdiff where it has one.
 
 A rule about schemas is an aspect (`max-length-decreased`) of a subject (`request-property`), so
-its id tells the direction too: requests break when they become narrower, responses when they
-become wider. https://www.oasdiff.com/docs/breaking-changes lists the ids; an aspect that has none
-for a subject there is named as its siblings are.
+its id includes the direction: requests break when they become narrower, responses when they
+become wider. https://www.oasdiff.com/docs/breaking-changes lists the ids; an aspect without one for
+a subject is named like the others.
 """
 
 from pytest_prodcheck.model import SEVERITIES, Record, Severity
@@ -18,19 +18,19 @@ class Change(Record):
     """Operation, part and path into the value: `GET /pets · response 200 · $.items[].name`."""
     severity: Severity
     message: str
-    """What it was, and what it is."""
+    """The old and the new state."""
     remedy: str
 
 
 class Rule(Record):
-    """How bad a change of this kind is, and what to do about it."""
+    """The severity of a kind of change, and its remedy."""
 
     severity: Severity
     remedy: str
 
 
 def change(rule: str, place: str, message: str, milder: int = 0) -> Change:
-    """A Change, its severity that of the rule or `milder` steps below; negative means worse."""
+    """Return a Change with the rule's severity, or `milder` steps below it (negative: above)."""
     stated = RULES[rule]
     step = SEVERITIES.index(stated.severity) + milder
     severities: tuple[Severity, ...] = ("critical", "major", "minor")
@@ -44,9 +44,9 @@ RESPONSE_SUBJECTS = ("response-header", "response-body", "response-property")
 UPPER_BOUNDS = ("max", "max-length", "max-items", "max-properties")
 LOWER_BOUNDS = ("min", "min-length", "min-items", "min-properties")
 
-_ACCEPT_OLD = "accept what was valid before as well, or release it as a new version"
+_ACCEPT_OLD = "still accept values that were valid before, or release it as a new version"
 _KEEP_LIMIT = "keep the old limit until clients send no more than the new one allows"
-_TELL_READERS = "have clients handle the wider answers first, or keep the old promise"
+_TELL_READERS = "have clients handle the wider responses first, or keep the old schema"
 _RETURN_AGAIN = "return it again, or mark it deprecated and remove it once no client reads it"
 _OPTIONAL_FIRST = "make it optional with a default until every client sends it"
 _KEEP_SERVING = "serve it again, or mark it deprecated and remove it once no client calls it"
@@ -70,7 +70,7 @@ NARROWED = {
         for bound in (*UPPER_BOUNDS, *LOWER_BOUNDS)
     },
 }
-"""Aspects of a request's schema: it takes less than it did."""
+"""Aspects of a request's schema: it accepts less than before."""
 
 WIDENED = {
     "type-changed": Rule(severity="critical", remedy=_TELL_READERS),
@@ -92,7 +92,7 @@ WIDENED = {
         for bound in (*UPPER_BOUNDS, *LOWER_BOUNDS)
     },
 }
-"""Aspects of a response's schema: it may hold more than it did."""
+"""Aspects of a response's schema: it may contain more than before."""
 
 OPERATIONS = {
     "api-path-removed-without-deprecation": Rule(severity="critical", remedy=_KEEP_SERVING),
@@ -101,11 +101,11 @@ OPERATIONS = {
     "api-removed-with-deprecation": Rule(severity="major", remedy=_KEEP_SERVING),
     "api-security-added": Rule(
         severity="critical",
-        remedy="let clients without credentials in until all of them have some",
+        remedy="accept requests without credentials until all clients have some",
     ),
     "api-security-removed": Rule(severity="critical", remedy=_KEEP_LOGIN),
     "api-security-scope-added": Rule(
-        severity="critical", remedy="grant clients the new scope before the operation asks for it"
+        severity="critical", remedy="grant clients the new scope before the operation requires it"
     ),
     "api-security-component-type-changed": Rule(severity="critical", remedy=_KEEP_LOGIN),
     "new-required-request-parameter": Rule(severity="critical", remedy=_OPTIONAL_FIRST),
@@ -117,7 +117,7 @@ OPERATIONS = {
         severity="minor", remedy="keep the old default, or have clients send what they rely on"
     ),
     "request-parameter-serialization-changed": Rule(
-        severity="critical", remedy="read lists as they were written before as well"
+        severity="critical", remedy="still accept lists in the old style"
     ),
     "request-body-added-required": Rule(severity="critical", remedy=_OPTIONAL_FIRST),
     "request-body-became-required": Rule(severity="critical", remedy=_OPTIONAL_FIRST),
@@ -126,7 +126,7 @@ OPERATIONS = {
     ),
     "request-body-media-type-removed": Rule(severity="critical", remedy=_ACCEPT_OLD),
     "response-success-status-removed": Rule(
-        severity="critical", remedy="answer with the old status, or move clients to the new one"
+        severity="critical", remedy="return the old status, or move clients to the new one"
     ),
     "response-media-type-removed": Rule(
         severity="critical", remedy="offer the old media type beside the new one"

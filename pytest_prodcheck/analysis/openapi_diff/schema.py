@@ -1,7 +1,7 @@
-"""One reading of schemas: what a value must be, whatever keywords of which version say it.
+"""One model of schemas: the restrictions of a value, in any version's keywords.
 
-`$ref` is followed and `allOf` merged into one Shape. Null has one spelling (`nullable: true`,
-`type: [.., "null"]`, `anyOf: [.., {type: null}]`), and so have exclusive bounds and `const`.
+`$ref` is followed and `allOf` merged into one Shape. All spellings of null (`nullable: true`,
+`type: [.., "null"]`, `anyOf: [.., {type: null}]`), of exclusive bounds and of `const` are unified.
 """
 
 import json
@@ -13,11 +13,11 @@ from pytest_prodcheck.analysis.openapi_refs import HOPS, array, table
 from pytest_prodcheck.model import Record
 
 Key = frozenset[int]
-"""Identities of the parts of a schema: equal for equal places of one document."""
+"""Identities of the parts of a schema, equal for equal places of one document."""
 
 
 class Limit(NamedTuple):
-    """A bound on a number, length or count. Of two limits the greater is the tighter."""
+    """A bound on a number, length or count; the greater of two limits is the tighter."""
 
     tightness: float
     exclusive: bool
@@ -25,12 +25,12 @@ class Limit(NamedTuple):
 
 
 class Shape(Record):
-    """What a schema says, all that it refers to included."""
+    """The content of a schema, with everything that it refers to."""
 
     key: Key
     nodes: Nodes
     known: bool
-    """False: part of it is malformed or outside the document, so nothing can be compared."""
+    """False: a part is malformed or outside the document, so nothing can be compared."""
     types: frozenset[str] | None
     """Without null; None for any type."""
     format: str
@@ -38,26 +38,26 @@ class Shape(Record):
     values: frozenset[str] | None
     """The enum as JSON texts, without null; None for any value."""
     limits: dict[str, Limit]
-    """By the name that rules have for them, as `max-length`."""
+    """By their names in rules, like `max-length`."""
     patterns: frozenset[str]
     unique_items: bool
     properties: dict[str, Nodes]
     required: frozenset[str]
     additional: Nodes
-    """What other properties must be; empty for anything."""
+    """Schemas of other properties; empty for any."""
     closed: bool
-    """There must be no other properties."""
+    """Other properties are not allowed."""
     items: Nodes
     keyword: str
-    """`one-of` or `any-of` when there are alternatives."""
+    """`one-of` or `any-of` if there are alternatives."""
     union: Nodes
-    """The alternatives as the document writes them, null left out."""
+    """The alternatives as they are in the document, without null."""
     more_unions: Nodes
-    """Further ones, of which a value must satisfy one each."""
+    """More sets of alternatives; a value must satisfy one of each."""
     parts: Nodes
-    """What all of `nodes` refers to and is merged of; tables alone."""
+    """All tables of which `nodes` are merged, referenced ones too."""
     names: tuple[str, ...]
-    """What it would be called as an alternative itself."""
+    """Its names as an alternative."""
     default: str | None
     deprecated: bool
     read_only: bool
@@ -69,7 +69,7 @@ class Shape(Record):
 
 
 class Schemas:
-    """The shapes of one document, each made once."""
+    """The shapes of one document, each computed once."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
@@ -77,18 +77,18 @@ class Schemas:
         self._names: dict[int, str] = {}
 
     def shape(self, nodes: Nodes) -> Shape:
-        """What a value is that satisfies all of `nodes`; one Shape for all references to one."""
+        """Return the shape of a value that satisfies all `nodes`; equal references share one."""
         identities = tuple(map(id, nodes))
         made = self._made.get(identities)
         if made is None:
             followed = self._followed(nodes)
             shape = self._merged(nodes) if followed is nodes else self.shape(followed)
-            # `nodes` is kept alive, so that no other object takes over its identity.
+            # `nodes` is kept alive, so that no other object gets its identity.
             made = self._made[identities] = nodes, shape
         return made[1]
 
     def _followed(self, nodes: Nodes) -> Nodes:
-        """A node that only refers, as what it refers to."""
+        """Return the target of a node that is only a reference; otherwise the nodes."""
         for _ in range(HOPS):
             if len(nodes) != 1 or not isinstance(nodes[0], dict) or nodes[0].keys() != {"$ref"}:
                 return nodes
@@ -119,12 +119,12 @@ class Schemas:
             waiting += reversed(array(node.get("allOf")))
             for name in ("oneOf", "anyOf"):
                 stated = array(node.get(name))
-                some = [each for each in stated if not _is_null(each)]
-                nullable = nullable or len(some) < len(stated)
-                if len(some) == 1:
-                    waiting.append(some[0])
-                elif some:
-                    unions.append(tuple(some))
+                options = [each for each in stated if not _is_null(each)]
+                nullable = nullable or len(options) < len(stated)
+                if len(options) == 1:
+                    waiting.append(options[0])
+                elif options:
+                    unions.append(tuple(options))
                     keyword = keyword or {"oneOf": "one-of", "anyOf": "any-of"}[name]
         each_part = list(parts.values())
         types = _types(each_part)
@@ -186,11 +186,11 @@ _IMPLIED = {
     "additionalProperties": "object",
     "items": "array",
 }
-"""Keywords that frameworks write without the type that they are about."""
+"""Keywords that frameworks write without the type that they imply."""
 
 
 def text(value: Any) -> str:
-    """A value as JSON; what no JSON can be goes by its type."""
+    """Return a value as JSON; the name of its type if it is not JSON."""
     try:
         return json.dumps(value, sort_keys=True, default=str, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):
@@ -206,7 +206,7 @@ def _types(parts: list[Mapping[str, Any]]) -> frozenset[str] | None:
     for part in parts:
         stated = _stated_types(part)
         if stated is not None:
-            common = stated if common is None else _both(common, stated)
+            common = stated if common is None else _common_types(common, stated)
     return common
 
 
@@ -221,13 +221,13 @@ def _stated_types(part: Mapping[str, Any]) -> frozenset[str] | None:
     values = _enum(part)
     if values is not None:
         return frozenset(_TYPE_OF.get(type(value), "string") for value in values)
-    # The `required: true` of a parameter in 2.0 says nothing of its type.
+    # The `required: true` of a parameter in 2.0 does not imply a type.
     implied = {kind for word, kind in _IMPLIED.items() if isinstance(part.get(word), list | dict)}
     return frozenset(implied) or None
 
 
-def _both(one: frozenset[str], other: frozenset[str]) -> frozenset[str]:
-    """Types in both; an integer is a number."""
+def _common_types(one: frozenset[str], other: frozenset[str]) -> frozenset[str]:
+    """Return the types in both; an integer is a number."""
     integers = {"integer"} if "number" in one | other and "integer" in one | other else set()
     return (one & other) | integers
 
@@ -240,11 +240,11 @@ def _format(parts: list[Mapping[str, Any]]) -> str:
 
 
 _FREE_FORMATS = frozenset(("password", "path", "slug", "string", "text", "textarea", "html"))
-"""Formats that leave a string free: what an editor shows, or how a framework routes."""
+"""Formats that do not restrict a string: hints for editors or for routing."""
 
 
 def _encoding(part: Mapping[str, Any]) -> str:
-    """JSON Schema's keywords for what are formats in OpenAPI 3.0."""
+    """Return the format of OpenAPI 3.0 for a content keyword of JSON Schema."""
     if part.get("contentEncoding") in ("base64", "base64url"):
         return "byte"
     return "binary" if part.get("contentMediaType") == "application/octet-stream" else ""
@@ -298,7 +298,7 @@ def _stated_limits(part: Mapping[str, Any]) -> Iterator[tuple[str, Limit]]:
             yield name, _limit(name, exclusive, exclusive=True)
     for name, keyword in _COUNTS.items():
         bound = part.get(keyword)
-        # A minimum of 0 is what a count without one has.
+        # A minimum of 0 is the same as none.
         if _is_number(bound) and (bound > 0 or name.startswith("max")):
             yield name, _limit(name, bound, exclusive=False)
 
@@ -327,7 +327,7 @@ def _additional(part: Mapping[str, Any]) -> Any:
 
 
 def name_of(node: Any) -> str:
-    """What a reader would call a schema: what its reference ends in, its title or its type."""
+    """Return the name of a schema for a reader: the end of its reference, its title or its type."""
     stated = table(node)
     for name in (str(stated.get("$ref", "")).rpartition("/")[2], stated.get("title")):
         if isinstance(name, str) and name:

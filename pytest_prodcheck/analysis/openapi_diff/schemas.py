@@ -1,8 +1,7 @@
-"""What of a schema became narrower in requests, or wider in responses.
+"""The parts of schemas that became narrower in requests, or wider in responses.
 
-A value that clients send must still be accepted, and one that they receive must still be what
-they were told. So most checks are one comparison, made forwards for requests, backwards for
-responses.
+A value that clients send must still be accepted, and one that they receive must still be as
+documented. So most checks are one comparison, forwards for requests, backwards for responses.
 """
 
 from collections import deque
@@ -36,12 +35,12 @@ class Pair(NamedTuple):
     old: Nodes
     new: Nodes
     null_is_free: bool = False
-    """Null is right here whatever these two say: the schemas around them allow it."""
+    """Null is valid here in any case, because the schemas around them allow it."""
     encoding: Encoding = "json"
 
 
 class View(NamedTuple):
-    """From where a pair is looked at."""
+    """The direction and the encoding of a comparison."""
 
     sent: bool
     """In a request, so that it must not become narrower; else in a response, nor wider."""
@@ -50,18 +49,18 @@ class View(NamedTuple):
 
 @dataclass(eq=False, slots=True)
 class Step:
-    """What a pair shows on its own, and the pairs inside it; one object for each such pair."""
+    """The findings of a pair itself, and the pairs inside it; one object for each such pair."""
 
     found: tuple[Found, ...]
     inside: tuple[Pair, ...]
     below: list[tuple[Pair, "Step"]] | None = None
     """`inside` with their own steps, once they are known."""
     sound: bool = False
-    """Nothing was found here nor anywhere below."""
+    """Nothing was found here or anywhere below."""
 
 
 class Comparison:
-    """Compares the schemas of two documents; each pair is worked out once in each direction."""
+    """A comparison of the schemas of two documents; each pair is compared once per direction."""
 
     def __init__(self, old: Document, new: Document) -> None:
         self.old, self.new = Schemas(old), Schemas(new)
@@ -77,10 +76,10 @@ class Comparison:
         seen: set[Step] | None = None,
         encoding: Encoding = "json",
     ) -> Iterator[Change]:
-        """Breaking changes of the value at `place`, which is on the wire as `encoding` says.
+        """Yield the breaking changes of the value at `place`, which is sent in `encoding`.
 
-        Recursion ends because a pair in `seen` is not looked at again. So a schema that is used
-        in several places of one value is told for the one nearest to the top.
+        Recursion ends because a pair in `seen` is not compared again. So a schema that is used in
+        several places of one value is reported for the one nearest to the top.
         """
         sent = subject.startswith("request")
         first = not seen
@@ -150,10 +149,10 @@ class Comparison:
         return Step((*changed, *found), tuple(self._inside(was, now, view)))
 
     def _of_alternatives(self, was: Shape, now: Shape, view: View) -> Step:
-        """Each alternative that was sent must be accepted, each that is received was known."""
-        plain = next((shape for shape in (was, now) if not shape.union), None)
-        if plain is not None and plain.types is None:
-            if (plain is was) != view.sent:
+        """Compare alternatives: sent ones must still be accepted, received ones must be known."""
+        single = next((shape for shape in (was, now) if not shape.union), None)
+        if single is not None and single.types is None:
+            if (single is was) != view.sent:
                 return Step((), ())
             old, new = _names(was, self._of_old), _names(now, self._of_new)
             return Step((Found("type-changed", f"the type was {old}, is {new}"),), ())
@@ -186,7 +185,7 @@ class Comparison:
             yield from check(name, old, new, was, now)
 
     def _property(self, schemas: Schemas, of: Shape, name: str, *, sent: bool) -> Shape | None:
-        """The property; None when there is none, or it does not count in this direction."""
+        """Return the property; None if there is none, or it does not count in this direction."""
         if name not in of.properties and name not in of.required:
             return None
         shape = schemas.shape(of.properties.get(name, ()))
@@ -207,7 +206,7 @@ class Comparison:
             yield Pair(".*", was.additional, now.additional, encoding=below)
 
     def _settled(self, pair: Pair, *, sent: bool) -> bool:
-        """Does not count on one side, or is plain on both without a finding."""
+        """Return True if it does not count on one side, or is a leaf on both without a finding."""
         shapes = self._shapes(pair)
         if any(_is_hidden(shape, sent=sent) for shape in shapes):
             return True
@@ -216,7 +215,7 @@ class Comparison:
 
 
 def _is_hidden(shape: Shape, *, sent: bool) -> bool:
-    """What is read-only is never sent, what is write-only never received."""
+    """Return True for a read-only value, which is never sent, or a write-only one when received."""
     return shape.read_only if sent else shape.write_only
 
 
@@ -267,7 +266,7 @@ def _received_property(
 
 
 def _one_became_many(was: Shape, now: Shape, view: View) -> Step | None:
-    """In a URL or a header a single value is a list of one: `q=1` is read as [1]."""
+    """Return the step for a value that became a list: in a URL or header `q=1` is read as [1]."""
     many, one = (now, was) if view.sent else (was, now)
     if view.encoding == "json" or many.types != frozenset({"array"}) or one.types is None:
         return None

@@ -1,4 +1,4 @@
-"""The checks of one value: each tells how its shape is narrower, or wider, than it was."""
+"""The checks of one value: each finds a way in which its shape became narrower, or wider."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -12,10 +12,10 @@ NULLABLE, NOT_NULLABLE = "became-nullable", "became-not-nullable"
 
 class Found(NamedTuple):
     rule: str
-    """A rule, or an aspect that makes one with the subject in front."""
+    """A rule, or an aspect, which becomes one with the subject in front."""
     message: str
     path: str = ""
-    """Below the schema: `.name`."""
+    """Path below the schema: `.name`."""
     milder: int = 0
 
 
@@ -31,9 +31,9 @@ def type_changes(was: Shape, now: Shape, *, sent: bool, encoding: Encoding) -> I
 
 
 def _reads_text(wide: Shape, narrow: Shape, encoding: Encoding) -> bool:
-    """Whether each value of `narrow`, once it is text in a URL, header or form, is a string.
+    """Return True if each value of `narrow`, as text in a URL, header or form, is a string.
 
-    A list is one only where its items stand in one text: `1,2`, not `q=1&q=2`.
+    A list is one only if its items are in one text: `1,2`, not `q=1&q=2`.
     """
     if wide.types is None or "string" not in wide.types or wide.format not in _ANY_TEXT:
         return False
@@ -43,7 +43,7 @@ def _reads_text(wide: Shape, narrow: Shape, encoding: Encoding) -> bool:
 
 _SCALARS = frozenset(("boolean", "integer", "number", "string"))
 _ANY_TEXT = ("", "password")
-"""Formats that leave a string free."""
+"""Formats that do not restrict a string."""
 
 
 def _words(shape: Shape) -> str:
@@ -69,7 +69,7 @@ _RANGES = {
     "float": (-(2**24), 2**24),
     "double": (-(2**53), 2**53),
 }
-"""Format of a number -> the integers that it holds exactly."""
+"""Format of a number -> the range of integers that it represents exactly."""
 
 
 def _accepts_format(wide: str, narrow: str) -> bool:
@@ -94,17 +94,17 @@ def both_may_be(was: Shape, now: Shape, kind: str) -> bool:
 
 
 def narrower_null(was: Shape, now: Shape) -> Iterator[Found]:
-    if was.nullable and not now.nullable and _says_of_null(now):
+    if was.nullable and not now.nullable and _is_explicit(now):
         yield Found(NOT_NULLABLE, "null was accepted, is refused")
 
 
 def wider_null(was: Shape, now: Shape) -> Iterator[Found]:
-    if now.nullable and not was.nullable and _says_of_null(was):
+    if now.nullable and not was.nullable and _is_explicit(was):
         yield Found(NULLABLE, "was never null, is null at times")
 
 
-def _says_of_null(shape: Shape) -> bool:
-    """A schema for any type allows null without a word."""
+def _is_explicit(shape: Shape) -> bool:
+    """Return True if a schema restricts types; a schema for any type implicitly allows null."""
     return shape.types is not None or bool(shape.union)
 
 
@@ -131,7 +131,7 @@ def _wider_enum(was: Shape, now: Shape) -> Iterator[Found]:
 
 
 def _missing(of: Shape, there: Shape) -> frozenset[str]:
-    """Values that the other has not; 1 and "1" are one where they are text on the wire."""
+    """Return the values that the other does not have; 1 and "1" are equal if sent as text."""
     values, others = of.values or frozenset(), there.values or frozenset()
     if of.types != there.types:
         return frozenset(each.strip('"') for each in values) - {e.strip('"') for e in others}

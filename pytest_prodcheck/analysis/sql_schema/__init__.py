@@ -1,9 +1,9 @@
-"""What the code expects of its database, against what is there: `drift(expected, live)`.
+"""The comparison of the schema that the code expects with the live one: `drift(expected, live)`.
 
-tables      the records both are made of
+tables      the records of both schemas
 types       one name for each type
-sql         columns, keys, indexes and policies as SQL writes them
-drift       what is missing or different, with the near miss
-policies    row-level security: what two policies add up to
-written     tables as `schema.toml` holds them
+sql         the parsing of columns, keys, indexes and policies in SQL
+drift       missing or different parts, with similar names
+policies    row-level security, and the combined effect of two policies
+written     tables in the form of `schema.toml`
 """

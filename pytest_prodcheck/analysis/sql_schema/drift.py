@@ -1,6 +1,6 @@
-"""What a live table lacks, or has otherwise, of what is expected; named with the near miss.
+"""The missing or different parts of a live table, compared with the expected one.
 
-More in the database than is expected is no fault: another release may need it.
+Additional parts of the database are not a drift, because another release may need them.
 """
 
 from collections.abc import Collection, Iterator
@@ -16,11 +16,11 @@ from pytest_prodcheck.model import Record, Severity
 
 MIGRATE = "Run the migration that this release needs, or correct what the code expects."
 _NEAR = 0.6
-"""The similarity from which a name is a near miss: `mood_score` for `mood_level` has 0.6."""
+"""The similarity from which a name is suggested: `mood_score` for `mood_level` has 0.6."""
 
 
 class Drift(Record):
-    """One difference: what, where, how bad, and the way out."""
+    """One difference, with its place, severity and remedy."""
 
     rule: str
     place: str
@@ -32,16 +32,16 @@ class Drift(Record):
 
 
 def drift(expected: Table, live: Schema, wanted: Collection[str] = ()) -> tuple[Drift, ...]:
-    """Every difference that breaks what is expected; empty when there is none.
+    """Return every difference from the expected table; empty if there is none.
 
-    *wanted*: the names of all expected tables, which are no near miss of this one.
+    *wanted*: the names of all expected tables, which are not suggested for this one.
     """
     found = live.table(expected.name)
     if found is None:
         others = [table.name for table in live.tables if table.name not in wanted]
-        near = _near_miss(expected.name, others)
-        what = "view" if expected.view else "table"
-        missing = _drift("table_missing", expected.name, f"this {what} is not there{near}")
+        near = _similar_name(expected.name, others)
+        kind = "view" if expected.view else "table"
+        missing = _drift("table_missing", expected.name, f"this {kind} is not there{near}")
         return (_with_subject(missing, expected.name),)
     return tuple(_with_subject(one, expected.name) for one in _of_table(expected, found, live))
 
@@ -58,7 +58,7 @@ _PARTS = {
     "schema.policy_unexpected": "policy",
     "schema.policy_conflict": "policy",
 }
-"""Rule -> the part of a table that it is about; others are about the table itself."""
+"""Rule -> the part of a table to which it applies; the others apply to the table itself."""
 
 
 def _with_subject(one: Drift, table: str) -> Drift:
@@ -94,13 +94,13 @@ def _columns(expected: Table, live: Table, schema: Schema) -> Iterator[Drift]:
         place = f"{expected.name}.{column.name}"
         found = names.get(column.name)
         if found is None:
-            near = _near_miss(column.name, unexpected)
+            near = _similar_name(column.name, unexpected)
             yield _drift("column_missing", place, f"this column is not there{near}")
             continue
         if not same_type(column.type, found.type, schema.dialect):
             message = f"is {found.type}, where {column.type} is expected"
             yield _drift("type", place, message)
-        # A key is never null, whether that is written or not; a view knows nothing of it.
+        # A key is never null, even if that is not written; a view has no such information.
         if column.nullable == found.nullable or column.name in keys or live.view:
             continue
         message = (
@@ -112,20 +112,20 @@ def _columns(expected: Table, live: Table, schema: Schema) -> Iterator[Drift]:
 
 
 def _foreign_keys(expected: Table, live: Table, schema: Schema) -> Iterator[Drift]:
-    there = [_plain(key, schema) for key in live.foreign_keys or ()]
+    there = [_unqualified(key, schema) for key in live.foreign_keys or ()]
     for key in expected.foreign_keys or ():
-        wanted = _plain(key, schema)
+        wanted = _unqualified(key, schema)
         if any(_same_key(wanted, one) for one in there):
             continue
         place = f"{expected.name}({', '.join(key.columns)})"
         rivals = [one for one in there if one.columns == wanted.columns]
-        told = f"; there is {foreign_key_text(rivals[0])}" if rivals else ""
-        message = f"no foreign key {foreign_key_text(wanted)}{told}"
+        other = f"; there is {foreign_key_text(rivals[0])}" if rivals else ""
+        message = f"no foreign key {foreign_key_text(wanted)}{other}"
         yield _drift("foreign_key", place, message, "major")
 
 
-def _plain(key: ForeignKey, schema: Schema) -> ForeignKey:
-    """The key with the table's name as a live table has it."""
+def _unqualified(key: ForeignKey, schema: Schema) -> ForeignKey:
+    """Return the key without the default schema in the table's name."""
     return msgspec.structs.replace(key, table=key.table.removeprefix(f"{schema.default}."))
 
 
@@ -145,8 +145,8 @@ def _indexes(expected: Table, live: Table) -> Iterator[Drift]:
         found = [one for one in there if _same_index(index, one)]
         if not found:
             rivals = [index_text(one) for one in there if same(one.columns, index.columns)]
-            told = f"; there is {rivals[0]}" if rivals else ""
-            yield _drift("index", place, f"no index {text}{told}", "major")
+            other = f"; there is {rivals[0]}" if rivals else ""
+            yield _drift("index", place, f"no index {text}{other}", "major")
         elif not any(one.valid for one in found):
             yield _drift(
                 "index_invalid",
@@ -167,17 +167,17 @@ def _same_index(one: Index, other: Index) -> bool:
 
 
 def unexpected(expected: Table, live: Table) -> list[str]:
-    """Columns that nothing expects, for a message: they are no fault."""
+    """Return the columns that nothing expects, for a message; they are not a drift."""
     wanted = {column.name for column in expected.columns}
     return [column.name for column in live.columns if column.name not in wanted]
 
 
-def _near_miss(name: str, others: Collection[str]) -> str:
-    from difflib import get_close_matches  # slow to import, and needed for a fault only
+def _similar_name(name: str, others: Collection[str]) -> str:
+    from difflib import get_close_matches  # slow to import, and rarely needed
 
-    plain = {other.lower(): other for other in others}
-    near = get_close_matches(name.lower(), list(plain), n=1, cutoff=_NEAR)
-    return f"; there is {plain[near[0]]}, which nothing expects" if near else ""
+    by_lower = {other.lower(): other for other in others}
+    near = get_close_matches(name.lower(), list(by_lower), n=1, cutoff=_NEAR)
+    return f"; there is {by_lower[near[0]]}, which nothing expects" if near else ""
 
 
 def _list(names: Collection[str]) -> str:

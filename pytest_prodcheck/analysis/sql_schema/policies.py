@@ -1,7 +1,7 @@
-"""Row-level security of a table: what is expected of it, and what its policies add up to.
+"""Row-level security of a table: differences from the expectations, and conflicting policies.
 
-PostgreSQL lets a row pass when any permissive policy does: of two for the same command and
-role the wider one decides, and the narrower one does nothing.
+PostgreSQL allows a row if any permissive policy does: of two for the same command and role the
+wider one decides, and the narrower one has no effect.
 """
 
 from collections.abc import Iterator
@@ -22,14 +22,14 @@ Found = tuple[str, str, str, str]
 
 
 def policy_drift(expected: Table, live: Table) -> Iterator[Found]:
-    """What is wrong with the row-level security of a live table."""
+    """Yield the differences in the row-level security of a live table."""
     name = expected.name
     security = expected.row_security or ("on" if expected.policies else None)
     policies = live.policies or ()
     if live.row_security == "off" and security in ("on", "forced"):
         yield "rls_disabled", name, "row-level security is off: everybody sees every row", _ENABLE
     elif live.row_security == "off" and policies:
-        message = f"has {_count(policies)}, but row-level security is off: they do nothing"
+        message = f"has {_count(policies)}, but row-level security is off: they have no effect"
         yield "rls_disabled", name, message, _ENABLE
     elif live.row_security == "on" and security == "forced":
         message = "row-level security is not forced: the table's owner sees every row"
@@ -63,10 +63,10 @@ def _differences(expected: Table, live: Table) -> Iterator[Found]:
 
 
 def conflicts(expected: Table, live: Table) -> Iterator[Found]:
-    """Two permissive policies for one command and role of which one undoes the other.
+    """Yield each pair of permissive policies for one command and role where one defeats the other.
 
-    A pair that is declared is meant, unless one of the two lets everything pass. Without declared
-    policies nobody can tell what is meant, and only such a pair is one.
+    A declared pair is intended, unless one of the two allows every row. Without declared policies
+    the intention is unknown, and only such a pair is a conflict.
     """
     declared = {policy.name for policy in expected.policies or ()}
     for one, other in combinations([p for p in live.policies or () if p.permissive], 2):
@@ -82,17 +82,20 @@ def conflicts(expected: Table, live: Table) -> Iterator[Found]:
         if meant and not wide:
             continue
         place = f"{expected.name}.{one.name}"
-        what = f"and {other.name} both allow {', '.join(shared)}"
-        verdict = (
-            f"{wide[0].name} lets every row pass, so the other does nothing"
+        facts = f"and {other.name} both allow {', '.join(shared)}"
+        effect = (
+            f"{wide[0].name} allows every row, so the other has no effect"
             if wide
-            else "a row passes when either lets it: the wider one wins"
+            else "a row is allowed if either allows it: the wider one wins"
         )
-        yield "policy_conflict", place, f"{what}: {verdict}", _ONE
+        yield "policy_conflict", place, f"{facts}: {effect}", _ONE
 
 
 def _same(wanted: Policy, live: Policy) -> bool:
-    """A condition that is not written is not compared: it is hard to write as PostgreSQL does."""
+    """Return True if two policies agree; a missing condition is not compared.
+
+    It is hard to write a condition exactly as PostgreSQL prints it.
+    """
     return (
         (wanted.command, wanted.permissive) == (live.command, live.permissive)
         and sorted(wanted.roles) == sorted(live.roles)
@@ -113,7 +116,7 @@ def _share_a_role(one: Policy, other: Policy) -> bool:
 
 
 def _is_open(policy: Policy, command: str) -> bool:
-    """Whether the policy lets every row pass for this command."""
+    """Return True if the policy allows every row for this command."""
     conditions = [policy.using] if command != "insert" else []
     if command in ("insert", "update"):
         conditions.append(policy.check or policy.using)

@@ -1,7 +1,7 @@
-"""Columns, foreign keys, indexes and policies as SQL writes them after their name, read.
+"""The parsing of columns, foreign keys, indexes and policies, in SQL as it follows their names.
 
-Names are taken as they are stored, with quotes or without: `userId` is not folded to `userid`.
-Each reader raises ValueError with the facts and the way out.
+Names are used as they are stored, with quotes or without: `userId` is not folded to `userid`.
+Each parser raises ValueError with the facts and the remedy.
 """
 
 import re
@@ -26,7 +26,7 @@ _TIMING = re.compile(
     r"\b((not\s+)?deferrable|initially\s+(deferred|immediate)|match\s+\w+|not\s+(valid|enforced))\b",
     re.IGNORECASE,
 )
-"""When a key is checked, rather than what it says; not compared."""
+"""The time of a key's check, which is not compared."""
 _POLICY = re.compile(
     r"(?:as\s+(?P<kind>permissive|restrictive)\s*)?"
     r"(?:for\s+(?P<command>all|select|insert|update|delete)\b\s*)?"
@@ -37,16 +37,16 @@ _POLICY = re.compile(
 
 
 def column(name: str, text: str) -> Column:
-    """`boolean not null`: a type, and whether null is refused."""
+    """Return a column of `boolean not null`: a type, with or without `not null`."""
     match = _COLUMN.fullmatch(text.strip())
     if not match or _MORE_THAN_A_TYPE.search(match["type"]):
-        raise ValueError('is not a column; write its type, and "not null", and no more')
+        raise ValueError('is not a column; write only its type, with or without "not null"')
     refused = (match["null"] or "").lower().split() == ["not", "null"]
     return Column(name=name, type=match["type"], nullable=not refused)
 
 
 def foreign_key(text: str) -> ForeignKey:
-    """`user_id references users (id) on delete cascade`."""
+    """Return the key of `user_id references users (id) on delete cascade`."""
     match = _FOREIGN_KEY.fullmatch(text.strip())
     rest = _TIMING.sub("", _ON.sub("", match["rest"])) if match else "?"
     if not match or rest.strip():
@@ -66,7 +66,7 @@ def foreign_key(text: str) -> ForeignKey:
 
 
 def index(text: str) -> Index:
-    """`unique (lower(email)) where deleted_at is null`, `gin (tags)`."""
+    """Return the index of `unique (lower(email)) where deleted_at is null` or `gin (tags)`."""
     head, opening, rest = text.strip().partition("(")
     words = head.lower().split()
     unique = "unique" in words[:1]
@@ -82,7 +82,9 @@ def index(text: str) -> Index:
             facts["nulls_distinct"] = False
             rest = rest[len("nulls not distinct") :]
         elif lower.startswith("with"):
-            _, rest = _within(rest[len("with") :].strip())  # storage, not meaning
+            _, rest = _within(
+                rest[len("with") :].strip()
+            )  # storage, which has no effect on results
         elif lower.startswith("where"):
             facts["where"], rest = normal(rest[len("where") :]), ""
         else:
@@ -99,7 +101,10 @@ def index(text: str) -> Index:
 
 
 def policy(name: str, text: str) -> Policy:
-    """`for select to authenticated using (user_id = auth.uid())`: as after CREATE POLICY."""
+    """Return the policy of `for select to authenticated using (user_id = auth.uid())`.
+
+    The text is that of CREATE POLICY after the table.
+    """
     match = _POLICY.fullmatch(text.strip())
     found: dict[str, str] = {}
     rest = match["conditions"] or "" if match else "?"
@@ -138,7 +143,7 @@ def _unquoted(name: str) -> str:
 
 
 def _within(text: str) -> tuple[str, str]:
-    """What stands in the parentheses that *text* begins with, and what follows them."""
+    """Return the content of the parentheses at the start of *text*, and the text after them."""
     depth = 0
     for piece in _PIECE.finditer(text):
         depth += (piece[0] == "(") - (piece[0] == ")")
@@ -157,16 +162,18 @@ _LONG_TYPES = {
     "time": ("with", "without", "time", "zone"),
     "timestamp": ("with", "without", "time", "zone"),
 }
-"""Types of several words: first word -> those that may follow."""
+"""Types of several words: first word -> words that may follow."""
 _WORDS_BEFORE = {"and", "else", "not", "on", "or", "then", "when", "where"}
-"""Words after which a parenthesis groups, and is no call."""
+"""Words after which a parenthesis is a group, not a call."""
 _ARITHMETIC = {"+", "-", "*", "/", "%"}
 
 
 def normal(expression: str) -> str:
-    """An expression without what PostgreSQL adds when it prints it: casts, parentheses that
-    group nothing, quotes around names and capitals of keywords."""
-    pieces = _without_groups(_without_casts(list(map(_plain, _PIECE.findall(expression)))))
+    """Return an expression without the additions of PostgreSQL when it prints it.
+
+    These are casts, redundant parentheses, quotes around names, and capitals of keywords.
+    """
+    pieces = _without_groups(_without_casts(list(map(_normal_piece, _PIECE.findall(expression)))))
     text, before = "", ""
     for piece in pieces:
         call = piece == "(" and re.match(r"[\w$]", before) and before.lower() not in _WORDS_BEFORE
@@ -177,19 +184,19 @@ def normal(expression: str) -> str:
 
 
 def same(one: str | None, other: str | None) -> bool:
-    """Whether two expressions say the same, apart from the case of names."""
+    """Return True if two expressions are equal, apart from the case of names."""
     return _folded(one or "") == _folded(other or "")
 
 
 def bare(expression: str | None) -> str | None:
-    """An expression without the parentheses around all of it."""
+    """Return an expression without the parentheses around all of it."""
     if expression and expression.startswith("("):
         inner, rest = _within(expression)
         return expression if rest.strip() else bare(inner)
     return expression
 
 
-def _plain(piece: str) -> str:
+def _normal_piece(piece: str) -> str:
     if piece.startswith('"'):
         return piece[1:-1].replace('""', '"')
     return piece.lower() if piece.isupper() and not piece.startswith("'") else piece
@@ -222,8 +229,11 @@ def _without_casts(pieces: list[str]) -> list[str]:
 
 
 def _without_groups(pieces: list[str]) -> list[str]:
-    """Without parentheses around all of it or around one word; without any that group, where
-    only one of `and` and `or` is used and nothing is computed: then they mean nothing."""
+    """Return the pieces without redundant parentheses.
+
+    These are parentheses around all of it or around one word, and all groups if only one of `and`
+    and `or` is used and nothing is computed.
+    """
     ordered = {"and", "or"} <= set(pieces) or any(piece in _ARITHMETIC for piece in pieces)
     changed = True
     while changed:
@@ -238,7 +248,7 @@ def _without_groups(pieces: list[str]) -> list[str]:
 
 
 def _groups(pieces: list[str]) -> list[tuple[int, int]]:
-    """Where parentheses open and close that belong to no call."""
+    """Return start and end of the parentheses that do not belong to a call."""
     open_: list[int] = []
     found: list[tuple[int, int]] = []
     for position, piece in enumerate(pieces):

@@ -1,4 +1,4 @@
-"""Tables, expected or live. What a declaration does not speak of is None, and not compared."""
+"""Tables, expected or live. A part that is not declared is None, and is not compared."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -12,7 +12,7 @@ Dialect = Literal["postgresql", "sqlite"]
 
 
 class Column(Record):
-    """Its name, type and nullability, as they are stored: names are case-sensitive."""
+    """A column, with its name, type and nullability as stored: names are case-sensitive."""
 
     name: str
     type: str
@@ -30,17 +30,17 @@ class ForeignKey(Record):
 
 
 class Index(Record):
-    """An index or unique constraint, by what it does: names differ between environments."""
+    """An index or unique constraint, without its name, which differs between environments."""
 
     columns: str
-    """Columns and expressions in their order, normalised: `lower(email), created_at desc`."""
+    """Columns and expressions in their order, normalized: `lower(email), created_at desc`."""
     unique: bool = False
     method: str = "btree"
     include: str = ""
     where: str = ""
     nulls_distinct: bool = True
     valid: bool = True
-    """False: PostgreSQL does not use it, since building it failed."""
+    """False: building it failed, and PostgreSQL does not use it."""
 
 
 class Policy(Record):
@@ -76,16 +76,16 @@ class Schema(Record):
     dialect: Dialect
     tables: tuple[Table, ...] = ()
     default: str = "public"
-    """The schema whose tables need no name in front."""
+    """The schema whose tables need no schema in front."""
 
     def table(self, name: str) -> Table | None:
-        """The table of that name; the default schema may stand in front of it."""
+        """Return the table of that name, which may have the default schema in front."""
         wanted = name.removeprefix(f"{self.default}.")
         return next((table for table in self.tables if table.name == wanted), None)
 
 
 def merged(base: Iterable[Table], over: Iterable[Table]) -> tuple[Table, ...]:
-    """Both together; where both speak of something, *over* is right."""
+    """Return both together; if both declare a part, *over* takes precedence."""
     tables = {table.name: table for table in base}
     for table in over:
         under = tables.get(table.name)

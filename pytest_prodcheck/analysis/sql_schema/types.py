@@ -1,4 +1,4 @@
-"""One name for each column type, whoever wrote it: an ORM, a person, or the server."""
+"""One name for each column type, written by an ORM, a person, or the server."""
 
 import re
 
@@ -37,25 +37,25 @@ _SHAPE = re.compile(
     r"(?P<array>(?: ?\[\d*\])+| array)?"
 )
 ANY = "any"
-"""A column of SQLite that was given no type, or one of a view."""
+"""The type of a column of SQLite without a type, or of a view's column."""
 _AFFINITIES = {
     "integer": ("int",),
     "text": ("char", "clob", "text"),
     "blob": ("blob",),
     "real": ("real", "floa", "doub"),
 }
-"""SQLite's own rules, in its order (https://sqlite.org/datatype3.html, 3.1)."""
+"""SQLite's rules, in its order (https://sqlite.org/datatype3.html, 3.1)."""
 
 
 def same_type(one: str, other: str, dialect: Dialect) -> bool:
-    """Whether two type names mean one type; SQLite knows affinities only."""
+    """Return True if two names mean the same type; SQLite only has affinities."""
     if canonical(one) == canonical(other):
         return True
     return dialect == "sqlite" and _affinity(one) == _affinity(other)
 
 
 def canonical(text: str) -> str:
-    """`VARCHAR(40)` -> `character varying(40)`, `int8[]` -> `bigint[]`; all in lower case."""
+    """Return the full name, in lower case: `character varying(40)` for `VARCHAR(40)`."""
     text = re.sub(r"\s+", " ", text.strip().lower().replace('"', ""))
     match = _SHAPE.fullmatch(re.sub(r" collate .*", "", text))
     if not match:
@@ -63,7 +63,7 @@ def canonical(text: str) -> str:
     name = match["base"].removeprefix("pg_catalog.").removeprefix("public.")
     size = (match["size"] or "").replace(" ", "")
     if name in ("char", "character", "bit"):
-        size = size or "1"  # as the SQL standard has it
+        size = size or "1"  # by the SQL standard
     elif name in ("numeric", "decimal", "dec") and size.isdigit():
         size += ",0"
     elif name == "float" and size.isdigit():
@@ -71,7 +71,7 @@ def canonical(text: str) -> str:
     name += match["zone"] or ""
     name = _ALIASES.get(name, name)
     if name == "character varying" and not size:
-        name = "text"  # without a length PostgreSQL makes no difference
+        name = "text"  # without a length PostgreSQL treats both alike
     if size:
         first, space, zone = name.partition(" with")
         name = f"{first}({size}){space}{zone}"
@@ -79,7 +79,7 @@ def canonical(text: str) -> str:
 
 
 _REAL_BITS = 24
-"""Of the mantissa: a `float(24)` is a `real`."""
+"""Bits of the mantissa: a `float(24)` is a `real`."""
 
 
 def _affinity(text: str) -> str:

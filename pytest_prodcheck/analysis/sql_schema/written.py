@@ -1,4 +1,4 @@
-"""Tables written as `schema.toml` holds them; reading them gives the same tables again."""
+"""Tables in the form of `schema.toml`, which is read back to the same tables."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from pytest_prodcheck.analysis.sql_schema.tables import Column, ForeignKey, Inde
 
 
 def toml(tables: Iterable[Table], headline: str) -> str:
-    """The text of a `schema.toml` with these tables, under a comment."""
+    """Return the text of a `schema.toml` with these tables, under a comment."""
     lines = [f"# {line}" for line in headline.splitlines()]
     for table in tables:
         lines += ["", *_table(table)]
@@ -84,12 +84,12 @@ def _key(name: str) -> str:
 
 
 def _text(text: str) -> str:
-    """A TOML string; the plain kind where the text has double quotes and nothing else odd."""
+    """Return a TOML string, a literal one for double quotes without special characters."""
     if '"' in text and re.fullmatch(r"[^'\x00-\x1f\x7f\\]+", text):
         return f"'{text}'"
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _name(name: str) -> str:
-    """A name as it stands in SQL; quoted where it is more than one word."""
+    """Return a name for SQL, quoted if it is more than one word."""
     return name if re.fullmatch(r"[\w$]+", name) else '"' + name.replace('"', '""') + '"'

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_prodcheck.analysis.issues import listing
+from pytest_prodcheck.analysis.issues import issue_lines
 from pytest_prodcheck.analysis.openapi_diff import Change, breaking_changes
 from pytest_prodcheck.errors import CheckFailed
 from pytest_prodcheck.rules import failure
@@ -26,7 +26,7 @@ class CompatibilityCheck:
         if all(change.severity == "minor" for change in changes):
             return
         noun = "change breaks" if len(changes) == 1 else "changes break"
-        lines = listing(f"{len(changes)} {noun} clients of {self.source}", changes)
+        lines = issue_lines(f"{len(changes)} {noun} clients of {self.source}", changes)
         raise CheckFailed(
             "\n".join(lines),
             [

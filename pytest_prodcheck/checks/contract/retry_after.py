@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pytest_prodcheck.errors import NotAsked
 from pytest_prodcheck.http import real_time
-from pytest_prodcheck.store.process_lock import turn
+from pytest_prodcheck.store.process_lock import process_lock
 
 DEFAULT_PAUSE = 1.0
 """Seconds to wait after a 429 that does not say how long, or says it in words without meaning."""
@@ -26,7 +26,7 @@ class RetryAfterGate:
         """
         seconds = retry_after("".join(headers.get("retry-after", ())[:1]))
         until = real_time.monotonic() + seconds
-        with turn(self._path):
+        with process_lock(self._path):
             part = self._path.with_suffix(".part")
             part.write_text(f"{max(until, self._until()):.3f}")
             part.replace(self._path)

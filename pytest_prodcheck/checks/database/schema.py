@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection
 
-from pytest_prodcheck.analysis.issues import listing
+from pytest_prodcheck.analysis.issues import issue_lines
 from pytest_prodcheck.analysis.sql_schema.drift import Drift, drift, unexpected
 from pytest_prodcheck.analysis.sql_schema.tables import Schema, Table
 from pytest_prodcheck.checks.database.connection import unreachable
@@ -38,7 +38,7 @@ class TableCheck:
             return
         noun = "difference" if len(found) == 1 else "differences"
         title = f"{len(found)} {noun} between table {self.name} and what the code expects"
-        lines = listing(title, found)
+        lines = issue_lines(title, found)
         table = live.table(self.name)
         if table and self.expected.columns and (more := unexpected(self.expected, table)):
             lines.append(f"columns that nothing expects, which is not a failure: {', '.join(more)}")

@@ -28,7 +28,7 @@ from pytest_prodcheck.http.body import strict_json
 from pytest_prodcheck.http.lean_httpx import httpx
 from pytest_prodcheck.jsonpath import value_at
 from pytest_prodcheck.measuring import Measure
-from pytest_prodcheck.model import FlagsTold
+from pytest_prodcheck.model import FlagReading
 from pytest_prodcheck.store.undo_journal import FILE, Begin, UndoJournal, unfinished
 from pytest_prodcheck.waiting import until
 
@@ -61,7 +61,7 @@ class DrillCheck:
         self._measure = measure
         self._kept = kept
         self._lease: Lease | None = None
-        self._before: FlagsTold | None = None
+        self._before: FlagReading | None = None
         self._written: dict[str, Any] = {}
         self._opened = 0.0
         self._watched = False
@@ -98,7 +98,7 @@ class DrillCheck:
     def _flags_before(self) -> dict[str, str]:
         """Remember them; returns what speaks against a drill."""
         if not self._site.flags:
-            self._before = FlagsTold()
+            self._before = FlagReading()
             return {}
         flags = FlagsCheck(self._site.flags, self._site.connect)
         try:
@@ -146,7 +146,7 @@ class DrillCheck:
         assert self._lease
         begin = msgspec.structs.replace(
             self._begin,
-            before=self._before or FlagsTold(),
+            before=self._before or FlagReading(),
             started=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         self._journal = journal = UndoJournal(self._run / FILE, begin.mark, self._site.clean)

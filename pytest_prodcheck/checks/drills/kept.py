@@ -15,7 +15,7 @@ from pytest_prodcheck.checks.probes.prober import ask
 from pytest_prodcheck.config import Drill, Probe, Secret, Settings
 from pytest_prodcheck.http.sockets import tls_context
 from pytest_prodcheck.model import Record
-from pytest_prodcheck.service.standalone import Alone
+from pytest_prodcheck.service.standalone import StandaloneTarget
 
 
 class Kept(Record):
@@ -40,7 +40,7 @@ class Kept(Record):
         kept: Kept = _Unpickler(BytesIO(packed)).load()
         return kept
 
-    def site(self, there: Alone) -> Site:
+    def site(self, there: StandaloneTarget) -> Site:
         """Return the target with all that its rollback needs from the disk, read now."""
         return Site(
             target=self.settings.target,

@@ -90,16 +90,16 @@ def _rehearsal(context: RunContext, item: pytest.Item, drill: Drill) -> Generato
 @contextmanager
 def _connected(context: RunContext, name: str, budget: int | None) -> Generator[LiveTransport]:
     """Open a way to the target without a breaker, for who makes it fail on purpose."""
-    from pytest_prodcheck.http.throttle import Chain
+    from pytest_prodcheck.http.throttle import Throttle
     from pytest_prodcheck.http.transport import LiveTransport
 
-    chain = Chain(context.work / name, rate=context.target.rate, budget=budget, breaker=False)
-    transport = LiveTransport(context.target, chain)
+    throttle = Throttle(context.work / name, rate=context.target.rate, budget=budget, breaker=False)
+    transport = LiveTransport(context.target, throttle)
     try:
         yield transport
     finally:
         transport.close()
-        chain.close()
+        throttle.close()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

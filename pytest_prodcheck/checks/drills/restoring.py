@@ -16,7 +16,7 @@ from pytest_prodcheck.errors import ProdcheckError
 from pytest_prodcheck.http.client import LiveClient
 from pytest_prodcheck.http.errors import GONE
 from pytest_prodcheck.http.lean_httpx import httpx
-from pytest_prodcheck.model import FlagsTold, Record, flags_shown
+from pytest_prodcheck.model import FlagReading, Record, flags_text
 from pytest_prodcheck.store.undo_journal import Begin, UndoJournal
 from pytest_prodcheck.waiting import until
 
@@ -61,7 +61,7 @@ class Site(Record):
             return f"what should hold while switched only holds now: {names}"
         return ""
 
-    def differs(self, before: FlagsTold) -> str:
+    def differs(self, before: FlagReading) -> str:
         """Return how the flags differ from before; "" if they do not."""
         if not self.flags:
             return ""
@@ -70,15 +70,15 @@ class Site(Record):
             run.reread()
         except (httpx.HTTPError, ProdcheckError, AssertionError) as error:
             return f"the flags cannot be read: {error}"
-        now = run.plain() or FlagsTold()
+        now = run.plain() or FlagReading()
         if now != before:
             return f"{shown(before)} before, {shown(now)} now"
         return "; ".join(modes.disagreements(self.flags, run.state).values())
 
 
-def shown(flags: FlagsTold) -> str:
+def shown(flags: FlagReading) -> str:
     """`FILE_ONLY (WRITES off, FILES on)`."""
-    return f"{flags.mode or 'no mode'} ({flags_shown(flags.values)})"
+    return f"{flags.mode or 'no mode'} ({flags_text(flags.values)})"
 
 
 def restore(drill: Drill, begin: Begin, site: Site, journal: UndoJournal, by: str) -> str:

@@ -10,7 +10,7 @@ from pytest_prodcheck.config import Drill
 from pytest_prodcheck.errors import ProdcheckError, UsageError
 from pytest_prodcheck.http.lean_httpx import httpx
 from pytest_prodcheck.model import Record
-from pytest_prodcheck.service.standalone import alone
+from pytest_prodcheck.service.standalone import standalone_target
 from pytest_prodcheck.store.undo_journal import FILE, Rehearsal, UndoJournal, rehearsals, unfinished
 
 COMMAND = "prodcheck drill restore"
@@ -70,7 +70,7 @@ def finish(journal: Path, rehearsal: Rehearsal, by: str) -> list[str]:
     begin = rehearsal.begin
     # A run's folder may have come from another machine.
     root = Path(begin.root) if Path(begin.root).is_dir() else Path.cwd()
-    with alone(begin.choice, root=root, base_url=begin.base_url) as there:
+    with standalone_target(begin.choice, root=root, base_url=begin.base_url) as there:
         settings = there.settings
         drill = next((one for one in settings.drills if one.name == begin.drill), None)
         if drill is None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pytest_prodcheck.analysis.issues import listing
+from pytest_prodcheck.analysis.issues import issue_lines
 from pytest_prodcheck.analysis.migrations import backward, order, rules
 from pytest_prodcheck.analysis.migrations.flaw import DATA_LOSS, Flaw, flaw
 from pytest_prodcheck.analysis.migrations.layout import Migration, folder
@@ -235,7 +235,7 @@ class MigrationCheck:
             return
         noun = "flaw" if len(flaws) == 1 else "flaws"
         title = f"{self.name} has {len(flaws)} {noun} {how}"
-        message = "\n".join(listing(title, flaws, most=None))
+        message = "\n".join(issue_lines(title, flaws, most=None))
         if all(one.severity == "minor" for one in flaws):
             warnings.warn(message, stacklevel=3)
             return

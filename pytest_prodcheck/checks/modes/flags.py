@@ -15,7 +15,7 @@ from pytest_prodcheck.errors import CheckFailed
 from pytest_prodcheck.http.body import strict_json
 from pytest_prodcheck.http.client import LiveClient
 from pytest_prodcheck.jsonpath import value_at
-from pytest_prodcheck.model import INVALID, FlagsTold, Record, flags_shown
+from pytest_prodcheck.model import INVALID, FlagReading, Record, flags_text
 from pytest_prodcheck.rules import failure
 
 ON = ("true", "1", "yes", "on")
@@ -135,14 +135,14 @@ class FlagsCheck:
             failures = [failure(rule, "flags", text) for rule, text in found.items()]
             raise CheckFailed("\n".join(found.values()), failures)
 
-    def plain(self) -> FlagsTold | None:
+    def plain(self) -> FlagReading | None:
         """Return the flags for the report; None unless they were read."""
         if self._state is None:
             return None
         values = {flag: on for flag, on in self._state.values.items() if on is not None}
         whole = len(values) == len(self._state.values)
         mode = mode_of(self.source, values) if whole and self.source.modes else None
-        return FlagsTold(values=values, mode=mode or self._state.reported_mode or "")
+        return FlagReading(values=values, mode=mode or self._state.reported_mode or "")
 
     def __repr__(self) -> str:
         return f"<flags of {self.source.source}>"
@@ -166,7 +166,7 @@ def disagreements(source: Flags, state: State) -> dict[str, str]:
         )
     elif source.modes:
         values = {flag: bool(on) for flag, on in state.values.items()}
-        mode, shown = mode_of(source, values), flags_shown(values)
+        mode, shown = mode_of(source, values), flags_text(values)
         if mode == INVALID:
             found["flags.invalid_mode"] = (
                 f"{shown}: no operating mode means that. Modes: {', '.join(source.modes)}"

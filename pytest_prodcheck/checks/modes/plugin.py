@@ -11,7 +11,7 @@ from pytest_prodcheck.checks.evidence import CheckEvidence
 
 if TYPE_CHECKING:
     from pytest_prodcheck.checks.modes.flags import FlagsCheck
-    from pytest_prodcheck.model import FlagsTold
+    from pytest_prodcheck.model import FlagReading
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ class FlagsEvidence(CheckEvidence):
     def __init__(self, run: FlagsCheck) -> None:
         self._run = run
 
-    def flags(self) -> FlagsTold | None:
+    def flags(self) -> FlagReading | None:
         return self._run.plain()
 
 

@@ -15,7 +15,7 @@ from pytest_prodcheck.analysis.openapi_refs import array, pointed, resolved, tab
 from pytest_prodcheck.checks.openapi.document import declared, place_of, under
 from pytest_prodcheck.config import Drill, Target
 from pytest_prodcheck.guard import acting
-from pytest_prodcheck.guard.operation_selectors import is_meant
+from pytest_prodcheck.guard.operation_selectors import selects
 from pytest_prodcheck.guard.policy import SAFE_METHODS
 from pytest_prodcheck.model import Record
 
@@ -163,7 +163,7 @@ def _may_be_equal(one: list[str], other: list[str]) -> bool:
 def matches(operation: Operation, entry: str) -> bool:
     """Return True if `METHOD /path`, a path (globs: `*` within a segment, `**` over any), a tag or
     an operation id means this operation."""
-    return is_meant(entry, operation.method, operation.path, operation.operation_id, operation.tags)
+    return selects(entry, operation.method, operation.path, operation.operation_id, operation.tags)
 
 
 def _credentials(spec: Mapping[str, Any], operation: Mapping[str, Any]) -> tuple[Credential, ...]:

@@ -1,13 +1,13 @@
-"""Turns between processes: nobody enters meanwhile, and nobody is overtaken for ever."""
+"""A lock between processes: held by one at a time, and fair to all who wait."""
 
 import threading
 import time
 from pathlib import Path
 
-from pytest_prodcheck.store.process_lock import turn
+from pytest_prodcheck.store.process_lock import process_lock
 
 
-def test_one_at_a_time_and_who_waits_is_not_overtaken(tmp_path: Path) -> None:
+def test_the_lock_is_held_by_one_at_a_time_and_is_fair(tmp_path: Path) -> None:
     """The lock is of an open file, so that threads stand for processes here."""
     inside: list[str] = []
     order: list[str] = []
@@ -15,7 +15,7 @@ def test_one_at_a_time_and_who_waits_is_not_overtaken(tmp_path: Path) -> None:
 
     def take(name: str, times: int) -> None:
         for _ in range(times):
-            with turn(tmp_path / "t"):
+            with process_lock(tmp_path / "t"):
                 inside.append(name)
                 order.append(name)
                 time.sleep(0.01)
@@ -39,10 +39,10 @@ def test_who_shares_does_not_wait_and_who_is_alone_does(tmp_path: Path) -> None:
     alone = threading.Event()
 
     def wait() -> None:
-        with turn(tmp_path / "t"):
+        with process_lock(tmp_path / "t"):
             alone.set()
 
-    with turn(tmp_path / "t", shared=True), turn(tmp_path / "t", shared=True):
+    with process_lock(tmp_path / "t", shared=True), process_lock(tmp_path / "t", shared=True):
         waiting = threading.Thread(target=wait)
         waiting.start()
         assert not alone.wait(0.1)
