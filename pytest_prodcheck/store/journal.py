@@ -44,6 +44,7 @@ from pytest_prodcheck.store.entries import (
     WarningGiven,
 )
 from pytest_prodcheck.store.traffic import Traffic
+from pytest_prodcheck.verdict.last_run import compared
 
 Data = dict[str, Any]
 """A report of pytest, as pytest itself serialises it."""
@@ -174,7 +175,7 @@ class _Fold:
         checks = [self._check(id_) for id_ in dict.fromkeys((*self._plan, *self._reports))]
         reports = [report for told in self._reports.values() for report in told]
         traffic = self._traffic if self._traffic.requests else _traffic(checks)
-        return Run(
+        run = Run(
             run_id=head.run_id,
             target=head.target,
             policy=head.policy,
@@ -199,6 +200,7 @@ class _Fold:
             release=self._release,
             service_log=self._service_log,
         )
+        return msgspec.structs.replace(run, warnings=(*run.warnings, *compared(run)))
 
     def _check(self, id_: str) -> Check:
         reports = self._reports.get(id_, [])
@@ -316,6 +318,9 @@ def _as(planned: Planned, outcome: Any, message: str, reports: list[Data]) -> Ch
             msgspec.convert(exchange, Exchange)
             for facts in told
             for exchange in facts.get("exchanges", ())
+        ),
+        p95_ms=max(
+            (p95 for facts in told if (p95 := facts.get("p95_ms")) is not None), default=None
         ),
     )
 
