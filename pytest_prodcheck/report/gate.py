@@ -42,17 +42,18 @@ def gate(
     except Unproven as refused:
         code, sentence = EXIT_BY_RULING[refused.ruling], f"{refused.ruling}: {refused}"
     else:
-        code, sentence = _told(content)
-        sentence = "; ".join([sentence, *_warnings(content, commit)])
+        warnings = _warnings(content, commit)
+        code, sentence = _told(content, "with warnings" if warnings else "all well")
+        sentence = "; ".join([sentence, *warnings])
     return code, f"{sentence}; {_identity(run, now)}"
 
 
-def _told(content: Content) -> tuple[int, str]:
+def _told(content: Content, well: str) -> tuple[int, str]:
     reasons = "; ".join(content["reasons"])
     if content["verdict"] == "pass" and content["decision"] != "promote":
         return _unproven(reasons)
     ruling = content["verdict"]
-    return EXIT_BY_RULING[ruling], f"{ruling}: {content['decision']} ({reasons or 'all well'})"
+    return EXIT_BY_RULING[ruling], f"{ruling}: {content['decision']} ({reasons or well})"
 
 
 def _warnings(content: Content, commit: str | None) -> list[str]:
