@@ -147,6 +147,9 @@ class Check(Record):
     failures: tuple[Failure, ...] = ()
     """The things that were wrong."""
     exchanges: tuple[Exchange, ...] = ()
+    p95_ms: float | None = None
+    """95th percentile (nearest rank) of the latencies of its responses, in milliseconds; None
+    without one, and of drills, which make the target slow on purpose."""
 
     @property
     def titles(self) -> tuple[str, ...]:
@@ -275,7 +278,7 @@ class Document(Record):
 
 
 class LastRelease(Record):
-    """The last release on this target whose run decided promote."""
+    """A release on this target whose run said promote."""
 
     run_id: str
     release: Release = Release()
@@ -288,6 +291,8 @@ class PassedBefore(Record):
     release: Release = Release()
     run_id: str = ""
     checks: tuple[str, ...] = ()
+    p95_ms: dict[str, float] = {}
+    """Id of a check that passed -> its 95th percentile then; see `Check.p95_ms`."""
 
 
 class Part(Record):

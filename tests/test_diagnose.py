@@ -99,6 +99,12 @@ QUIET = [
     ("two policies are no drift", [database("notes", CONFLICT)], {"database.policy_conflict"}),
     ("a slow query", [database("q", failure("database.slow_query", "query q", "2 s"))], set()),
     ("an assertion in a test of the contract", [other(category="contract")], set()),
+    ("a policy that contradicts another one is no other drift",
+     [database("notes", CONFLICT, failure("schema.policy_unexpected", CONFLICT.subject, ""))],
+     {"database.policy_conflict"}),
+    ("a policy that nothing expects beside a contradiction",
+     [database("notes", CONFLICT, failure("schema.policy_unexpected", "table notes policy x", ""))],
+     {"database.policy_conflict", "database.schema_drift"}),
     ("failures of a journal that knows no rules",
      [check(failures=(Failure(title="drill.write_lost"),))], set()),
 ]  # fmt: skip
@@ -231,7 +237,6 @@ ALSO = {
     "contract-bugs": ("server.errors",),
     "broken-release": ("config.not_loaded", "latency.slow"),
     "database-down": ("server.errors",),
-    "policy-conflict": ("database.schema_drift",),
     "fallback-loses-writes": ("rollback.left_behind",),
 }
 """What else is true of an incident."""

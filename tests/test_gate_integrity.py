@@ -520,6 +520,23 @@ def test_a_with_that_is_no_assertion_is_none(project):
     assert_not_a_pass(project.run("test_a.py"), "fail", "this check asserts nothing")
 
 
+def test_only_a_broken_plugin_before_ours_leaves_the_verdict_of_an_earlier_run(project):
+    """pytest imports plugins that `-p` names in their order; docs/verdict.md says what to do."""
+    latest = project.path / "prodcheck-report" / "latest"
+    project.write("broken.py", "raise RuntimeError('broken')\n")
+    project.environ["PYTHONPATH"] = str(project.path)
+    project.write("test_a.py", WELL)
+    assert project.run("test_a.py").ruling == ("pass", 0)
+    before = project.outcome(project.start("--target=prod", "-p", "broken", "test_a.py"))
+    assert before.exit != 0
+    assert latest.exists()
+    assert prodcheck(project, "gate", "--commit", "3e68e18").returncode == 6
+    first = ("-p", "pytest_prodcheck.plugin")
+    after = project.outcome(project.start("--target=prod", *first, "-p", "broken", "test_a.py"))
+    assert after.exit != 0
+    assert not latest.exists()
+
+
 def test_dist_each_is_refused(project):
     project.write("test_a.py", WELL)
     outcome = project.run("test_a.py", "-n2", "--dist", "each")

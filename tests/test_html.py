@@ -10,6 +10,7 @@ from pytest_prodcheck.model import (
     Action,
     Check,
     Exchange,
+    Failure,
     Finding,
     Metrics,
     Policy,
@@ -204,6 +205,50 @@ def test_any_latencies_stay_inside_the_picture(times: list[float]) -> None:
     shares = [float(x) for x in re.findall(r'(?:x|cx|x1|width|height)="([-\d.]+)%"', page)]
     assert len(shares) > 5
     assert all(0 <= share <= 100 for share in shares)
+
+
+def crosses(outcome: str, *failures: Failure) -> list[str]:
+    """The requests that the latency picture marks as failed, by their status."""
+    check = Check(
+        id="t::a",
+        category="smoke",
+        severity="major",
+        outcome=outcome,
+        exchanges=(
+            sample_runs.exchange("/orders", 10),
+            sample_runs.exchange("/private", 11, 401),
+            sample_runs.exchange("/orders/0", 12, 404),
+        ),
+        failures=failures,
+    )
+    run = sample_runs.a_run((check,))
+    page = html.summary(run, judge(run))
+    dots = re.findall(r'class="pc-(dot|cross)"[^>]*><title>[^<]*status (\d+)<', page)
+    assert len(dots) == 3
+    return [status for kind, status in dots if kind == "cross"]
+
+
+def failed_on(subject: str, status: int | None, severity: str | None = None) -> Failure:
+    return Failure(title="", subject=subject, status=status, severity=severity)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "failures", "failed"),
+    [
+        ("passed", [], []),
+        ("passed", [failed_on("GET /orders/{id}", 404, "minor")], []),
+        ("failed", [failed_on("GET /private", 401)], ["401"]),
+        ("failed", [failed_on("GET /orders", 200)], ["200"]),
+        ("failed", [failed_on("GET /orders", None)], ["200"]),
+        ("failed", [failed_on("GET /orders/{id}", 404)], ["404"]),
+        ("failed", [failed_on("GET /x/{id}", None)], ["200", "401", "404"]),
+        ("failed", [failed_on("", 401), failed_on("", 404, "minor")], ["401"]),
+        ("known", [failed_on("GET /private", 401)], ["401"]),
+        ("failed", [], ["401", "404"]),
+    ],
+)  # fmt: skip
+def test_latency_picture_marks_only_what_failed_the_check(outcome, failures, failed) -> None:
+    assert crosses(outcome, *failures) == failed
 
 
 def test_five_hundred_checks_make_a_page_that_opens_at_once() -> None:

@@ -29,6 +29,10 @@ class CheckEvidence:
         """Return what was found that does not fail the check; None where that cannot be."""
         return None
 
+    def latencies_ms(self) -> Sequence[float]:
+        """Return the latencies of responses that are not among the exchanges."""
+        return ()
+
     def duration_s(self) -> float | None:
         """Return the seconds that the check took where another process did its work."""
         return None

@@ -6,11 +6,16 @@ from pathlib import Path
 
 import msgspec
 
-from pytest_prodcheck.model import Release
+from pytest_prodcheck.model import Release, Warned
+from pytest_prodcheck.report import phrases
 from pytest_prodcheck.report.proof import Content, Unproven, proven, recorded, verdict_file
 from pytest_prodcheck.verdict.judge import EXIT_BY_RULING
+from pytest_prodcheck.verdict.last_run import RELEASE
 from pytest_prodcheck.verdict.manifest import requirement
 from pytest_prodcheck.verdict.releases import is_another, release_setting, same_commit, same_release
+
+WARNINGS = 3
+"""Warnings that the sentence of the gate names."""
 
 
 def gate(
@@ -38,16 +43,30 @@ def gate(
     except Unproven as refused:
         code, sentence = EXIT_BY_RULING[refused.ruling], f"{refused.ruling}: {refused}"
     else:
-        code, sentence = _result(content)
+        warnings = _warnings(content, commit)
+        code, sentence = _result(content, "with warnings" if warnings else "no failures")
+        sentence = "; ".join([sentence, *warnings])
     return code, f"{sentence}; {_identity(run, now)}"
 
 
-def _result(content: Content) -> tuple[int, str]:
+def _result(content: Content, well: str) -> tuple[int, str]:
     reasons = "; ".join(content["reasons"])
     if content["verdict"] == "pass" and content["decision"] != "promote":
         return _unproven(reasons)
     ruling = content["verdict"]
-    return EXIT_BY_RULING[ruling], f"{ruling}: {content['decision']} ({reasons or 'no failures'})"
+    return EXIT_BY_RULING[ruling], f"{ruling}: {content['decision']} ({reasons or well})"
+
+
+def _warnings(content: Content, commit: str | None) -> list[str]:
+    """Return the first warnings of the run. Whoever names the *commit* knows how old it is."""
+    warned = msgspec.convert(content.get("warnings", ()), tuple[Warned, ...])
+    shown = [
+        f"warning: {phrases.name(one.check)}: {phrases.gist(one.message)}"
+        for one in warned
+        if not (commit and one.check == RELEASE)
+    ]
+    more = [f"{len(shown) - WARNINGS} more warnings"] if len(shown) > WARNINGS else []
+    return [*shown[:WARNINGS], *more]
 
 
 def _meet(

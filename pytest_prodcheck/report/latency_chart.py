@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from pytest_prodcheck.counting import counted
 from pytest_prodcheck.model import Check, Record, Run
@@ -11,6 +12,7 @@ from pytest_prodcheck.report import phrases
 class Dot(Record):
     x: float
     good: bool
+    """False: the check failed because of this response. An expected 404 is good."""
     note: str
 
 
@@ -117,16 +119,38 @@ def _strips(checks: list[Check], x: Callable[[float], float]) -> tuple[Strip, ..
             dots=tuple(
                 Dot(
                     x=x(e.elapsed_ms),
-                    good=e.status < 400,
+                    good=not failed,
                     note=f"{phrases.milliseconds(e.elapsed_ms)}, status {e.status}",
                 )
-                for e in check.exchanges[:_MOST_DOTS]
+                for e, failed in zip(check.exchanges[:_MOST_DOTS], _failing(check), strict=False)
                 if e.status is not None and math.isfinite(e.elapsed_ms)
             ),
         )
         for check in worst
         if slowest(check) >= 0
     )
+
+
+def _failing(check: Check) -> list[bool]:
+    """Return for each exchange of *check* whether the check failed because of it.
+
+    A failure names a request and, where its status may be what was wrong, the status. Where it
+    names a request that is not among the exchanges (`GET /orders/{id}`), it may be about any.
+    """
+    if check.outcome not in ("failed", "flaky", "known"):
+        return [False] * len(check.exchanges)
+    severe = [one for one in check.failures if one.severity != "minor"] or check.failures
+    requests = [f"{e.method} {urlsplit(e.url).path or '/'}" for e in check.exchanges]
+    return [
+        any(
+            (failure.subject not in requests or failure.subject == request)
+            and failure.status in (None, exchange.status)
+            for failure in severe
+        )
+        if severe
+        else (exchange.status or 0) >= 400  # a journal of an older version names no failures
+        for exchange, request in zip(check.exchanges, requests, strict=True)
+    ]
 
 
 def _scale(fastest: float, slowest: float) -> tuple[float, float]:

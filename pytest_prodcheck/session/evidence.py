@@ -24,6 +24,7 @@ from pytest_prodcheck.session.plan import TAKEN_OUT_LATE, Plan, asserts
 from pytest_prodcheck.session.scrubbing import Scrubber
 from pytest_prodcheck.session.shared_fixtures import SharedFixtures
 from pytest_prodcheck.session.tracebacks import shorten
+from pytest_prodcheck.store.traffic import percentile
 
 
 class EvidenceReports:
@@ -74,6 +75,8 @@ class EvidenceReports:
             if remarks:
                 facts["failures"] = msgspec.to_builtins([one for found in remarks for one in found])
         facts["exchanges"] = self._new_exchanges(item, evidence, report)
+        if report.when == "call" and planned.category != "rollback":
+            facts["p95_ms"] = self._p95(evidence, facts["exchanges"])
         if evidence.measured:
             facts["measured"] = dict(evidence.measured)
         for part in evidence.parts:
@@ -160,6 +163,12 @@ class EvidenceReports:
         if not is_builtin(item) and not asserts(getattr(item, "function", None)):
             return "this check asserts nothing, so it cannot fail; assert what the answer must be"
         return None
+
+    def _p95(self, evidence: TestEvidence, exchanges: list[dict[str, Any]]) -> float | None:
+        """Return the 95th percentile of the latencies of a test's responses, in milliseconds."""
+        apart = [time for part in evidence.parts for time in part.latencies_ms()]
+        times = apart or [one["elapsed_ms"] for one in exchanges if one["status"] is not None]
+        return percentile(times, 95) if times else None
 
     def _new_exchanges(
         self, item: pytest.Item, evidence: TestEvidence, report: pytest.TestReport

@@ -44,6 +44,7 @@ from pytest_prodcheck.store.entries import (
     WarningGiven,
 )
 from pytest_prodcheck.store.traffic import Traffic
+from pytest_prodcheck.verdict.last_run import compared
 
 Data = dict[str, Any]
 """A report of pytest, as pytest itself serializes it."""
@@ -174,7 +175,7 @@ class _Fold:
         checks = [self._check(id_) for id_ in dict.fromkeys((*self._plan, *self._reports))]
         reports = [report for of_check in self._reports.values() for report in of_check]
         traffic = self._traffic if self._traffic.requests else _traffic(checks)
-        return Run(
+        run = Run(
             run_id=head.run_id,
             target=head.target,
             policy=head.policy,
@@ -199,6 +200,7 @@ class _Fold:
             release=self._release,
             service_log=self._service_log,
         )
+        return msgspec.structs.replace(run, warnings=(*run.warnings, *compared(run)))
 
     def _check(self, id_: str) -> Check:
         reports = self._reports.get(id_, [])
@@ -326,6 +328,9 @@ def _check_of(planned: Planned, outcome: Any, message: str, reports: list[Data])
             msgspec.convert(exchange, Exchange)
             for facts in found
             for exchange in facts.get("exchanges", ())
+        ),
+        p95_ms=max(
+            (p95 for facts in found if (p95 := facts.get("p95_ms")) is not None), default=None
         ),
     )
 

@@ -12,6 +12,9 @@ import msgspec
 from pytest_prodcheck.model import LastRelease, PassedBefore, Record, Release, Run
 from pytest_prodcheck.store.run_directory import Folder
 
+EARLIER = 20
+"""Releases that are remembered besides the last two, so that an old one is recognised."""
+
 
 class Good(Record):
     """A release that passed, and the last OpenAPI document that one had until then."""
@@ -35,6 +38,8 @@ class LastGood(Record):
 
     newest: Good
     older: Good | None = None
+    earlier: tuple[LastRelease, ...] = ()
+    """Releases that passed before these two, newest first, each once."""
     passed: dict[str, dict[str, PassedBefore]] = msgspec.field(default_factory=dict)
     """Vantage -> category -> the checks that passed in its last run that passed."""
 
@@ -42,16 +47,22 @@ class LastGood(Record):
         """Return it with one more; a release that passes again does not displace the one before."""
         now, before = good.last.release, self.newest.last.release
         another = now != before and Release() not in (now, before)
-        older = self.newest if another else self.older
-        return LastGood(newest=good, older=older, passed=self.passed)
+        if not another:
+            return msgspec.structs.replace(self, newest=good)
+        past = (*([self.older.last] if self.older else []), *self.earlier)
+        earlier = tuple(one for one in past if one.release not in (now, before))[:EARLIER]
+        return LastGood(newest=good, older=self.newest, earlier=earlier, passed=self.passed)
 
     def with_passed(self, run: Run) -> "LastGood":
         """Return it with the checks that passed in *run*."""
         found: dict[str, PassedBefore] = {}
         for category in {check.category for check in run.checks if check.category}:
-            checks = [c.id for c in run.checks if c.category == category and c.outcome == "passed"]
+            checks = [c for c in run.checks if c.category == category and c.outcome == "passed"]
             found[category] = PassedBefore(
-                release=run.release, run_id=run.run_id, checks=tuple(checks)
+                release=run.release,
+                run_id=run.run_id,
+                checks=tuple(check.id for check in checks),
+                p95_ms={c.id: c.p95_ms for c in checks if c.p95_ms is not None},
             )
         vantage = run.target.vantage
         passed = {**self.passed, vantage: {**self.passed.get(vantage, {}), **found}}
@@ -118,7 +129,8 @@ def remembered(base: Path, target: str) -> tuple[LastRelease, ...]:
     found = last_good(base, target)
     if not found:
         return ()
-    return (found.newest.last, *([found.older.last] if found.older else []))
+    older = [found.older.last] if found.older else []
+    return (found.newest.last, *older, *found.earlier)
 
 
 def passed_before(base: Path, target: str, vantage: str) -> dict[str, PassedBefore]:

@@ -159,8 +159,11 @@ def _passed_before(runs: list[Run]) -> dict[str, PassedBefore]:
         for category, before in run.passed_before.items():
             ids = {f"{id_}{suffix(run)}": None for id_ in before.checks}
             known = found[category].checks if category in found else ()
+            times = {f"{id_}{suffix(run)}": p95 for id_, p95 in before.p95_ms.items()}
             found[category] = msgspec.structs.replace(
-                before, checks=tuple({**dict.fromkeys(known), **ids})
+                before,
+                checks=tuple({**dict.fromkeys(known), **ids}),
+                p95_ms={**(found[category].p95_ms if known else {}), **times},
             )
     return found
 

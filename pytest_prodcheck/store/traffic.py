@@ -1,6 +1,7 @@
 """Totals of the exchanges of a run, in little memory; those of several parts can be added."""
 
 from collections import Counter
+from collections.abc import Iterable
 
 from pytest_prodcheck.model import Metrics
 from pytest_prodcheck.store.entries import TrafficCounted
@@ -49,6 +50,12 @@ class Traffic:
             error_rate=round(self.failed / self.requests, 6),
             latency_ms=latency if answered else {},
         )
+
+
+def percentile(values: Iterable[float], percent: int) -> float:
+    """Return the *percent*th percentile of *values*, by nearest rank; 0 without any."""
+    ascending = sorted(values)
+    return _percentile([(value, 1) for value in ascending], len(ascending), percent)
 
 
 def _percentile(ascending: list[tuple[float, int]], answered: int, percent: int) -> float:

@@ -148,7 +148,14 @@ def database(run: Run) -> Finding | None:
 
 
 def schema_drift(run: Run) -> Finding | None:
-    drift = [one for _, one in _failures(run, "schema.") if one.rule != _POLICY_CONFLICT]
+    # A policy that contradicts another one is named by `policy_conflict`, and not twice.
+    conflicts = {one.subject for _, one in _failures(run, _POLICY_CONFLICT)}
+    drift = [
+        one
+        for _, one in _failures(run, "schema.")
+        if one.rule != _POLICY_CONFLICT
+        and not (one.rule == "schema.policy_unexpected" and one.subject in conflicts)
+    ]
     lines = [f"{one.subject}: {one.message}" for one in drift]
     if not lines:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -45,20 +46,26 @@ def _explore(
 ) -> Exploring:
     """Return the handle that a test asked for, whose evidence its reports show."""
     state = _state(context)
-    run = make(request.param, state.explorer, state.connect, state.accepted(request.node))
-    context.add_evidence(request.node, ContractEvidence(run, state.changes_daily))
+    latencies: list[float] = []
+    connect = partial(state.connect, latencies)
+    run = make(request.param, state.explorer, connect, state.accepted(request.node))
+    context.add_evidence(request.node, ContractEvidence(run, state.changes_daily, latencies))
     return run
 
 
 class ContractEvidence(CheckEvidence):
     """The cases that show each failure, and what fails none."""
 
-    def __init__(self, run: ContractCheck, changes_daily: bool) -> None:
+    def __init__(self, run: ContractCheck, changes_daily: bool, latencies: list[float]) -> None:
         self._run = run
+        self._latencies = latencies
         self.changes_daily = changes_daily
 
     def exchanges(self) -> Sequence[Exchange]:
         return self._run.evidence
+
+    def latencies_ms(self) -> Sequence[float]:
+        return self._latencies
 
     def remarks(self) -> Sequence[Failure]:
         return self._run.remarks

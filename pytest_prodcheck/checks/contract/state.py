@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pytest_prodcheck.checks.contract.exploration import Accepted, Explorer
     from pytest_prodcheck.checks.openapi.operations import Operation
     from pytest_prodcheck.http.client import LiveClient
+    from pytest_prodcheck.model import Exchange
 
 
 class ContractState:
@@ -116,10 +117,19 @@ class ContractState:
         day = self._context.work.parent.name.partition("T")[0]
         return int(day) if day.isdecimal() else 0
 
-    def connect(self) -> LiveClient:
-        """Return a client whose exchanges no limit judges; the evidence alone is kept."""
+    def connect(self, latencies: list[float]) -> LiveClient:
+        """Return a client whose exchanges no limit judges; the evidence alone is kept.
+
+        The time of each response, in milliseconds, is added to *latencies*.
+        """
         tally = self._context.tally
-        return self._context.connect(note=lambda one: tally.add([one], generated=True))
+
+        def note(exchange: Exchange) -> None:
+            tally.add([exchange], generated=True)
+            if exchange.status is not None:
+                latencies.append(exchange.elapsed_ms)
+
+        return self._context.connect(note=note)
 
     def accepted(self, item: pytest.Item) -> Accepted:
         """Return what says which failures of *item* `known.toml` accepts."""
