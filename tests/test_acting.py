@@ -58,6 +58,8 @@ ACTING_PATHS = listed("""
     /l%C3%B6schen/{id} /löschen/{id} /loeschen/{id} /abmelden /benutzer-entfernen /supprimer/{id}
     /déconnexion /eliminar/{id} /cerrar-sesion /apagar/{id} /cancella/{id} /verwijderen/{id}
     /удалить/{id} /删除/{id} /%EF%BD%84elete/{id}
+    /transfer /transfer/{id} /charge/{id} /accounts/{id}/charge /buy/{sku} /purchase /payout
+    /door/open /doors/{id}/open /gate/OPEN/ /deleting/{id} /sending
 """)
 
 READING_PATHS = listed("""
@@ -65,7 +67,7 @@ READING_PATHS = listed("""
     /users/{id}/activation-status /search /status /cancellations /payments /send-logs /verified
     /syncs /users/{id} /deleted-users /confirmations /refunds/{id} /senders /sent /addresses /setup
     /dataset/{id} /offset /feature-toggles /disabled /enabled-features /login /oauth/authorize
-    /token /health /order/{id} /build/{id} /release/{id} /tag/{name} /transfer/{id} /block/{hash}
+    /token /health /order/{id} /build/{id} /release/{id} /tag/{name} /block/{hash}
     /cleared /cancellation-policy /cancel-reasons /refund-policy /sync-status
     /run/{id}/logs /sync/status /restart-policy /isActive /canDelete /should-restart /unread
     /getDeleteStatus /updates /export/{id} /views /verification/{id} /archive/{year} /imports
@@ -75,6 +77,8 @@ READING_PATHS = listed("""
     /pulls /pull-requests /exit-codes /on-call /off-days /seeds /refresh-rate /follow-requests
     /likes /users/{id}/likes /users/{id}/order /users/{id}/schedule /users/{id}/queue /crash_groups
     /archive /share/{id} /users/{id}/archived /delta /rma /salaries /aborted /compact-view
+    /charges/{id} /transfers /transfers/{id} /purchases /transfer-fees /orders/open /issues/open/
+    /open /open/{id} /building/{id} /pricing /cleaning /marketing/{id}
     /refresh-rates/{id} /modelos /vaccines /hosts/{id}/ping
 """)
 
@@ -105,9 +109,17 @@ def test_a_path_that_the_document_puts_before_an_operation_counts() -> None:
     assert withheld("/{id}", under="/admin/deleted") == ""
 
 
+@pytest.mark.fault(132)
+@pytest.mark.parametrize("said", [{"operationId": "getTransfer"}, {"summary": "Get a transfer"}])
+def test_a_payment_that_is_said_to_be_read_is_allowed(said: dict[str, Any]) -> None:
+    assert withheld("/transfer/{id}", **said) == ""
+
+
 # --- by what is said of it
 
 ACTING_TEXTS = [
+    "User deletion",
+    "Account removal.",
     "Deletes a user",
     "Delete the user",
     "This endpoint deletes all jobs",
@@ -144,6 +156,8 @@ ACTING_TEXTS = [
 ]
 
 READING_TEXTS = [
+    "User deletion status",
+    "Data deletion requests",
     "Lists deleted users",
     "Returns the reset policy",
     "Reset policy",

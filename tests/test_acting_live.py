@@ -56,6 +56,50 @@ def test_allow_lets_it_through(project) -> None:
 
 
 @pytest.mark.fault(132)
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["n0", "n2"])
+@pytest.mark.parametrize("category", ["contract", "smoke"])
+def test_an_entry_that_names_no_operation_is_told(project, category, workers) -> None:
+    paths = {"/reset": {"get": OK}, "/orders": {"get": OK}, "/gone": {"$ref": "#/nowhere"}}
+    lists = 'allow = ["GET /rest", "GET /reset"]\nexclude = ["GET /ordres", "/gone"]'
+    with_document(project, paths, lists)
+    outcome = project.run("-m", category, *workers)
+    told = [line for line in outcome.output.splitlines() if "names no operation" in line]
+    assert told == [
+        "prodcheck: [contract] allow names no operation of the document by 'GET /rest': correct or "
+        "remove what is misspelt or gone",
+        "prodcheck: [contract] exclude names no operation of the document by 'GET /ordres': "
+        "correct or remove what is misspelt or gone",
+    ]
+    assert project.server.seen("/reset")
+    assert project.server.seen("/orders")
+
+
+@pytest.mark.fault(132)
+@pytest.mark.parametrize("category", ["contract", "smoke"])
+@pytest.mark.parametrize("entry", ["GET /settle-all", "/settle-*", "settling", "acts"])
+def test_what_is_excluded_is_sent_by_nothing_derived(project, category, entry) -> None:
+    """The words of an operation may say nothing of what it does; then `exclude` says it."""
+    acts = {**OK, "operationId": "settling", "tags": ["acts"], "summary": "Get the balance"}
+    with_document(
+        project, {"/settle-all": {"get": acts}, "/x": {"get": OK}}, f'exclude = ["{entry}"]'
+    )
+    project.server.on("/x", json_answer([{"id": 8}]))
+    outcome = project.run("-m", category)
+    assert outcome.ruling == ("pass", 0), outcome.output
+    assert not project.server.seen("/settle-all")
+    assert project.server.seen("/x")
+
+
+@pytest.mark.fault(132)
+def test_what_is_excluded_is_not_asked_to_look_at_an_unknown_target(project) -> None:
+    with_document(project, {"/a/health": {"get": OK}, "/x": {"get": OK}})
+    project.configure('[contract]\nexclude = ["GET /a/health"]')
+    project.run("-m", "smoke")
+    assert not project.server.seen("/a/health")
+    assert project.server.seen("/x")
+
+
+@pytest.mark.fault(132)
 def test_a_derived_probe_is_withheld_as_an_operation_is(project) -> None:
     with_document(project, {"/cache/clear": {"get": OK}, "/orders": {"get": OK}})
     outcome = project.run("-m", "smoke")

@@ -19,12 +19,15 @@ from pytest_prodcheck.config import Target
 from pytest_prodcheck.guard import policy
 from pytest_prodcheck.guard.acting_words import (
     AFTER_A_THING,
+    MONEY,
     OBJECTS,
     VERBS,
     Sign,
     first_sentence,
+    is_plural,
     names_things,
     parts_of,
+    says_it_reads,
     sign_of_id,
     sign_of_name,
     sign_of_part,
@@ -57,6 +60,9 @@ _FLAGS = word_set("""
 
 _AFTER_PARAMETER = re.compile(r"\}/([A-Za-z]+)/?$")
 """The last part of a path, after a parameter."""
+
+_OPEN = re.compile(r"/([A-Za-z][\w-]*)/(open)/?$", re.IGNORECASE)
+"""A verb behind one thing, `/door/open`, and an adjective behind several, `/orders/open`."""
 
 _ACTS = ("x-mutating", "x-mutates", "x-destructive", "x-side-effects", "x-unsafe")
 _READS = ("x-read-only", "x-readonly", "x-safe")
@@ -109,10 +115,15 @@ def judge(
 
 def is_allowed(one: Declared, allowed: Sequence[str]) -> bool:
     """Return True if the team has allowed this operation."""
+    return any(names(entry, one) for entry in allowed)
+
+
+def names(entry: str, one: Declared) -> bool:
+    """Return True if an entry of `[contract] allow` or `exclude` names this operation."""
     path, _, operation, method = one
     identity = str(operation.get("operationId", ""))
     tags = [str(tag) for tag in array(operation.get("tags"))]
-    return any(selects(entry, method, path, identity, tags) for entry in allowed)
+    return selects(entry, method, path, identity, tags)
 
 
 def case_acts(path: Mapping[str, Any], query: Mapping[str, Any], *, allowed: bool) -> str:
@@ -169,11 +180,19 @@ def _effect(
             return how
     if part := _acting_part(under + path, reads=reads, is_sure=is_sure):
         return f'"{part[:80]}" in its path'
+    if not reads and not says_it_reads(identity) and (part := _moves_money(path)):
+        return f'"{part[:80]}" in its path'
     declared = {str(each.get("name")) for each in parameters}
     undeclared = [one for one in re.findall(r"\{([^{}]+)\}", path) if one not in declared]
     parameters = [*parameters, *({"name": name, "in": "path"} for name in undeclared)]
     acts = (_parameter_acts(spec, each, reads=reads) for each in parameters)
     return next(filter(None, acts), "")
+
+
+def _moves_money(path: str) -> str:
+    """Return the last part of a path if it may be a payment; "" if not."""
+    last = ["", *parts_of(path)][-1]
+    return last if last.lower() in MONEY else ""
 
 
 def _marks(operation: Mapping[str, Any]) -> Iterator[str]:
@@ -197,6 +216,9 @@ def _acting_part(path: str, *, reads: bool, is_sure: bool) -> str:
     after = _AFTER_PARAMETER.search(path)
     if after and after[1].lower() in AFTER_A_THING and not reads:
         return after[1]
+    opened = _OPEN.search(path)
+    if opened and not is_plural(opened[1].lower()) and not reads:
+        return opened[2]
     for number, part in enumerate(parts, 1):
         if sign_of_part(part) < Sign.MAY_ACT:
             continue

@@ -95,10 +95,14 @@ _ALONE = word_set("""
 """Those that act as a whole part of a path, and before an object: `/drain`, `/bust-cache`."""
 
 AFTER_A_THING = _ALONE | word_set("""
-    archive block capture claim clean downgrade exchange fail fire force initialize purchase share
-    star test transfer
+    archive block capture claim clean downgrade exchange fail fire force initialize open purchase
+    share star test transfer
 """)
 """Those that act as the last part of a path, behind a parameter: `/orders/{id}/archive`."""
+
+MONEY = word_set("buy capture charge payout purchase transfer withdrawal")
+"""Those that move money: a mistake costs most there. They act as the last part of a path, and
+before its last parameter, unless something else says that the operation reads."""
 
 _AT_THE_END = VERBS | word_set(
     "deny edit exec hide pay register restore save start stop sync trash trigger update upgrade "
@@ -155,6 +159,8 @@ _DETERMINERS = word_set("""
     a additional all an another any each every everything existing given her his it its multiple one
     our selected several single some specified that the their them this your
 """)
+
+_GERUNDS = frozenset(f"{verb.removesuffix('e')}ing" for verb in VERBS)
 
 _ACTING = VERBS | VERBS_OR_NOUNS
 _KNOWN = _ACTING | _CALLS | _NOUNS_OR_VERBS | _READING
@@ -228,6 +234,8 @@ def sign_of_name(words: Sequence[str], *, spaced: bool = True) -> Sign:
     if not words:
         return Sign.NOTHING
     first, last = words[0], words[-1]
+    if len(words) == 1 and first in _GERUNDS:  # `/deleting/{id}`
+        return Sign.MAY_ACT
     if first in _ALONE and (
         len(words) == 1 or (len(words) == 2 and last in OBJECTS and not is_plural(last))
     ):
@@ -275,6 +283,11 @@ def sign_of_id(identity: str, path: str) -> Sign:
     if VERBS.isdisjoint((words[0], *last[:1])):
         return min(sign, Sign.MAY_ACT)  # `StopPoint_Route`
     return sign
+
+
+def says_it_reads(identity: str) -> bool:
+    """Whether an operation id begins with a reading verb: `getTransfer`."""
+    return bool(words := words_of(identity)) and words[0] in _READING
 
 
 def _verb(word: str) -> str:
@@ -330,8 +343,6 @@ _QUERIES = word_set("function queries query search")
 """What is run and only reads, OData's functions among it."""
 
 
-_GERUNDS = frozenset(f"{verb.removesuffix('e')}ing" for verb in VERBS)
-
 _PLURALS = word_set("drop evict install kick kill reload replace reset restart rotate toggle")
 """Verbs whose third person is the plural of a thing: "Toggles"."""
 
@@ -374,7 +385,7 @@ def _sign_of_sentence(sentence: str) -> Sign:
 
 
 _NAMES = word_set("logoff logout poweroff reboot restart shutdown signout unsubscribe")
-"""What a title of a few words may end with: "User logout"."""
+"""What a title of a few words may end with, beside `_NOUNS`."""
 
 _NOUNS = word_set("cancellation deactivation deletion removal revocation termination")
 
@@ -385,7 +396,7 @@ def _mentions_action(sentence: str) -> bool:
     "If the token is valid, deletes the user", "Endpoint to delete a user", "Removal of an item".
     """
     words = [word.lower() for word in re.findall(r"[^\W\d_]+", sentence)][:40]
-    if 1 < len(words) <= 3 and words[-1] in _NAMES:
+    if 1 < len(words) <= 3 and words[-1] in _NAMES | _NOUNS:  # "User logout", "User deletion"
         return True
     for before, word, after in zip(["", *words], words, words[1:], strict=False):
         has_object = after in _DETERMINERS and after != "that"

@@ -3,7 +3,7 @@ and its release, at the places where most services have them."""
 
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -68,9 +68,11 @@ class Silence(Exception):
 class Explorer:
     """One look at a target: each place is asked once, at most 14 GETs in all."""
 
-    def __init__(self, client: Asking, target: Target) -> None:
+    def __init__(self, client: Asking, target: Target, excluded: Sequence[str] = ()) -> None:
+        """excluded: entries of `[contract] exclude`."""
         self._client = client
         self._target = target
+        self._excluded = excluded
         self._errors = 0
         self._unknown: Page | None = None
 
@@ -121,7 +123,8 @@ class Explorer:
 
     def _health(self, found: Discovery) -> str:
         """Return the health path of the document, else the first usual one that exists."""
-        for probe in derive(found.spec, with_found(self._target, found)):
+        target = with_found(self._target, found)
+        for probe in derive(found.spec, target, excluded=self._excluded):
             if _HEALTH_WORDS.fullmatch(probe.path):
                 return probe.path
         for path in HEALTH:
@@ -133,7 +136,7 @@ class Explorer:
     def _misplaced(self, found: Discovery) -> str:
         """Return a sentence if operations answer under another prefix than the document says."""
         target = msgspec.structs.replace(self._target, openapi=found.openapi)
-        first = next(iter(derive(found.spec, target)), None)
+        first = next(iter(derive(found.spec, target, excluded=self._excluded)), None)
         if first is None or self._is_there(first.path):
             return ""
         folder = found.openapi.rpartition("/")[0]

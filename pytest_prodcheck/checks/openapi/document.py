@@ -15,7 +15,7 @@ from pytest_prodcheck.analysis.openapi_refs import METHODS, array, resolved, tab
 from pytest_prodcheck.checks.openapi import yaml_process
 from pytest_prodcheck.config import Probe, Target
 from pytest_prodcheck.errors import ProdcheckError
-from pytest_prodcheck.guard.acting import Declared, Judgement, judge
+from pytest_prodcheck.guard.acting import Declared, Judgement, judge, names
 from pytest_prodcheck.http.body import BODILESS, strict_json
 from pytest_prodcheck.http.errors import GONE, kind_of
 from pytest_prodcheck.http.lean_httpx import httpx
@@ -161,21 +161,25 @@ def _json_of_yaml(content: bytes) -> bytes | str:
 
 
 def derive(
-    spec: Mapping[str, Any], target: Target, allowed: Sequence[str] = ()
+    spec: Mapping[str, Any],
+    target: Target,
+    allowed: Sequence[str] = (),
+    excluded: Sequence[str] = (),
 ) -> tuple[Probe, ...]:
     """Return the probes of a target that declares none: its health, and every GET without
     parameters.
 
     `spec` may be empty. Left out is what cannot succeed as it stands or should not be sent:
-    operations on another host, that need credentials while the target has no headers, that stream
-    for ever, or that may change something, unless *allowed* names them.
+    operations on another host, that need credentials while the target has no headers, that
+    stream for ever, that *excluded* names, or that may change something, unless *allowed* names
+    them.
     """
     health = target.health
     probes = {}
     if health:
         probe = Probe(method="GET", path=health, id=f"GET {health}", severity="critical")
         probes[probe.id] = probe
-    for where, operation, judgement in _implied(spec, target, allowed):
+    for where, operation, judgement in _implied(spec, target, allowed, excluded):
         if judgement.acts or judgement.withheld:
             continue
         probe = Probe(
@@ -190,23 +194,28 @@ def derive(
 
 
 def withheld(
-    spec: Mapping[str, Any], target: Target, allowed: Sequence[str] = ()
+    spec: Mapping[str, Any],
+    target: Target,
+    allowed: Sequence[str] = (),
+    excluded: Sequence[str] = (),
 ) -> dict[str, str]:
     """Return id -> reason of each probe that may not be sent to this target."""
     return {
         f"GET {where}": judgement.withheld
-        for where, _, judgement in _implied(spec, target, allowed)
+        for where, _, judgement in _implied(spec, target, allowed, excluded)
         if judgement.withheld
     }
 
 
 def _implied(
-    spec: Mapping[str, Any], target: Target, allowed: Sequence[str]
+    spec: Mapping[str, Any], target: Target, allowed: Sequence[str], excluded: Sequence[str]
 ) -> Iterator[tuple[str, Mapping[str, Any], Judgement]]:
     """Path below `base_url`, operation and judgement of each GET that needs no parameter."""
     for one in declared(spec):
         path, item, operation, method = one
         if method != "GET" or not _sendable(spec, path, item, operation, target):
+            continue
+        if any(names(entry, one) for entry in excluded):
             continue
         place = place_of(spec, path, item, operation, target)
         if not place.obstacle:
@@ -223,6 +232,24 @@ def out_of_reach(spec: Mapping[str, Any], target: Target) -> str:
             if place.obstacle and place != ANOTHER_HOST:
                 return f"GET {path} is not asked: {place.obstacle}"
     return ""
+
+
+def meaningless(spec: Mapping[str, Any], key: str, entries: Sequence[str]) -> str:
+    """A sentence about the entries of `[contract]` *key* that mean no operation; "" for none."""
+    found = list(declared(spec)) if entries else []
+    paths = dict.fromkeys(path for path, *_ in found)
+    # What is defined outside of the document, or by a method of no OpenAPI before 3.2.
+    others = [str(path) for path in table(spec.get("paths")) if path not in paths]
+    found += [(path, {}, {}, method.upper()) for path in others for method in METHODS]
+    lost = [entry for entry in entries if found and not any(names(entry, one) for one in found)]
+    if not lost:
+        return ""
+    shown = ", ".join(repr(entry[:80]) for entry in lost[:3])
+    more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
+    return (
+        f"[contract] {key} names no operation of the document by {shown}{more}: correct or "
+        "remove what is misspelt or gone"
+    )
 
 
 def declared(spec: Mapping[str, Any]) -> Iterator[Declared]:

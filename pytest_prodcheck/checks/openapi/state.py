@@ -28,8 +28,14 @@ class OpenApiState:
     @cached_property
     def document(self) -> Document:
         """The document that is served, or that of the last good release where none is."""
-        found = self._context.workspace.once("openapi.json", self._fetch)
-        return msgspec.convert(found, Document)
+        from pytest_prodcheck.checks.openapi.document import meaningless
+
+        found = msgspec.convert(self._context.workspace.once("openapi.json", self._fetch), Document)
+        options = self._context.settings.contract
+        for key, entries in (("allow", options.allow), ("exclude", options.exclude)):
+            if lost := meaningless(found.spec, key, entries):
+                self._context.report_note(lost)
+        return found
 
     @cached_property
     def described(self) -> Target:
@@ -61,7 +67,7 @@ class OpenApiState:
         def explore() -> Discovery:
             seen = context.release_seen
             with context.connect() as client:
-                explorer = Explorer(client, context.target)
+                explorer = Explorer(client, context.target, context.settings.contract.exclude)
                 return explorer.explore(lambda: seen is None or seen.release() != Release())
 
         return msgspec.convert(context.workspace.once("discovery.json", explore), Discovery)

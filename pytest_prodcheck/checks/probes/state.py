@@ -39,7 +39,8 @@ class ProbesState:
         if context.target.probes:
             return context.target.probes
         document, target = self._document(), self._openapi.target
-        probes = derive(document.spec, target, context.settings.contract.allow)
+        options = context.settings.contract
+        probes = derive(document.spec, target, options.allow, options.exclude)
         if problem := document.problem or out_of_reach(document.spec, target):
             context.report_problem(f"no probes could be derived: {problem}")
         if probes:
@@ -52,8 +53,8 @@ class ProbesState:
 
         if self._context.target.probes:
             return {}
-        allowed = self._context.settings.contract.allow
-        return withheld(self._document().spec, self._openapi.target, allowed)
+        spec, options = self._document().spec, self._context.settings.contract
+        return withheld(spec, self._openapi.target, options.allow, options.exclude)
 
     def _document(self) -> Document:
         """Return the document that is served now: an older one may name what is gone."""
