@@ -236,7 +236,7 @@ def test_an_unclear_write_stays_named_whatever_comes_after(
 ) -> None:
     board.faults.add("unclear once")
     outcome = project.run("-m", "rollback")
-    assert "what drill 'files only' was about to write may be there" in message(outcome)
+    assert "data that drill 'files only' was about to write may exist" in message(outcome)
     assert len(board.entries) == 1
 
 
@@ -597,7 +597,11 @@ def test_the_breaker_opens_degrades_and_recovers(
             "drill",
             "has no {drill} in any text; a drill needs it to recognize its own data",
         ),
-        ("[[drills.probes]]", '[[drills.probes]]\nget = "/info"\n[[drills.probes]]', "make them o"),
+        (
+            "[[drills.probes]]",
+            '[[drills.probes]]\nget = "/info"\n[[drills.probes]]',
+            "combine them",
+        ),
         ("switch = {", 'switch = " " #', "is not a command; write one, or a request"),
         ("switch = {", 'switch = "x \'" #', "is not a command: No closing quotation"),
         ("switch = {", 'switch = "x ${Y}" #', "has a variable, which the report would show"),

@@ -135,7 +135,7 @@ SEQUENCES: dict[str, tuple[list[Observation], str, str]] = {
         "3 of 29 responses in a row do not prove 90 % yet",
     ),
     "down": (
-        [Observation(error="no response (connect)", detail="connect: GET /: refused")],
+        [Observation(error="no answer (connect)", detail="connect: GET /: refused")],
         "unreachable",
         "the target does not respond: connect: GET /: refused",
     ),

@@ -320,7 +320,7 @@ def test_an_interrupt_while_waiting_leaves_no_process(
         raise KeyboardInterrupt
 
     seen: list[int] = []
-    monkeypatch.setattr(Service, "_answers", interrupted)
+    monkeypatch.setattr(Service, "_responds", interrupted)
     with pytest.raises(KeyboardInterrupt):
         start("{python} -I -S serve.py {port}")
     assert gone_within(0, *seen)

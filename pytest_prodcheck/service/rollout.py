@@ -71,7 +71,7 @@ def observe(client: "LiveClient", source: ReleaseSource | str) -> Observation:
     sent = client.exchanges[-1] if client.exchanges else Exchange(method="GET", url="")
     if sent.status is None:
         kind = sent.kind or "withheld"
-        return Observation(error=f"no response ({kind})", detail=sent.error or "")
+        return Observation(error=f"no answer ({kind})", detail=sent.error or "")
     if not 200 <= sent.status < 300:
         return Observation(error=f"status {sent.status}")
     return Observation(release=release)
