@@ -205,27 +205,28 @@ def test_each_request_on_a_kept_connection_counts(project, client):
 
 
 @pytest.mark.fault(130)
-def test_children_share_the_limits(project):
+@both
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_children_share_the_limits(project, method, workers):
     project.configure(request_budget="3")
     project.write(
         "test_a.py",
-        """
+        f"""
         import multiprocessing, urllib.request, pytest
 
         def ask(url):
             urllib.request.urlopen(url).close()
 
         @pytest.mark.smoke
-        @pytest.mark.parametrize("method", ["fork", "spawn"])
-        def test_children(target, api, method):
+        def test_children(target, api):
             assert api.get("/ok").status_code == 200
-            make = multiprocessing.get_context(method).Process
-            children = [make(target=ask, args=(target.base_url + "/ok",)) for _ in range(2)]
+            make = multiprocessing.get_context({method!r}).Process
+            children = [make(target=ask, args=(target.base_url + "/ok",)) for _ in range(4)]
             for child in children: child.start()
             for child in children: child.join()
         """,
     )
-    project.run("test_a.py", "-W", "ignore::DeprecationWarning")
+    project.run("test_a.py", "-W", "ignore::DeprecationWarning", *workers)
     assert len(project.server.paths()) == 3
 
 
