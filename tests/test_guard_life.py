@@ -99,6 +99,7 @@ def test_the_release_before_stays_the_last_good_one(project):
 EARLY = {
     "a request": "urllib.request.urlopen(URL + '/ok').close()",
     "a writing request": POST,
+    "a request of httpx": "import httpx; httpx.get(URL + '/ok')",
     "a raw socket": "socket.create_connection(('127.0.0.1', int(URL.split(':')[2]))).close()",
 }
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pytest_prodcheck.http import throttle
+from pytest_prodcheck.http import real_time, throttle
 from tests.faulty import answer, closed_port, json_answer
 
 CLIENTS = {
@@ -335,3 +335,14 @@ def test_what_is_proven_bad_fails_although_the_time_is_used_up(project):
         "test_waits": "not_run",
         "test_left": "not_run",
     }
+
+
+@pytest.mark.fault(146)
+def test_waits_do_not_go_by_a_patched_sleep(monkeypatch):
+    def never(seconds):
+        raise AssertionError("the sleep of a test was called")
+
+    monkeypatch.setattr("time.sleep", never)
+    began = real_time.monotonic()
+    real_time.sleep(0.02)
+    assert real_time.monotonic() - began >= 0.02
