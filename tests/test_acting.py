@@ -59,7 +59,8 @@ ACTING_PATHS = listed("""
     /déconnexion /eliminar/{id} /cerrar-sesion /apagar/{id} /cancella/{id} /verwijderen/{id}
     /удалить/{id} /删除/{id} /%EF%BD%84elete/{id}
     /transfer /transfer/{id} /charge/{id} /accounts/{id}/charge /buy/{sku} /purchase /payout
-    /door/open /doors/{id}/open /gate/OPEN/ /deleting/{id} /sending
+    /door/open /doors/{id}/open /gate/OPEN/ /deleting/{id} /sending /charge.json{id} /charge.json
+    /TRANSFER.do /door/open.json /orders/{id}/archive.json
 """)
 
 READING_PATHS = listed("""

@@ -582,6 +582,23 @@ def test_a_check_of_any_category_that_asserts_and_asks_nothing_fails(project, ca
 
 
 @pytest.mark.fault(135)
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["n0", "n2"])
+@pytest.mark.parametrize("category", ["smoke", "contract", "rollback"])
+def test_a_check_that_asserts_but_asks_the_target_nothing_fails(project, category, workers):
+    check = f"""
+        import pytest
+
+        @pytest.mark.{category}
+        def test_sums():
+            assert 1 + 1 == 2
+        """
+    project.write("test_a.py", check)
+    outcome = project.run("test_a.py", *workers)
+    assert outcome.outcomes() == {"test_sums": "failed"}
+    assert "sent no request" in outcome.check("test_sums")["message"]
+
+
+@pytest.mark.fault(135)
 def test_what_holds_on_a_host_is_seen_without_a_request(project):
     project.write(
         "test_a.py",

@@ -99,6 +99,7 @@ def test_the_release_before_stays_the_last_good_one(project):
 EARLY = {
     "a request": "urllib.request.urlopen(URL + '/ok').close()",
     "a writing request": POST,
+    "a request of httpx": "import httpx; httpx.get(URL + '/ok')",
     "a raw socket": "socket.create_connection(('127.0.0.1', int(URL.split(':')[2]))).close()",
 }
 
@@ -179,6 +180,18 @@ def test_a_target_option_of_a_conftest_leaves_everything_as_it_was(project):
     outcome = run(project, "test_a.py")
     assert outcome.exit == 0, outcome.output
     assert len(project.server.paths()) == 1
+
+
+@pytest.mark.fault(128)
+@both
+def test_a_target_option_of_a_plugin_leaves_conftests_as_they_were(project, workers):
+    project.write("their_plugin.py", "def pytest_addoption(parser): parser.addoption('--target')\n")
+    project.environ |= {"PYTHONPATH": str(project.path), "PYTEST_PLUGINS": "their_plugin"}
+    conftest(project, POST.replace("/thing", "/ok") + ".close()")
+    project.write("test_a.py", "def test_nothing(): pass")
+    outcome = run(project, "test_a.py", *workers)
+    assert outcome.exit == 0, outcome.output
+    assert len(project.server.paths()) == (1 if not workers else 3)
 
 
 def test_without_a_target_no_module_of_the_guard_is_imported(project):

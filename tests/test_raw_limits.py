@@ -2,7 +2,7 @@
 
 import pytest
 
-from pytest_prodcheck.http import throttle
+from pytest_prodcheck.http import real_time, throttle
 from tests.faulty import answer, closed_port, json_answer
 
 CLIENTS = {
@@ -205,27 +205,28 @@ def test_each_request_on_a_kept_connection_counts(project, client):
 
 
 @pytest.mark.fault(130)
-def test_children_share_the_limits(project):
+@both
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_children_share_the_limits(project, method, workers):
     project.configure(request_budget="3")
     project.write(
         "test_a.py",
-        """
+        f"""
         import multiprocessing, urllib.request, pytest
 
         def ask(url):
             urllib.request.urlopen(url).close()
 
         @pytest.mark.smoke
-        @pytest.mark.parametrize("method", ["fork", "spawn"])
-        def test_children(target, api, method):
+        def test_children(target, api):
             assert api.get("/ok").status_code == 200
-            make = multiprocessing.get_context(method).Process
-            children = [make(target=ask, args=(target.base_url + "/ok",)) for _ in range(2)]
+            make = multiprocessing.get_context({method!r}).Process
+            children = [make(target=ask, args=(target.base_url + "/ok",)) for _ in range(4)]
             for child in children: child.start()
             for child in children: child.join()
         """,
     )
-    project.run("test_a.py", "-W", "ignore::DeprecationWarning")
+    project.run("test_a.py", "-W", "ignore::DeprecationWarning", *workers)
     assert len(project.server.paths()) == 3
 
 
@@ -334,3 +335,14 @@ def test_what_is_proven_bad_fails_although_the_time_is_used_up(project):
         "test_waits": "not_run",
         "test_left": "not_run",
     }
+
+
+@pytest.mark.fault(146)
+def test_waits_do_not_go_by_a_patched_sleep(monkeypatch):
+    def never(seconds):
+        raise AssertionError("the sleep of a test was called")
+
+    monkeypatch.setattr("time.sleep", never)
+    began = real_time.monotonic()
+    real_time.sleep(0.02)
+    assert real_time.monotonic() - began >= 0.02

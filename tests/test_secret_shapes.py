@@ -650,3 +650,34 @@ def test_the_log_of_a_service_shows_no_secret_that_has_a_shape(project: Project)
 def test_scrub_masks_shapes_in_keys_and_values() -> None:
     token = SECRETS["GitHub ghp"][0]
     assert scrub({token: [token, 1]}, Redactor()) == {"***": ["***", 1]}
+
+
+@pytest.mark.fault(142)
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["n0", "n2"])
+def test_a_section_that_is_added_late_shows_no_secret(project: Project, workers) -> None:
+    secret = "q7Xw92LmZp4TvB81kRc3"
+    project.environ["PROD_TOKEN"] = secret
+    project.write(
+        "conftest.py",
+        f"""
+        import pytest
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_runtest_logreport(report):
+            report.sections.append(("Captured log call", "late {secret}"))
+        """,
+    )
+    project.write(
+        "test_a.py",
+        """
+        import pytest
+
+        @pytest.mark.smoke
+        def test_bad(api):
+            assert api.get("/ok").status_code == 404
+        """,
+    )
+    outcome = project.run("test_a.py", *workers)
+    for shown in (outcome.output, outcome.page, outcome.junit):
+        assert secret not in shown
+    assert "late" in outcome.page

@@ -330,6 +330,7 @@ def test_only_a_hash_of_git_is_abbreviated(told, wanted, same):
     assert is_that(Release(commit=told), Release(commit=wanted)) is same
 
 
+@pytest.mark.fault(148)
 @pytest.mark.parametrize("wrong", ["smokes>=1", "Smoke>=1", "unit>=1"])
 def test_a_requirement_of_an_unknown_category_is_refused(wrong):
     with pytest.raises(UsageError, match=r"is not a category.*Categories: smoke, contract"):

@@ -58,10 +58,10 @@ _FLAGS = word_set("""
 """)
 """Verbs that a boolean parameter may request: `?reset=true`."""
 
-_AFTER_PARAMETER = re.compile(r"\}/([A-Za-z]+)/?$")
+_AFTER_PARAMETER = re.compile(r"\}/([A-Za-z]+)(?:\.[A-Za-z]+)?/?$")
 """The last part of a path, after a parameter."""
 
-_OPEN = re.compile(r"/([A-Za-z][\w-]*)/(open)/?$", re.IGNORECASE)
+_OPEN = re.compile(r"/([A-Za-z][\w-]*)/(open)(?:\.[a-z]+)?/?$", re.IGNORECASE)
 """A verb behind one thing, `/door/open`, and an adjective behind several, `/orders/open`."""
 
 _ACTS = ("x-mutating", "x-mutates", "x-destructive", "x-side-effects", "x-unsafe")
@@ -191,8 +191,16 @@ def _effect(
 
 def _moves_money(path: str) -> str:
     """Return the last part of a path if it may be a payment; "" if not."""
-    last = ["", *parts_of(path)][-1]
+    last = ["", *_without_suffixes(path)][-1]
     return last if last.lower() in MONEY else ""
+
+
+def _without_suffixes(path: str) -> list[str]:
+    """Return the names in a path, without suffixes that name a format."""
+    parts = list(parts_of(path))
+    while len(parts) > 1 and parts[-1].lower() in _SUFFIXES:
+        parts.pop()
+    return parts
 
 
 def _marks(operation: Mapping[str, Any]) -> Iterator[str]:
@@ -207,9 +215,7 @@ def _acting_part(path: str, *, reads: bool, is_sure: bool) -> str:
 
     reads, is_sure: one other sign, or more than one, shows that the operation only reads.
     """
-    parts = list(parts_of(path))
-    while len(parts) > 1 and parts[-1].lower() in _SUFFIXES:
-        parts.pop()
+    parts = _without_suffixes(path)
     last = words_of(parts[-1]) if parts else []
     if last == ["request"] and not reads:  # `/permissions/request`
         return parts[-1]

@@ -11,10 +11,13 @@ _NETWORK_TOOLS = frozenset({
     "socat", "telnet", "vegeta", "websocat", "wget", "wget2", "wrk", "xh", "xhs",
 })
 _RUNNERS = frozenset({
-    "busybox", "command", "env", "exec", "nice", "nohup", "stdbuf", "sudo", "time",
-    "timeout", "xargs",
+    "busybox", "chrt", "command", "doas", "env", "eval", "exec", "faketime", "ionice", "ltrace",
+    "nice", "nohup", "numactl", "nsenter", "parallel", "setpriv", "setsid", "stdbuf", "strace",
+    "sudo", "taskset", "time", "timeout", "torsocks", "unbuffer", "unshare", "watch", "xargs",
 })
 # fmt: on
+_FINDERS = frozenset({"fd", "fdfind", "find"})
+_EXECUTING = frozenset({"-exec", "-execdir", "-ok", "-okdir", "-x", "-X", "--exec"})
 _SHELLS = frozenset({"ash", "bash", "dash", "ksh", "sh", "zsh"})
 _COMMANDS = re.compile(r"&&|\|\||[;&|\n(){}`]|\$\(")
 
@@ -31,6 +34,10 @@ def network_program(argv: Sequence[str]) -> str | None:
         return name
     if name in _SHELLS and any(word.startswith("-") for word in rest):
         return _in_script(next((word for word in rest if not word.startswith("-")), ""))
+    if name in _FINDERS:
+        for i, word in enumerate(rest):
+            if word in _EXECUTING and (found := network_program(rest[i + 1 :])):
+                return found
     if name in _RUNNERS:
         before = ""
         for i, word in enumerate(rest):

@@ -1,10 +1,9 @@
 """Detection of secrets by their form, independent of the variable's name.
 
-The formats are those that the issuers publish: GitHub's table of supported secret-scanning
-patterns and its post on token formats, GitLab's token overview, the documentation of AWS, Azure,
-Google, Slack, Discord, Teams, Stripe, Twilio, SendGrid and of the others named below, RFC 7468
-(PEM), RFC 7519 (JWT), RFC 6750 and 7617 (Bearer and Basic) and RFC 3986 (user information in
-URLs). Lengths were compared with the rules of gitleaks.
+Standards are the source for PEM (RFC 7468), JWT (RFC 7519), Bearer and Basic (RFC 6750, 7617) and
+user information in URLs (RFC 3986). The prefixes of tokens are those that their issuers name in
+their documentation. Few issuers promise a length or an alphabet: those below follow known examples
+of tokens, with room on both sides, and are no list of what an issuer will make tomorrow.
 
 Each shape has a hint: a fixed text without which it cannot occur. A text is searched for the
 hints, and the pattern is tried only there. Every repetition in a pattern is bounded, so that the
