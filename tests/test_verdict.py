@@ -111,6 +111,7 @@ def test_the_document_has_what_the_interface_promises():
         "details",
         "reason",
         "exchanges",
+        "p95_ms",
     }
     assert set(content) >= {"run_id", "started", "finished", "duration_s", "reasons"}
     assert set(content) >= {"findings", "actions", "metrics"}
