@@ -190,6 +190,7 @@ class Exploration:
         self.unsendable = 0
         self.acting = ""
         self.proven = False
+        self._asked_in_full = False
         self.troubles: list[str] = []
         self._asked_as_stranger: set[str] = set()
         self.stopped = ""
@@ -218,6 +219,7 @@ class Exploration:
                 self.troubles = contract.cases(operation, ask)
             except Enough as enough:
                 self.stopped = str(enough)
+            self._asked_in_full = not self.troubles
             # Whatever ends this, time or a target that is busy: what failed has failed.
             with contextlib.suppress(Stop):
                 self._leave_out_fields(contract, operation)
@@ -301,6 +303,13 @@ class Exploration:
     def severe(self) -> list[Violation]:
         """What fails the operation: all that is more than minor."""
         return [one for one in self.findings.values() if not one.minor]
+
+    @property
+    def only_fails(self) -> bool:
+        """Whether an operation answered 5xx and never a success, until all cases were sent or the
+        circuit breaker opened; where its time was over, another run may still see a success."""
+        crashed = any(status >= 500 for status in self.statuses)
+        return (self._asked_in_full or self.withheld is not None) and crashed and not self.proven
 
     def _known(
         self, contract: "Contract", operation: Operation, *, also_deleted: bool = False

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 SHOWN = 20
 """Distinct violations of one operation that are listed; the rest is counted."""
 
+NO_SUCCESS = "Never a success"
+"""Title of what an operation lacks that answers with 5xx alone."""
+
 REFUSALS = frozenset((400, 403, 404, 405, 409, 410, 422))
 """Statuses that say of a value that there is no such thing, or that it will not do. Not those about
 who asks (401, 407), about when (408, 425, 429), or about the request's form and size (411 to 417,
@@ -110,6 +113,8 @@ def violation(broken: "Broken", exchange: Exchange, operation: str = "") -> Viol
     """
     title, status = broken.title, exchange.status or 0
     severity: Severity | None = None
+    if broken.check == "not_a_server_error":
+        title = _crash(title, status, forbidden=broken.forbidden)
     if broken.invented and broken.check == "status_code_conformance" and status in REFUSALS:
         severity, title = "minor", f"{status} is not documented"
     elif broken.invented and broken.check == "positive_data_acceptance" and 400 <= status < 500:
@@ -125,6 +130,16 @@ def violation(broken: "Broken", exchange: Exchange, operation: str = "") -> Viol
         severity=severity,
         forbidden=broken.forbidden,
     )
+
+
+def _crash(title: str, status: int, *, forbidden: bool) -> str:
+    """Return the title of a 5xx: what `known.toml` accepts of one kind must not hide another.
+
+    Kinds are what stays the same from run to run: the status, and whether the document allows the
+    request. Bodies are not: most crashes say the same, and some say another thing each time.
+    """
+    kind = title if status == 500 else f"{title} {status}"
+    return f"{kind} on data that the document forbids" if forbidden else kind
 
 
 def told_once(broken: Sequence["Broken"]) -> list["Broken"]:
@@ -147,18 +162,27 @@ def check_failed(found: "Exploration", seed: int) -> CheckFailed:
     ordered = sorted(found.findings.values(), key=lambda one: (one.check, one.exchange.url))
     severe = [one for one in ordered if not one.minor]
     titles = list(dict.fromkeys(one.title for one in severe))
+    titles += [NO_SUCCESS] if found.only_fails else []
     lines = [f"{'; '.join(titles)} (in {found.cases} cases, seed {seed})"]
     for number, one in enumerate(severe[:SHOWN], 1):
         title, *rest = one.lines
         lines += [f"{number}. {title}", *(f"   {line}" for line in rest)]
     if len(severe) > SHOWN:
         lines.append(f"and {len(severe) - SHOWN} more")
+    failures = [one.failure for one in severe]
+    if found.only_fails:
+        answers = ", ".join(f"{status} ({n})" for status, n in found.statuses.most_common(5))
+        message = f"not one of {found.cases} cases was a success: {answers}"
+        lines.append(message)
+        failures.append(
+            failure("contract.no_success", severe[0].operation, message, title=NO_SUCCESS)
+        )
     minor = remarks(ordered)
     if minor:
         lines.append(f"minor, for invented values: {', '.join(one.title for one in minor)}")
     if found.stopped:
         lines.append(f"not all cases were asked: {found.stopped}")
-    return CheckFailed("\n".join(lines), [*(one.failure for one in severe), *minor])
+    return CheckFailed("\n".join(lines), [*failures, *minor])
 
 
 def key_of(broken: "Broken", exchange: Exchange) -> tuple[str, ...]:
