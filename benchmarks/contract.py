@@ -580,6 +580,7 @@ CHECKS = {
     "Response violates schema": "response_schema_conformance",
     "Schema-violating request accepted": "negative_data_rejection",
     "Server error": "not_a_server_error",
+    "Server error on data that the document forbids": "not_a_server_error",
     "Undocumented Content-Type": "content_type_conformance",
     "Undocumented status code": "status_code_conformance",
 }

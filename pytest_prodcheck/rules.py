@@ -17,7 +17,7 @@ NAMES: dict[Reason, tuple[str, ...]] = {
     "status": (
         *("status", "limit.error_rate", "private.unclear"),
         *("contract.undocumented_status", "contract.invalid_accepted", "contract.valid_refused"),
-        *("contract.unsupported_method", "contract.other"),
+        *("contract.unsupported_method", "contract.no_success", "contract.other"),
     ),
     "server_error": ("contract.server_error",),
     "auth": ("contract.auth",),

@@ -95,8 +95,8 @@ def page(faults: dict[int, Fault], tests: dict[int, list[str]]) -> str:
         "Each number is a fault that a run may meet. Below it: what must then hold, and the tests",
         "that prove it. A fault without tests is not answered for yet.",
         "",
-        "Made by `python tests/repository/test_faults_table.py` from `tests/faults.txt` and the marks",
-        "`@pytest.mark.fault(row)` of the tests.",
+        "Made by `python tests/repository/test_faults_table.py` from `tests/faults.txt` and the",
+        "marks `@pytest.mark.fault(row)` of the tests.",
     ]
     section = ""
     for number, fault in sorted(faults.items()):

@@ -1,6 +1,7 @@
 """What was found decides: which failures of an operation are critical, major, or told once."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -148,10 +149,11 @@ def test_a_crash_is_critical_and_minor_things_are_told_in_one_line(project):
     assert operation(outcome, "GET /a/{id}") == (
         "failed",
         "critical",
-        ["Server error", "404 is not documented"],
+        ["Server error", "Never a success", "404 is not documented"],
     )
     message = outcome.check("[GET /a/{id}]")["message"]
-    assert message.startswith("Server error (in ")
+    assert message.startswith("Server error; Never a success (in ")
+    assert re.search(r"\nnot one of \d+ cases was a success: 500 \(\d+\), 404 \(\d+\)\n", message)
     assert "\nminor, for invented values: 404 is not documented\n" in message
 
 

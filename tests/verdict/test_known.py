@@ -1,6 +1,10 @@
 """Known failures: accepted for a while, shown, and never forgotten."""
 
+import re
+from collections.abc import Callable
 from datetime import date, timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import pytest
@@ -227,6 +231,55 @@ def test_known_add_lets_an_old_api_adopt_the_gate(broken, monkeypatch, capsys) -
     assert broken.run(*RUN).ruling == ("pass", 0)
     assert main(["known", "--add", "prodcheck-report/latest"]) == 0
     assert "0 entries added to" in capsys.readouterr().out
+
+
+def test_known_crash_on_bad_data_does_not_hide_one_on_good_data(
+    broken, monkeypatch, capsys
+) -> None:
+    """Nor one with another status, nor that the operation is down; each run says the same again."""
+    limit = {"name": "limit", "in": "query", "schema": {"type": "integer", "maximum": 50}}
+    spec = {**SPEC, "paths": {"/bad": {"get": {**SPEC["paths"]["/bad"]["get"]}}}}
+    spec["paths"]["/bad"]["get"]["parameters"] = [limit]
+    broken.server.on("/openapi.json", json_answer(spec))
+    monkeypatch.chdir(broken.path)
+
+    def crash(status: int, when: Callable[[str], bool]) -> None:
+        def behave(visit: Any) -> None:
+            given = parse_qs(urlsplit(visit.request.target).query, keep_blank_values=True)
+            (value,) = given.get("limit", ["1"])[-1:]
+            if visit.request.method != "GET":
+                json_answer({}, 405, Allow="GET")(visit)
+            else:
+                (json_answer({}, status) if when(value) else json_answer({}))(visit)
+
+        broken.server.on("/bad", behave)
+
+    def new_crashes() -> set[str]:
+        outcome = broken.run(*RUN)
+        check = outcome.check("[GET /bad]")
+        assert check["outcome"] == "failed", outcome.output
+        assert main(["known", "--add", str(outcome.folder)]) == 0
+        again = broken.run(*RUN)
+        assert again.check("[GET /bad]")["outcome"] == "known", again.output
+        return {one for one in check["failures"] if "rror" in one or one == "Never a success"}
+
+    forbidden = "Server error on data that the document forbids"
+    settings = (broken.path / "prodcheck.toml").read_text()
+    (broken.path / "prodcheck.toml").write_text(
+        settings.replace("[contract]", "read_only = false\n[contract]")
+    )
+    crash(500, lambda value: not is_number(value))
+    assert new_crashes() == {forbidden}
+    crash(500, lambda value: value == "50")
+    assert "Server error" in new_crashes()
+    crash(503, lambda value: value == "50")
+    assert "Server error 503" in new_crashes()
+    crash(500, lambda value: True)
+    assert "Never a success" in new_crashes()
+
+
+def is_number(text: str) -> bool:
+    return re.fullmatch(r"-?\d{1,40}", text) is not None
 
 
 def test_known_add_of_no_run_is_a_usage_error(tmp_path, monkeypatch, capsys) -> None:

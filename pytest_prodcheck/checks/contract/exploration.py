@@ -153,6 +153,7 @@ class Exploration:
         self._fruitless = 0
         self._largest_accepted = LargestAccepted()
         self._auth_checked: set[str] = set()
+        self._sent_in_full = False
 
     def explore(self, operation: Operation) -> None:
         """Send every case of the operation until its time is over."""
@@ -176,6 +177,7 @@ class Exploration:
                 self.troubles = adapter.cases(operation, use)
             except Saturated as saturated:
                 self.stopped = str(saturated)
+            self._sent_in_full = not self.troubles
             # Whatever ends this, time or a busy target: a violation stays one.
             with contextlib.suppress(Stop):
                 leave_out_fields(self._largest_accepted.case, operation, self)
@@ -211,6 +213,16 @@ class Exploration:
         if self._fruitless >= limit and severe and not self._accepted([v.title for v in severe]):
             raise Saturated(f"the last {limit} random ones found nothing else")
         self._fruitless += 1
+
+    @property
+    def only_crashes(self) -> str:
+        """A message if responses were 5xx and never a success, until all cases were sent or the
+        circuit breaker opened; where its time was over, another run may still see a success."""
+        crashed = any(status >= 500 for status in self.statuses)
+        if self.proven or not crashed or not (self._sent_in_full or self.withheld):
+            return ""
+        statuses = ", ".join(f"{status} ({n})" for status, n in self.statuses.most_common(5))
+        return f"not one of {self.cases} cases was a success: {statuses}"
 
     def _use(self, case: "Case", operation: Operation, values: CurrentValues) -> None:
         """Send one case, with values that exist, and judge its response."""

@@ -37,7 +37,11 @@ class ContractCheck:
         self.evidence = tuple(one.exchange for one in found.violations.all)[:SHOWN]
         if found.violations.severe:
             raise check_failed(
-                found.violations.all, found.cases, found.stopped, self._explorer.seed
+                found.violations.all,
+                found.cases,
+                found.stopped,
+                self._explorer.seed,
+                only_crashes=found.only_crashes,
             )
         return found
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 SHOWN = 20
 """Distinct violations of one operation that are listed; the rest is counted."""
 
+NO_SUCCESS = "Never a success"
+"""Title of the failure of an operation whose responses are 5xx only."""
+
 REFUSALS = frozenset((400, 403, 404, 405, 409, 410, 422))
 """Statuses for a value that does not exist or is not accepted. Not those about the client (401,
 407), the time (408, 425, 429), or the form and size of the request (411 to 417, 431), which the
@@ -114,6 +117,8 @@ def violation(failed: "CheckFailure", exchange: Exchange, operation: str = "") -
     """
     title, status = failed.title, exchange.status or 0
     severity: Severity | None = None
+    if failed.check == "not_a_server_error":
+        title = _title_of_crash(title, status, forbidden=failed.forbidden)
     if failed.invented and failed.check == "status_code_conformance" and status in REFUSALS:
         severity, title = "minor", f"{status} is not documented"
     elif failed.invented and failed.check == "positive_data_acceptance" and 400 <= status < 500:
@@ -129,6 +134,16 @@ def violation(failed: "CheckFailure", exchange: Exchange, operation: str = "") -
         severity=severity,
         forbidden=failed.forbidden,
     )
+
+
+def _title_of_crash(title: str, status: int, *, forbidden: bool) -> str:
+    """Return the title of a 5xx: an entry of known.toml for one kind must not hide another.
+
+    A kind is what stays the same from run to run: the status, and whether the document allows the
+    request. Bodies do not: most crashes say the same, and some say something else each time.
+    """
+    kind = title if status == 500 else f"{title} {status}"
+    return f"{kind} on data that the document forbids" if forbidden else kind
 
 
 def without_repetition(failures: Sequence["CheckFailure"]) -> list["CheckFailure"]:
@@ -149,27 +164,34 @@ def remarks(violations: Iterable[Violation]) -> tuple[Failure, ...]:
 
 
 def check_failed(
-    violations: Iterable[Violation], cases: int, stopped: str, seed: int
+    violations: Iterable[Violation], cases: int, stopped: str, seed: int, *, only_crashes: str
 ) -> CheckFailed:
     """Return an error with all distinct violations, a headline first, minor ones in the last line.
 
-    cases: how many were sent; stopped: why not all were sent, or "".
+    cases: how many were sent; stopped: why not all were sent, or ""; only_crashes: a message if
+    the operation never had a success, or "".
     """
     ordered = sorted(violations, key=lambda one: (one.check, one.exchange.url))
     severe = [one for one in ordered if not one.minor]
     titles = list(dict.fromkeys(one.title for one in severe))
+    titles += [NO_SUCCESS] if only_crashes else []
     lines = [f"{'; '.join(titles)} (in {cases} cases, seed {seed})"]
     for number, one in enumerate(severe[:SHOWN], 1):
         title, *rest = one.lines
         lines += [f"{number}. {title}", *(f"   {line}" for line in rest)]
     if len(severe) > SHOWN:
         lines.append(f"and {len(severe) - SHOWN} more")
+    failures = [one.failure for one in severe]
+    if only_crashes:
+        lines.append(only_crashes)
+        operation = severe[0].operation
+        failures.append(failure("contract.no_success", operation, only_crashes, title=NO_SUCCESS))
     minor = remarks(ordered)
     if minor:
         lines.append(f"minor, for invented values: {', '.join(one.title for one in minor)}")
     if stopped:
         lines.append(f"not all cases were sent: {stopped}")
-    return CheckFailed("\n".join(lines), [*(one.failure for one in severe), *minor])
+    return CheckFailed("\n".join(lines), [*failures, *minor])
 
 
 Key: TypeAlias = tuple[str, ...]
@@ -182,7 +204,7 @@ def key_of(failed: "CheckFailure", exchange: Exchange) -> Key:
     if found.minor:
         return failed.check, found.title
     shape = _shape(failed.message)
-    return failed.check, failed.title, str(exchange.status), failed.parameter, shape
+    return failed.check, found.title, str(exchange.status), failed.parameter, shape
 
 
 def _shape(message: str) -> str:

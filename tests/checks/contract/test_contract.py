@@ -48,9 +48,9 @@ def found(outcome: Outcome) -> set[int]:
         method, path = bug.operation.split()
         url = re.sub(r"\\{\w+\\}", r"[^/?]+", re.escape(path))
         asked = rf"^\d+\. {title}.*(?:\n   .*)*\n   {method} http://[^/]+{url}(?:\?\S*)? -> "
-        return (bug.operation, title) in told or any(
-            re.search(asked, message, re.M) for message in in_sequences
-        )
+        # Of a crash the title also tells its status, and whether the request was allowed.
+        by_itself = any(told_of == bug.operation and one.startswith(title) for told_of, one in told)
+        return by_itself or any(re.search(asked, message, re.M) for message in in_sequences)
 
     return {bug.number for bug in CONTRACT_BUGS if is_told(bug)}
 
