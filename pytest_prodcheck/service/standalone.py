@@ -46,8 +46,8 @@ def connected(settings: Settings) -> Iterator[StandaloneTarget]:
     """Connect to a target as `standalone_target` does, with given settings."""
     target = settings.target
     redactor = redactor_of(settings.secrets, os.environ)
-    with tempfile.TemporaryDirectory(prefix="prodcheck-") as work:
-        throttle = Throttle(Path(work) / "throttle", rate=target.rate, budget=None, breaker=False)
+    with _private_file() as path:
+        throttle = Throttle(path, rate=target.rate, budget=None, breaker=False)
         transport = LiveTransport(target, throttle)
 
         @contextmanager
@@ -68,3 +68,20 @@ def connected(settings: Settings) -> Iterator[StandaloneTarget]:
         finally:
             transport.close()
             throttle.close()
+
+
+@contextmanager
+def _private_file() -> Iterator[Path]:
+    """Yield the path of a new file, in memory where the system has that: Linux.
+
+    A drill is undone also when the disk fails after the switch was flipped.
+    """
+    if hasattr(os, "memfd_create"):
+        number = os.memfd_create("prodcheck")
+        try:
+            yield Path(f"/proc/self/fd/{number}")
+        finally:
+            os.close(number)
+    else:
+        with tempfile.TemporaryDirectory(prefix="prodcheck-") as folder:
+            yield Path(folder) / "throttle"
