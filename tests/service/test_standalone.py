@@ -1,4 +1,4 @@
-"""A target without a run: clients with its rate and credentials, for drills and `prodcheck wait`."""
+"""A target without a run, for drills and `prodcheck wait`: clients with its rate and secrets."""
 
 import os
 import tempfile
