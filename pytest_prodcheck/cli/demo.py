@@ -18,7 +18,7 @@ def run(options: argparse.Namespace) -> int:
     from pytest_prodcheck.demo.incidents import INCIDENTS
 
     if options.json:
-        show([msgspec.to_builtins(_plain(incident)) for incident in INCIDENTS.values()])
+        show([msgspec.to_builtins(_summary(incident)) for incident in INCIDENTS.values()])
         return 0
     for incident in INCIDENTS.values():
         print(f"demo:{incident.name:<18} {incident.title}")
@@ -26,5 +26,5 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _plain(incident: Any) -> dict[str, str]:
+def _summary(incident: Any) -> dict[str, str]:
     return {name: getattr(incident, name) for name in ("name", "title", "document", "fact", "rule")}

@@ -54,8 +54,8 @@ def _crash() -> Response:
     return PlainTextResponse("Internal Server Error", 500)
 
 
-async def _told(answer: Any) -> Any:
-    """What an answer says; to a middleware it is a stream, though its type does not tell."""
+async def _json_of(answer: Any) -> Any:
+    """Return the JSON of a response, which is a stream to a middleware, whatever its type says."""
     return json.loads(b"".join([part async for part in answer.body_iterator]))
 
 
@@ -83,7 +83,7 @@ async def enumeration(request: Request, service: Service) -> Response:
     answer = await service(request)
     if answer.status_code != 200:
         return answer
-    items = await _told(answer)
+    items = await _json_of(answer)
     for item in items:
         if item["mood_level"] >= 9:
             item["mood"] = "great"
@@ -96,7 +96,7 @@ async def lost_field(request: Request, service: Service) -> Response:
     answer = await service(request)
     if answer.status_code != 200 or "author" not in request.query_params:
         return answer
-    return JSONResponse({"items": (await _told(answer))["items"]})
+    return JSONResponse({"items": (await _json_of(answer))["items"]})
 
 
 @_bug(6, "GET", r"/")
@@ -113,7 +113,7 @@ async def empty_list(request: Request, service: Service) -> Response:
     answer = await service(request)
     if answer.status_code != 200:
         return answer
-    return JSONResponse(await _told(answer) or None)
+    return JSONResponse(await _json_of(answer) or None)
 
 
 @_bug(11, "GET", r"/admin/feedback")
@@ -188,11 +188,11 @@ async def validation(request: Request, service: Service) -> Response:
     answer = await service(request)
     if answer.status_code != 422:
         return answer
-    told = await _told(answer)
+    body_json = await _json_of(answer)
     row = _the_storage(request).get(storage.entries, _entry_id(request))
-    problems = [(problem["loc"], problem["type"]) for problem in told["detail"]]
+    problems = [(problem["loc"], problem["type"]) for problem in body_json["detail"]]
     if row is None or problems != [(["body", "mood_level"], "less_than_equal")]:
-        return JSONResponse(told, 422)
+        return JSONResponse(body_json, 422)
     changes = schemas.EntryChanges.model_validate({**json.loads(body), "mood_level": 10})
     row |= changes.model_dump(exclude_none=True)
     _the_storage(request).put(storage.entries, row)

@@ -157,7 +157,7 @@ class Rules:
                 return refused
         read_only = self.policy.read_only
         if method == "CONNECT" and (not read_only or self._is_named(host, port)):
-            what = f"{_request(method, scheme, host, port)} to {_shown(target)}"
+            what = f"{_request(method, scheme, host, port)} to {_printable(target)}"
             return self._authority(what, "https", target)
         path = target
         if method != "CONNECT" and not target.startswith("/") and _ABSOLUTE.match(target):
@@ -166,7 +166,10 @@ class Rules:
                 what = _request(method, scheme, host, port)
                 return f"{what} was not sent: it asks for a URL that is not plainly readable."
             beyond = _PLAIN_SCHEME.get(match[1].lower(), match[1].lower())
-            what = f"{_shown(method)} {beyond}://{_shown(match[2])} (through {_shown(host)}:{port})"
+            what = (
+                f"{_printable(method)} {beyond}://{_printable(match[2])}"
+                f" (through {_printable(host)}:{port})"
+            )
             refused = self._authority(what, beyond, match[2])
             if refused is not None:
                 return refused
@@ -200,8 +203,8 @@ class Rules:
                 if refused is not None:
                     return refused
             elif read_only and is_override(name):
-                what = _shown(f"{method} to {host}:{port}")
-                return self._override(what, f"the header {_shown(raw.decode('latin-1'))}")
+                what = _printable(f"{method} to {host}:{port}")
+                return self._override(what, f"the header {_printable(raw.decode('latin-1'))}")
             elif name == "content-type":
                 form = value.strip().lower().decode("latin-1").startswith(FORMS)
             elif name == "transfer-encoding" or (
@@ -209,7 +212,7 @@ class Rules:
             ):
                 body = True
         if read_only and form and body:
-            return self._override(_shown(f"{method} to {host}:{port}"), "a form in its body")
+            return self._override(_printable(f"{method} to {host}:{port}"), "a form in its body")
         return None
 
     def _other_site(
@@ -227,7 +230,7 @@ class Rules:
                 continue
             what = _request(method, scheme, host, port)
             return (
-                f"{what} was not sent: its header {name} names {_shown(site)}, which is neither"
+                f"{what} was not sent: its header {name} names {_printable(site)}, which is neither"
                 f" target {self.policy.target} ({self._origin()}) nor a host that the"
                 " configuration names. Leave the header out, or add the host to the target's"
                 " hosts = [...]."
@@ -242,7 +245,7 @@ class Rules:
             name = ""
         schemes = self.endpoints.get((name, port))
         if schemes is None:
-            address = _shown(f"[{name}]:{port}" if ":" in name else f"{name or host}:{port}")
+            address = _printable(f"[{name}]:{port}" if ":" in name else f"{name or host}:{port}")
             return (
                 f"{what} was not sent: {address} is neither target {self.policy.target}"
                 f" ({self._origin()}) nor a host that the configuration names."
@@ -251,14 +254,14 @@ class Rules:
         if scheme is not None and scheme not in schemes:
             return (
                 f"{what} was not sent: target {self.policy.target} is {self._origin()},"
-                f" and {_shown(host)}:{port} is to be asked over {' or '.join(schemes)} only."
+                f" and {_printable(host)}:{port} is to be asked over {' or '.join(schemes)} only."
                 f" Use the `api` fixture, which keeps to the target's base_url."
             )
         return None
 
     def connection(self, host: str, port: int) -> str:
         """Return the reason to refuse a connection that no policed HTTP client is opening."""
-        address = _shown(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        address = _printable(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
         if self.policy.read_only:
             return (
                 f"A connection to {address} was not opened: target {self.policy.target} is"
@@ -277,7 +280,7 @@ class Rules:
         """Return the reason not to connect to a Unix socket."""
         if path in self.sockets:
             return None
-        shown = _shown(path)
+        shown = _printable(path)
         return (
             f"A connection to the socket {shown} was not opened: it is neither target"
             f" {self.policy.target} ({self._origin()}) nor named by the configuration."
@@ -322,7 +325,7 @@ class Rules:
         if found is None:
             return None
         return (
-            f"{_shown(found)} was not started: target {self.policy.target} is read-only, and"
+            f"{_printable(found)} was not started: target {self.policy.target} is read-only, and"
             " what another program sends cannot be policed. Use the `api` fixture."
             f" {_WRITABLE}"
         )
@@ -331,7 +334,7 @@ class Rules:
         try:
             host, port = _split(authority)
         except UsageError:
-            return f"{what} was not sent: {_shown(authority)} is not a plain host and port."
+            return f"{what} was not sent: {_printable(authority)} is not a plain host and port."
         return self.endpoint(what, scheme, host, port or urls.DEFAULT_PORTS[scheme])
 
     def _is_named(self, host: str, port: int) -> bool:
@@ -364,17 +367,17 @@ class NotKnownYet(Rules):
         return self._refused(what)
 
     def connection(self, host: str, port: int) -> str:
-        return self._refused(f"A connection to {_shown(f'{host}:{port}')}")
+        return self._refused(f"A connection to {_printable(f'{host}:{port}')}")
 
     def local(self, path: str) -> str:
-        return self._refused(f"A connection to the socket {_shown(path)}")
+        return self._refused(f"A connection to the socket {_printable(path)}")
 
     def family(self, name: str) -> str:
         return self._refused(f"A connection over {name}")
 
     def program(self, argv: Sequence[str]) -> str | None:
         found = network_program(argv)
-        return self._refused(_shown(found)) if found else None
+        return self._refused(_printable(found)) if found else None
 
     def tampering(self, undone: Iterable[str]) -> str:
         return f"The guard was tampered with: {', '.join(undone)}. Leave it in place."
@@ -392,7 +395,7 @@ def acting_query(query: str) -> str | None:
         name, _, value = pair.partition("=")
         name = unquote_plus(unquote_plus(name)).strip()
         if is_override(name):
-            return f"the query parameter {_shown(name)}"
+            return f"the query parameter {_printable(name)}"
         if name.lower() == "query" and _writes_by_graphql(unquote_plus(unquote_plus(value))):
             return "the GraphQL mutation in its query"
     return None
@@ -459,9 +462,9 @@ def _database(target: "Target") -> tuple[str, ...]:
 
 def _request(method: str, scheme: str, host: str, port: int, target: str = "") -> str:
     where = f"[{host}]" if ":" in host else host
-    return _shown(f"{method} {scheme}://{where}:{port}{target.partition('?')[0]}")
+    return _printable(f"{method} {scheme}://{where}:{port}{target.partition('?')[0]}")
 
 
-def _shown(text: str) -> str:
+def _printable(text: str) -> str:
     """Return `text` in printable ASCII, cut: it comes from test code and goes to terminals."""
     return ascii(text[:200])[1:-1]

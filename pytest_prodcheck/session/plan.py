@@ -31,7 +31,7 @@ from pytest_prodcheck.checks.markers import (
 from pytest_prodcheck.checks.parameters import is_configured, withheld
 from pytest_prodcheck.config import Settings
 from pytest_prodcheck.model import Planned, Problem
-from pytest_prodcheck.redaction.sanitize import text as neutral
+from pytest_prodcheck.redaction.sanitize import text as clean
 from pytest_prodcheck.session.partial_run import CHOSEN, left_out_before_collection, part_of_run
 
 TAKEN_OUT = "taken out of the run by another selection than -m"
@@ -70,7 +70,7 @@ class Plan:
 
     def note(self, text: str) -> None:
         """Add a line to the header: what the plan rests on."""
-        self._notes.append(neutral(text))
+        self._notes.append(clean(text))
 
     def refuse(self, detail: str) -> None:
         """Refuse the whole run: the tests themselves are written wrong."""
@@ -89,7 +89,7 @@ class Plan:
             if not reason and self._target.read_only and item.get_closest_marker("writes"):
                 reason = f"it writes, and target {self._target.name} is read-only"
         return Planned(
-            id=neutral(item.nodeid),
+            id=clean(item.nodeid),
             category=category(item),
             severity=severity(item),
             permitted=not reason,
@@ -116,7 +116,7 @@ class Plan:
         if self._shard:
             expression = self._config.getoption("markexpr", "")
             self._whole = [
-                neutral(item.nodeid) for item in here if mark_expressions.matches(expression, item)
+                clean(item.nodeid) for item in here if mark_expressions.matches(expression, item)
             ]
             part, _, whole = self._shard.partition("/")
             mine = set(sorted(item.nodeid for item in here)[int(part) - 1 :: int(whole)])

@@ -2,9 +2,9 @@
 
 connection  the one connection of a process, bounded and read-only for certain
 postgres    all contact with psycopg; sqlite: its twin; statements: which SQL may be sent
-hang_up     of a server that is silent
+socket_timeout  hangs up on a server that is silent
 tables      the live tables, from the server's own catalogue; metadata: those of SQLAlchemy
 schema      one expected table against them
-pressure    connections in use, and how long declared queries take
+load        connections in use, and how long declared queries take
 recording   `prodcheck init --database`
 """

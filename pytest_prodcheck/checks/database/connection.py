@@ -83,13 +83,13 @@ class Database:
                 yield connection
         except DBAPIError as error:
             raise unreachable(
-                f"the database did not answer a query: {_told(error)}. See whether its "
+                f"the database did not answer a query: {_cause(error)}. See whether its "
                 "server restarted, and what the timeout of the target is"
             ) from None
 
     def _unreachable(self, error: Exception) -> str:
         return (
-            f"the database of target {self._target} cannot be connected to: {_told(error)}. "
+            f"the database of target {self._target} cannot be connected to: {_cause(error)}. "
             "See whether it runs, takes connections from here, and the URL is right"
         )
 
@@ -179,8 +179,8 @@ def reason(error: BaseException) -> str:
     return " ".join(text.split("\n")[0].split()) or type(error).__name__
 
 
-def _told(error: BaseException) -> str:
-    """Fit for a sentence that goes on."""
+def _cause(error: BaseException) -> str:
+    """Return the message without its full stop: the sentence goes on."""
     return reason(error).rstrip(".")
 
 

@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import psycopg
 
-from pytest_prodcheck.checks.database.socket_timeout import hanging_up
+from pytest_prodcheck.checks.database.socket_timeout import socket_timeout
 from pytest_prodcheck.checks.database.statements import refusal
 from pytest_prodcheck.version import __version__
 
@@ -77,7 +77,7 @@ class ReadOnlyConnection(psycopg.Connection[Any]):
         """Wait for one round trip; cut the connection when its time is over."""
         if math.isinf(self.patience):
             return super().wait(gen, *args, **options)
-        with hanging_up(self.pgconn.socket, self.patience):
+        with socket_timeout(self.pgconn.socket, self.patience):
             return super().wait(gen, *args, **options)
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def hanging_up(descriptor: int, seconds: float) -> Iterator[None]:
+def socket_timeout(descriptor: int, seconds: float) -> Iterator[None]:
     """Ends the connection of *descriptor* when the block takes longer: whoever reads from it
     then learns that it is closed."""
     watched = socket.socket(fileno=socket.dup(descriptor))

@@ -35,7 +35,7 @@ def refusal(sql: str) -> str | None:
     first = next((word for word in words if word != "("), "nothing")
     if first not in READS:
         return (
-            f"{_shown(first)} is not a statement that reads; the connection takes "
+            f"{_printable(first)} is not a statement that reads; the connection takes "
             f"{', '.join(READS).upper()}"
         )
     if ";" in words:
@@ -44,7 +44,7 @@ def refusal(sql: str) -> str | None:
         return "it writes a name in escapes, which hide it; write it as it is"
     for name, following in zip(words, [*words[1:], ""], strict=True):
         if following == "(" and _EFFECTS.fullmatch(name):
-            return f"it calls {_shown(name)}(), which does more than read"
+            return f"it calls {_printable(name)}(), which does more than read"
     return None
 
 
@@ -107,5 +107,5 @@ def _end_of_comment(sql: str, start: int) -> int:
     return start
 
 
-def _shown(name: str) -> str:
+def _printable(name: str) -> str:
     return ascii(name[:60])[1:-1]

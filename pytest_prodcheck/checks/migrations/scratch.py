@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_prodcheck.analysis.database_urls import Dialect
 from pytest_prodcheck.checks.database.connection import reason
-from pytest_prodcheck.checks.database.socket_timeout import hanging_up
+from pytest_prodcheck.checks.database.socket_timeout import socket_timeout
 from pytest_prodcheck.errors import NotAsked
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def patience(connection: sa.Connection, seconds: float) -> Iterator[None]:
     """Interrupt SQLite after so long, and leave a PostgreSQL that is silent a little longer."""
     driver: Any = connection.connection.driver_connection
     if not isinstance(driver, sqlite3.Connection):
-        with hanging_up(driver.fileno(), seconds + GRACE):
+        with socket_timeout(driver.fileno(), seconds + GRACE):
             yield
         return
     timer = threading.Timer(seconds, driver.interrupt)

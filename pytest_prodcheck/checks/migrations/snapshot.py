@@ -58,8 +58,8 @@ class Difference(Record, frozen=True):
 def difference(before: Schema, after: Schema) -> Difference:
     """Return names with their definitions, without what belongs to a table that is named."""
     old, new = before.objects, after.objects
-    more = [f"{name}{_shown(new[name])}" for name in _outer(new.keys() - old)]
-    less = [f"{name}{_shown(old[name])}" for name in _outer(old.keys() - new)]
+    more = [f"{name}{_in_brackets(new[name])}" for name in _outer(new.keys() - old)]
+    less = [f"{name}{_in_brackets(old[name])}" for name in _outer(old.keys() - new)]
     changed = [
         f"{name} ({_short(old[name])} -> {_short(new[name])})"
         for name in sorted(old.keys() & new)
@@ -68,7 +68,7 @@ def difference(before: Schema, after: Schema) -> Difference:
     return Difference(more=tuple(more), less=tuple(less), changed=tuple(changed))
 
 
-def _shown(definition: str) -> str:
+def _in_brackets(definition: str) -> str:
     return f" ({_short(definition)})" if definition else ""
 
 

@@ -76,7 +76,7 @@ class Explorer:
         self._errors = 0
         self._unknown: Page | None = None
 
-    def explore(self, release_is_told: Callable[[], bool]) -> Discovery:
+    def explore(self, has_release: Callable[[], bool]) -> Discovery:
         """Return what the target shows of itself. Raises nothing where it shows nothing."""
         found = Discovery()
         try:
@@ -87,7 +87,7 @@ class Explorer:
             found = msgspec.structs.replace(found, health=self._health(found))
             if found.spec:
                 found = msgspec.structs.replace(found, problem=self._misplaced(found))
-            for path in () if release_is_told() else RELEASES:
+            for path in () if has_release() else RELEASES:
                 self._ask(path)  # the client records the release that the response names
         except (Silence, NotAsked):
             pass

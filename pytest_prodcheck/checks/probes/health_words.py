@@ -86,7 +86,7 @@ def state_of(text: str, *, whole: bool = False) -> State:
 
     `whole`: it is the state of the service itself, for which "unknown" is not good enough.
     """
-    plain = _plain(text)
+    plain = _normalized(text)
     leads = _LEADS_UNPROVEN if whole else _LEADS_BAD_STATE
     if _speaks_of(leads, plain) or _ends_badly(plain) or _HTTP_ERROR.match(plain):
         return "bad"
@@ -97,12 +97,12 @@ def state_of(text: str, *, whole: bool = False) -> State:
 
 def is_bad_value(text: str) -> bool:
     """Return whether *text*, the value of any key, begins with a bad state."""
-    return _speaks_of(_LEADS_BAD, _plain(text))
+    return _speaks_of(_LEADS_BAD, _normalized(text))
 
 
 def is_bad_sentence(text: str) -> bool:
     """Return True if *text*, written for people, mentions trouble: the last resort."""
-    plain = _plain(text)
+    plain = _normalized(text)
     return (
         _speaks_of(_LEADS_BAD_STATE, plain)
         or _ends_badly(plain)
@@ -112,7 +112,7 @@ def is_bad_sentence(text: str) -> bool:
 
 def is_good(text: str) -> bool:
     """Return whether *text* begins or ends with a good state ("Server is Healthy.")."""
-    plain = _plain(text)
+    plain = _normalized(text)
     if is_bad_sentence(text) or len(plain) > 100:
         return False
     return bool(_LEADS_GOOD.match(plain) or _ENDS_GOOD.fullmatch(plain) or plain in ("1", "200 ok"))
@@ -120,7 +120,7 @@ def is_good(text: str) -> bool:
 
 def says_nothing(text: str) -> bool:
     """Return whether *text* stands for the absence of an error: "none", "N/A", "ok"."""
-    return bool(_SILENT.fullmatch(_plain(text).strip("- "))) or is_good(text)
+    return bool(_SILENT.fullmatch(_normalized(text).strip("- "))) or is_good(text)
 
 
 def meaning_of_true(words: list[str]) -> Meaning:
@@ -150,7 +150,7 @@ def _ends_badly(plain: str) -> bool:
     return bool(found) and not _NEGATED.search((found and found[1]) or "")
 
 
-def _plain(text: str) -> str:
+def _normalized(text: str) -> str:
     """Return *text* in small letters, its words parted by single blanks."""
     text = re.sub(r"([a-z])([A-Z])", r"\1 \2", text.strip()[:1000])
     text = re.sub(r"\s+[-\u2013\u2014|]\s+", ": ", text)
