@@ -19,7 +19,7 @@ import msgspec, pytest
 from pytest_prodcheck.model import Run, Verdict
 from pytest_prodcheck.report import html
 
-HERE = FOLDER
+HERE = Path(__file__).parent
 RUN = msgspec.json.decode((HERE / "run.json").read_bytes(), type=Run)
 VERDICT = msgspec.json.decode((HERE / "verdict.json").read_bytes(), type=Verdict)
 CHECKS = {f"test_run.py::test_check[{n}]": c for n, c in enumerate([*RUN.checks, *RUN.unscored])}

@@ -4,7 +4,6 @@ pytest-html writes titles, ids, links and extras into its page unchanged; each f
 returns markup in which no text from a target, a test or a file is live.
 """
 
-import contextlib
 import math
 import os
 import re
@@ -122,6 +121,14 @@ def row(cells: list[str]) -> None:
     cells[1] = f"{start}{escape(phrases.line(inner, 1000))}{end}"
 
 
+def keep_compiled_templates(folder: Path) -> None:
+    """Keep compiled templates in *folder* from the first page on: that saves a run 0.2 s."""
+    _CACHE_FOLDERS.append(folder)
+
+
+_CACHE_FOLDERS: list[Path] = []
+
+
 @cache
 def _template(name: str) -> "jinja2.Template":
     import jinja2  # imported here, because only a run that writes a page needs it
@@ -129,15 +136,10 @@ def _template(name: str) -> "jinja2.Template":
     def harmless(value: Any) -> Any:
         return sanitize.text(value) if type(value) is str else value
 
-    # Compiled templates are kept where Python keeps compiled modules: 0.2 s a run.
-    kept = PAGE / "__pycache__"
-    with contextlib.suppress(OSError):
-        kept.mkdir(exist_ok=True)
+    folder = next((one for one in _CACHE_FOLDERS if os.access(one, os.W_OK)), None)
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(PAGE),
-        bytecode_cache=jinja2.FileSystemBytecodeCache(str(kept))
-        if os.access(kept, os.W_OK)
-        else None,
+        bytecode_cache=jinja2.FileSystemBytecodeCache(str(folder)) if folder else None,
         autoescape=True,
         finalize=harmless,
         undefined=jinja2.StrictUndefined,

@@ -118,6 +118,8 @@ class Reports:
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Take the reporters over from pytest: one that raises must not stop another."""
         self._trim_environment()
+        if cache := getattr(self._config, "cache", None):
+            html.keep_compiled_templates(cache.mkdir("prodcheck-templates"))
         manager = self._config.pluginmanager
         for plugin in list(manager.get_plugins()):
             for name, module in _REPORTERS.items():

@@ -204,7 +204,7 @@ def test_a_place_that_cannot_hold_reports_is_refused_before_anything_is_sent(pro
     outcome = project.run("test_a.py", f"--prodcheck-report={option}")
     assert outcome.exit == 4
     assert says in outcome.output
-    assert "name a folder that can be written with --prodcheck-report DIR" in outcome.output
+    assert "Name a writable folder with --prodcheck-report DIR" in outcome.output
     assert project.server.paths() == []
     assert list(elsewhere.iterdir()) == []
 

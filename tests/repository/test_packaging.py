@@ -11,7 +11,6 @@ import pytest
 
 from tests import ROOT
 
-ROOT = ROOT
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 

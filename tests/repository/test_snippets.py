@@ -23,7 +23,6 @@ from tests.environment import make_environment, run
 from tests.faulty import answer, json_answer
 from tests.project import Project
 
-ROOT = ROOT
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMIT = "3e68e18c4b3e5d0f9a7b6c5d4e3f2a1b0c9d8e7f"
 
