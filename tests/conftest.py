@@ -10,6 +10,7 @@ from tests.project import project
 __all__ = ["postgres", "postgres_server", "project"]
 
 KEPT_MODULES = (
+    "multiprocessing.pool",
     "pytest_prodcheck.guard.network",
     "pytest_prodcheck.session.controller",
     "pytest_prodcheck.session.reporters",

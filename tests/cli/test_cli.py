@@ -576,7 +576,7 @@ def test_a_place_that_is_taken_is_refused(checks, prodcheck, there):
         says = "merged is not empty. Name a new folder with --output DIR."
     else:
         (checks.path / "merged").write_text("mine")
-        says = "merged cannot hold a run: File exists; name another folder"
+        says = "merged cannot hold a run: File exists. Name another folder"
     told = prodcheck("merge", LATEST, "--output", "merged")
     assert told.code == 4
     assert says in told.error

@@ -72,7 +72,7 @@ def test_a_killed_drill_is_undone_or_what_is_left_is_named(
     (drilled,) = rehearsals(outcome.folder / "drills.jsonl").values()
     for entry in board.entries.values():
         (named,) = drilled.leftovers
-        assert named.endswith(f"it holds the text {entry['text'].removeprefix('written in ')}")
+        assert named.endswith(f"it contains the text {entry['text'].removeprefix('written in ')}")
     assert outcome.exit not in (0, 5), "a killed run is no pass"
     assert outcome.verdict["decision"] != "promote"
 

@@ -106,7 +106,7 @@ def test_many_drills_leave_no_trace(project: Project, board: Switchboard) -> Non
         (
             "loses writes",
             "3 of 3 writes are lost after the rollback: GET /entries/1 answers 404",
-            [f"what drill 'files only' wrote may still be at /entries/{n}" for n in (1, 2, 3)],
+            [f"data that drill 'files only' wrote may still be at /entries/{n}" for n in (1, 2, 3)],
         ),
         (
             "restore refused",
