@@ -1,10 +1,15 @@
 """`prodcheck known`: accept the contract failures of a run for a while."""
 
 import argparse
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pytest_prodcheck.cli.common import Subparsers, read_entries, span
+from pytest_prodcheck.model import Check
+
+MOST_NAMES = 10
+"""Checks that are named; the rest is counted."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -45,4 +50,15 @@ def run(options: argparse.Namespace) -> int:
             sink.write(("\n" if existing else "") + to_toml(entries))
     noun = "entry" if len(entries) == 1 else "entries"
     print(f"{len(entries)} {noun} added to {path}, accepted until {expires}")
+    others = [one for one in run.checks if one.outcome == "failed" and one.category != "contract"]
+    if others:
+        print(f"not added, since only contract checks can be accepted: {_names(others)}")
+        print("Fix these, correct what is expected, or leave paths out: `exclude` in [contract].")
     return 0
+
+
+def _names(checks: Sequence[Check]) -> str:
+    from pytest_prodcheck.report import phrases
+
+    more = f" and {len(checks) - MOST_NAMES} more" if len(checks) > MOST_NAMES else ""
+    return ", ".join(phrases.name(one.id) for one in checks[:MOST_NAMES]) + more

@@ -416,7 +416,7 @@ class Controller:
         with contextlib.suppress(OSError, msgspec.MsgspecError):
             if document.exists():
                 read = msgspec.json.decode(document.read_bytes(), type=Document)
-                spec = {} if read.of else scrub(read.spec, self._redactor)
+                spec = {} if read.of else self._redactor.data(read.spec)
             self._forget = remember(self._folder.path.parent, run, [run], spec)
 
 

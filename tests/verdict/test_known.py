@@ -282,6 +282,23 @@ def is_number(text: str) -> bool:
     return re.fullmatch(r"-?\d{1,40}", text) is not None
 
 
+def test_known_add_names_failed_checks_that_cannot_be_accepted(broken, monkeypatch, capsys) -> None:
+    code = """
+    import pytest
+
+    @pytest.mark.smoke
+    def test_wrong(api):
+        assert api.get("/ok").status_code == 201
+    """
+    broken.write("test_smoke.py", code)
+    broken.run("-m", "smoke or contract")
+    monkeypatch.chdir(broken.path)
+    assert main(["known", "--add", "prodcheck-report/latest"]) == 0
+    said = capsys.readouterr().out
+    assert "not added, since only contract checks can be accepted: " in said
+    assert "test_smoke.py" not in (broken.path / "known.toml").read_text()
+
+
 def test_known_add_of_no_run_is_a_usage_error(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["known", "--add", "nothing"]) == 4

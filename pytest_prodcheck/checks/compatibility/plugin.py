@@ -61,8 +61,15 @@ def _comparisons(context: RunContext, metafunc: pytest.Metafunc) -> Iterable[Any
     older, live = _baseline(context), _openapi(context).document
     if not older or not live.spec:
         return []
-    value = Withheld(reason=NOTHING_LIVE) if live.of else (*older, live.spec)
+    spec = live.spec if context.settings.contract.baseline else _as_remembered(context, live.spec)
+    value = Withheld(reason=NOTHING_LIVE) if live.of else (*older, spec)
     return [pytest.param(value, id="document")]
+
+
+def _as_remembered(context: RunContext, spec: dict[str, Any]) -> dict[str, Any]:
+    """Return a document as it would be kept: without secrets. Else each of them is a change."""
+    clean: dict[str, Any] = context.redactor.data(spec)
+    return clean
 
 
 def _baseline(context: RunContext) -> tuple[str, dict[str, Any]] | None:
@@ -94,6 +101,7 @@ def _previous(context: RunContext, metafunc: pytest.Metafunc) -> Iterable[Any]:
         return []
     if live.of:
         return [pytest.param(Withheld(reason=NOTHING_LIVE), id="document")]
+    spec = _as_remembered(context, live.spec)
     # Going back from a release to itself is not a rollback.
-    before = next((one for one in known if one.spec != live.spec), known[-1])
-    return [pytest.param((live.spec, before.spec, before.source), id="document")]
+    before = next((one for one in known if one.spec != spec), known[-1])
+    return [pytest.param((spec, before.spec, before.source), id="document")]

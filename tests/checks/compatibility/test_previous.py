@@ -206,3 +206,34 @@ def test_probes_are_derived_from_the_document_of_this_release_alone(project: Pro
     outcome = project.run("-m", "smoke")
     assert outcome.ruling == ("inconclusive", 6), outcome.output
     assert "/openapi.json is not served any more" in outcome.output
+
+
+def test_a_document_is_unchanged_whatever_has_to_be_masked_or_escaped_in_it(
+    project: Project,
+) -> None:
+    """Numbers that a browser rounds, control characters, long texts, and a secret."""
+    secret = "hunter2-hunter2-hunter2"
+    odd = {
+        "schema": {
+            "type": "object",
+            "properties": {
+                "big": {"type": "integer", "maximum": 2**63, "minimum": -(2**70)},
+                "escape": {"type": "string", "pattern": "^[^\x1b\u202e]*$"},
+                "long": {"type": "string", "enum": ["x" * 70_000, "y"]},
+                "key": {"type": "string", "enum": [secret, "other"]},
+            },
+        }
+    }
+    spec = readable()
+    spec["paths"]["/items"]["get"]["responses"]["200"]["content"] = {"application/json": odd}
+    project.server.on("/openapi.json", json_answer(spec)).on("/items", json_answer({"big": 1}))
+    project.configure(
+        openapi='"/openapi.json"', headers='{ Authorization = "Bearer ${PROD_TOKEN}" }'
+    )
+    project.environ["PROD_TOKEN"] = secret
+    for _ in range(2):
+        outcome = project.run("-m", "contract")
+        assert outcome.ruling == ("pass", 0), outcome.output
+    assert outcome.check("test_compatibility[document]")["outcome"] == "passed"
+    kept = (project.path / "prodcheck-report" / "last-good-prod.json").read_text()
+    assert secret not in kept
