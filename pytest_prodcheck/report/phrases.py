@@ -92,6 +92,8 @@ def release_hint(run: Run, verdict: Verdict) -> str:
     """Return the setting for a run that does not know the release it judged; "" if it does."""
     if run.release != Release() or verdict.score is None or "://" in run.target.name:
         return ""
+    if any(problem.what == "target_down" for problem in run.problems):
+        return ""  # it could not report anything
     setting = release_setting(run.target.name)
     return f"the target reports neither version nor commit; set {setting}"
 

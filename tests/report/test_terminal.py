@@ -98,6 +98,12 @@ def test_an_unknown_release_is_explained_once() -> None:
     assert "  last good     the release of run r0, which reported no version" in told
 
 
+def test_a_target_that_is_down_is_not_blamed_for_reporting_no_release() -> None:
+    down = Problem(what="target_down", detail="3 requests in a row got no response")
+    run = msgspec.structs.replace(sample_runs.broken()[0], release=Release(), problems=(down,))
+    assert "[targets.prod.release]" not in "\n".join(lines_of(run, width=160))
+
+
 def test_many_failures_are_cut_and_the_rest_is_counted() -> None:
     lines = shown(sample_runs.many())
     assert sum("expected status 200, got 500" in line for line in lines) == 8

@@ -61,7 +61,9 @@ def fetch_spec(client: Asking, target: Target) -> dict[str, Any] | str:
     try:
         response = client.get(named)
     except (httpx.HTTPError, httpx.InvalidURL) as failure:
-        return f"the OpenAPI document {named} could not be read: {kind_of(failure)}: {failure}"
+        kind, text = kind_of(failure), str(failure)
+        cause = text if text.startswith(f"{kind}: ") else f"{kind}: {text}"
+        return f"the OpenAPI document {named} could not be read: {cause}"
     except ProdcheckError as refusal:
         return f"the OpenAPI document {named} was not asked for: {refusal}"
     if response.status_code != 200:
