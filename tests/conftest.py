@@ -10,7 +10,11 @@ from tests.project import project
 __all__ = ["postgres", "postgres_server", "project"]
 
 KEPT_MODULES = (
+    "multiprocessing.forkserver",
     "multiprocessing.pool",
+    "multiprocessing.popen_forkserver",
+    "multiprocessing.popen_spawn_posix",
+    "multiprocessing.spawn",
     "pytest_prodcheck.guard.network",
     "pytest_prodcheck.session.controller",
     "pytest_prodcheck.session.reporters",
