@@ -16,6 +16,7 @@ from pytest_prodcheck.store.run_directory import Folder
 from pytest_prodcheck.store.undo_journal import left_behind, under_way
 from pytest_prodcheck.verdict.manifest import missing
 from pytest_prodcheck.verdict.releases import is_another
+from pytest_prodcheck.waiting import until
 
 if TYPE_CHECKING:
     from pytest_prodcheck.http.throttle import Throttle
@@ -90,9 +91,7 @@ class WatchedFacts:
 
         may_ask: whether the target may be asked for its release.
         """
-        until = time.monotonic() + WATCHDOGS
-        while under_way(self._folder.path) and time.monotonic() < until:
-            time.sleep(0.1)
+        until(lambda: "a drill" if under_way(self._folder.path) else "", WATCHDOGS, pause=0.1)
         if may_ask and not self._release.at_once:
             self._release.start()
         self.collect()

@@ -24,7 +24,7 @@ from pytest_prodcheck.checks.contract.smaller_cases import (
     leave_out_fields,
     leave_out_parameters,
 )
-from pytest_prodcheck.checks.contract.time_limit import time_limit, without_time_limit
+from pytest_prodcheck.checks.contract.time_limit import pause_time_limit, time_limit
 from pytest_prodcheck.checks.contract.violations import Violations, without_repetition
 from pytest_prodcheck.checks.openapi.document import is_under
 from pytest_prodcheck.checks.openapi.operations import Operation
@@ -325,9 +325,10 @@ class Exploration:
     def undisturbed(self) -> Iterator[None]:
         """Run the block in one process of the run at a time; waiting for it costs no time."""
         began = real_time.monotonic()
-        with without_time_limit() as limit_again, self._explorer.undisturbed():
+        resume_time_limit = pause_time_limit()
+        with self._explorer.undisturbed():
             self._until += real_time.monotonic() - began
-            limit_again()
+            resume_time_limit()
             yield
 
     def send(self, case: "Case", operation: Operation) -> "Response | None":

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 def time_limit(seconds: float, on_timeout: Callable[[], None]) -> Iterator[None]:
     """Call *on_timeout* inside the block after *seconds*; it should raise.
 
-    By a timer of the process, which exists in the main thread only: elsewhere there is no limit.
+    By a timer of the process, which only the main thread has: elsewhere time is not limited.
     """
     if not _has_timer():
         yield
@@ -28,16 +28,15 @@ def time_limit(seconds: float, on_timeout: Callable[[], None]) -> Iterator[None]
         signal.signal(signal.SIGALRM, handler)
 
 
-@contextlib.contextmanager
-def without_time_limit() -> Iterator[Callable[[], None]]:
-    """Stop the timer of `time_limit`; it goes on when the function that is given is called."""
+def pause_time_limit() -> Callable[[], None]:
+    """Stop the timer of `time_limit`; return a function that lets it go on."""
     left, _ = signal.setitimer(signal.ITIMER_REAL, 0) if _has_timer() else (0.0, 0.0)
 
     def go_on() -> None:
         if left:
             signal.setitimer(signal.ITIMER_REAL, left)
 
-    yield go_on
+    return go_on
 
 
 def _has_timer() -> bool:
