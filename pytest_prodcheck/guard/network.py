@@ -416,9 +416,8 @@ class _Seams:
                 for guard in active_guards(guards):
                     handler(guard, *args)
             elif event == "http.client.send":
-                read = heads_in(
-                    *args
-                )  # only once, because it keeps track of the connection's bytes
+                # Only once, because it keeps track of the connection's bytes.
+                read = heads_in(*args)
                 for guard in active_guards(guards):
                     guard.on_send(args[0], *read)
             elif event == "socket.bind":

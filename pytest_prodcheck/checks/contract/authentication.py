@@ -1,4 +1,4 @@
-"""Whether an operation with credentials refuses requests without them, or with wrong ones."""
+"""The check that an operation refuses requests without credentials, or with wrong ones."""
 
 from collections.abc import Sequence
 from urllib.parse import parse_qsl

@@ -1,4 +1,4 @@
-"""What a test holds of the contract: one operation, and its `check()`."""
+"""The contract as a test sees it: one operation, and its `check()`."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ContractCheck:
-    """What operations and sequences have in common; `evidence` is what a report shows."""
+    """The base of the checks of operations and sequences; reports show `evidence`."""
 
     def __init__(
         self, explorer: Explorer, connect: Callable[[], "LiveClient"], accepted: Accepted

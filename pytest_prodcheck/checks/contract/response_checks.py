@@ -36,7 +36,7 @@ class CheckFailure(Record):
     title: str
     message: str
     parameter: str = ""
-    """What the request tested, for a check that judges the request."""
+    """The parameter that the request tests, for a check that judges the request."""
     invented: bool = False
     """True if the request held values that need not exist."""
     forbidden: bool = False

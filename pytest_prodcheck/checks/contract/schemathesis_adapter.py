@@ -60,7 +60,7 @@ class Untestable(Exception):
 
 
 class Effort(Record):
-    """How many cases, and of which kinds, are made of an operation."""
+    """The number and the kinds of cases that are made of an operation."""
 
     max_examples: int
     """Random cases, and sequences of all operations; examples and boundaries of the document come

@@ -237,7 +237,7 @@ def out_of_reach(spec: Mapping[str, Any], target: Target) -> str:
 
 
 def meaningless(spec: Mapping[str, Any], key: str, entries: Sequence[str]) -> str:
-    """A sentence about the entries of `[contract]` *key* that mean no operation; "" for none."""
+    """Return a sentence about the entries of `[contract]` *key* that name nothing; "" for none."""
     found = list(declared(spec)) if entries else []
     paths = dict.fromkeys(path for path, *_ in found)
     # What is defined outside of the document, or by a method of no OpenAPI before 3.2.
